@@ -1,0 +1,149 @@
+"""What happens in a run, as values. The names (tags) are public: logs, `/events` and tests use them.
+
+`running` emits them, `core.status` folds them into the one Status that every output renders.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from pgready.core.errors import Place
+from pgready.core.model import LockHolder
+from pgready.core.planning import Plan
+
+
+class Event(Struct, frozen=True, tag_field="event"):
+    """The base of all events."""
+
+
+class PhaseEntered(Event, frozen=True, tag="phase.entered"):
+    phase: str
+
+
+class ConnectFailed(Event, frozen=True, tag="connect.failed"):
+    """An attempt to connect failed; the next one follows in *retry_seconds* (None: there is none)."""
+
+    attempt: int
+    reason: str
+    retry_seconds: float | None
+
+
+class Connected(Event, frozen=True, tag="connect.succeeded"):
+    attempt: int
+    server_version: str
+    database: str
+    user: str
+    pooler: bool
+
+
+class Bootstrapped(Event, frozen=True, tag="bootstrap.changed"):
+    """One thing was created or changed: *what* is `database`, `role`, `extension`, …"""
+
+    what: str
+    name: str
+    action: str
+
+
+class DriftFound(Event, frozen=True, tag="bootstrap.drifted"):
+    """Something exists and differs from what is declared; it was left alone."""
+
+    what: str
+    name: str
+    difference: str
+
+
+class Planned(Event, frozen=True, tag="plan.made"):
+    plan: Plan
+    under_lock: bool
+
+
+class LockWaited(Event, frozen=True, tag="lock.waited"):
+    holder: LockHolder | None
+    waited_seconds: float
+
+
+class LockTaken(Event, frozen=True, tag="lock.taken"):
+    waited_seconds: float
+
+
+class LockReleased(Event, frozen=True, tag="lock.released"):
+    pass
+
+
+class MigrationStarted(Event, frozen=True, tag="migration.started"):
+    version: str
+    name: str
+    kind: str
+    segment: int
+    segments: int
+    statements: int
+
+
+class StatementsRan(Event, frozen=True, tag="migration.progressed"):
+    """*statements* of *total* of the segment that runs have completed."""
+
+    version: str
+    statements: int
+    total: int
+
+
+class Blocked(Event, frozen=True, tag="migration.blocked"):
+    """A statement waits for a relation lock that *holders* have."""
+
+    version: str
+    waited_seconds: float
+    holders: tuple[LockHolder, ...]
+
+
+class MigrationRetried(Event, frozen=True, tag="migration.retried"):
+    version: str
+    reason: str
+    attempt: int
+    delay_seconds: float
+
+
+class ServerNotice(Event, frozen=True, tag="server.noticed"):
+    severity: str
+    message: str
+    version: str | None
+
+
+class MigrationApplied(Event, frozen=True, tag="migration.applied"):
+    version: str
+    name: str
+    kind: str
+    duration_ms: int
+
+
+class MigrationFailed(Event, frozen=True, tag="migration.failed"):
+    version: str
+    message: str
+    sqlstate: str | None
+    place: Place | None
+
+
+class ConnectionLost(Event, frozen=True, tag="connection.lost"):
+    reason: str
+
+
+class CheckFailed(Event, frozen=True, tag="check.failed"):
+    path: str
+    rows: int
+
+
+class ReadyReached(Event, frozen=True, tag="run.ready"):
+    applied: int
+    duration_ms: int
+
+
+class RunFailed(Event, frozen=True, tag="run.failed"):
+    """The run ended without being ready; *retry_seconds* is set where the daemon will try again."""
+
+    message: str
+    hint: str | None
+    exit_code: int
+    place: Place | None = None
+    sqlstate: str | None = None
+    detail: str | None = None
+    done: str | None = None
+    retry_seconds: float | None = None

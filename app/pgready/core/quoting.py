@@ -1,0 +1,56 @@
+"""The one place where values and names become SQL text.
+
+Values travel as `$1` wherever the extended protocol is used. A script's message is sent by the simple
+protocol, in one round trip with its fence and its history row, and that has no parameters: those few
+values are written as literals by `fill`, from static, readable templates.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pgready.core.model import TableName
+
+_PLACEHOLDER = re.compile(r":([a-z_]+)\b")
+
+
+def identifier(name: str) -> str:
+    """*name* as a quoted identifier."""
+    if "\0" in name:
+        raise ValueError("a name cannot hold a NUL")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def table(name: TableName) -> str:
+    """*name* quoted and schema-qualified."""
+    return f"{identifier(name.schema)}.{identifier(name.name)}"
+
+
+def literal(value: str | int | bool | None) -> str:
+    """*value* as a literal that means the same whatever standard_conforming_strings is."""
+    match value:
+        case None:
+            return "NULL"
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+    if "\0" in value:
+        raise ValueError("a text value cannot hold a NUL")
+    quoted = "'" + value.replace("'", "''") + "'"
+    return " E" + quoted.replace("\\", "\\\\") if "\\" in value else quoted
+
+
+def fill(template: str, **values: str | int | bool | TableName | None) -> str:
+    """*template* with each `:name` replaced by its value as a literal, and a TableName as an identifier.
+
+    `::type` casts are left alone. Raises KeyError for a name without a value.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        if match.start() and template[match.start() - 1] == ":":
+            return match.group()
+        value = values[match.group(1)]
+        return table(value) if isinstance(value, TableName) else literal(value)
+
+    return _PLACEHOLDER.sub(replace, template)
