@@ -8,10 +8,23 @@ values are written as literals by `fill`, from static, readable templates.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from pgready.core.model import TableName
 
 _PLACEHOLDER = re.compile(r":([a-z_]+)\b")
+
+
+class Name(str):
+    """A name that `fill` writes as a quoted identifier."""
+
+    __slots__ = ()
+
+
+class Sql(str):
+    """SQL text that this module made, or static keywords: `fill` writes it as it is."""
+
+    __slots__ = ()
 
 
 def identifier(name: str) -> str:
@@ -41,8 +54,14 @@ def literal(value: str | int | bool | None) -> str:
     return " E" + quoted.replace("\\", "\\\\") if "\\" in value else quoted
 
 
-def fill(template: str, **values: str | int | bool | TableName | None) -> str:
-    """*template* with each `:name` replaced by its value as a literal, and a TableName as an identifier.
+def names(several: Iterable[str]) -> Sql:
+    """*several* quoted, with commas between."""
+    return Sql(", ".join(identifier(name) for name in several))
+
+
+def fill(template: str, **values: str | int | bool | TableName | None) -> Sql:
+    """*template* with each `:name` replaced by its value: a TableName or a Name as an identifier,
+    Sql as it is, anything else as a literal.
 
     `::type` casts are left alone. Raises KeyError for a name without a value.
     """
@@ -50,7 +69,17 @@ def fill(template: str, **values: str | int | bool | TableName | None) -> str:
     def replace(match: re.Match[str]) -> str:
         if match.start() and template[match.start() - 1] == ":":
             return match.group()
-        value = values[match.group(1)]
-        return table(value) if isinstance(value, TableName) else literal(value)
+        return _written(values[match.group(1)])
 
-    return _PLACEHOLDER.sub(replace, template)
+    return Sql(_PLACEHOLDER.sub(replace, template))
+
+
+def _written(value: str | int | bool | TableName | None) -> str:
+    match value:
+        case TableName():
+            return table(value)
+        case Name():
+            return identifier(value)
+        case Sql():
+            return value
+    return literal(value)
