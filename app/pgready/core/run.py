@@ -1,6 +1,7 @@
 """The decisions of a run as a pure state machine: observation in, action out (h11's manner).
 
-`running` carries the actions out and reports what it observed. The rules that this module keeps:
+`running` carries the actions of `core.steps` out and reports what it observed. The rules that this
+module keeps:
 
 1. Nothing is locked where a lock-free look finds nothing missing and nothing pending.
 2. After the lock is taken the history is read again; only that second look decides what is applied.
@@ -8,16 +9,30 @@
    commits `done`; a `started` that is found on the way in is probed before anything runs.
 4. After a lost connection nothing is assumed: reconnect, look again.
 5. A refused statement ends the run; a lock timeout goes up the ladder until the budget ends.
+6. Whoever holds the lock gives it back before the run ends, and everything that repeats has an end:
+   time (connecting, waiting, the ladder) or a number of losses in a row without progress.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from pgready.core.model import Kind, LockHolder
+from pgready.core import backoff, steps
+from pgready.core.ladder import Ladder
 from pgready.core.planning import Work
+from pgready.core.segments import SegmentKind
+
+# While another replica has the lock it may finish everything, and then none is needed.
+TRIES_BETWEEN_LOOKS = 4
+
+# The fence refuses when the lock was lost in silence; losing it again and again is a pooler or a reaper
+# that reconnecting does not cure.
+FENCE_LOSSES = 3
 
 
 class Phase(Enum):
@@ -32,198 +47,353 @@ class Phase(Enum):
     DRAINING = "draining"
 
 
-# Actions: what the runner is to do next.
+class Patience(Struct, frozen=True):
+    """How long to try what trying again may cure.
+
+    *connect_seconds* is the total for reaching the server, counted anew from each loss;
+    *relation_lock_seconds* the budget of one segment's lock timeouts; *reconnects* how many losses in a
+    row, without any progress between them, are endured.
+    """
 
+    connect_seconds: float = 60.0
+    lock_seconds: float = 600.0
+    relation_lock_seconds: float = 600.0
+    deadlock_timeout_ms: int = 1000
+    reconnects: int = 5
 
-class Action(Struct, frozen=True):
-    pass
 
+class RunState(Struct, frozen=True):
+    """All that a run remembers. *action* is what the runner was last asked to do (None: not begun).
+
+    *work* is as last looked at, *position* the migration in it that is being applied and *current* that
+    migration as it stands now (None: all are applied). *ending* is what follows once the lock is
+    released; *lock_since* is set while waiting for it.
+    """
+
+    patience: Patience
+    seed: int
+    action: steps.Action | None = None
+    connect_since: float = 0.0
+    connect_attempts: int = 0
+    lock_since: float | None = None
+    lock_tries: int = 0
+    locked: bool = False
+    cluster_bootstrapped: bool = False
+    bootstrap: bool = False
+    bootstrapped: bool = False
+    work: tuple[Work, ...] = ()
+    position: int = 0
+    current: Work | None = None
+    ladder: Ladder = Ladder()
+    losses: int = 0
+    fence_losses: int = 0
+    ending: steps.GiveUp | None = None
+
+
+Step = tuple[RunState, steps.Action]
+_OfSingle = type[steps.MarkStarted | steps.RunSingle | steps.Probe | steps.RecordDone]
+
+
+def begin(patience: Patience, seed: int = 0) -> RunState:
+    """A run that waits for `Started`. *seed* should differ between replicas: it spreads their waits."""
+    return RunState(patience=patience, seed=seed)
+
+
+def decide(state: RunState, observation: steps.Observation) -> Step:
+    """What to do after *observation*, which answers the state's action.
+
+    Raises ValueError where no such answer exists, so also for anything after Finish or GiveUp.
+    """
+    if isinstance(state.action, steps.Finish | steps.GiveUp):
+        raise ValueError(f"{type(observation).__name__} cannot follow the run's end")
+    answer = _ANSWERS.get((type(state.action), type(observation))) or _ANSWERS_TO_ALL.get(type(observation))
+    if answer is None:
+        raise ValueError(f"{type(observation).__name__} cannot follow {type(state.action).__name__}")
+    return answer(state, observation)
 
-class Connect(Action, frozen=True):
-    """Sleep *delay_seconds*, then try once to connect. → Connected | ConnectRefused"""
 
-    delay_seconds: float
+def phase_of(state: RunState) -> Phase:
+    """The phase that people see. `DRAINING` is the daemon's own: a run does not know of it."""
+    match state.action:
+        case steps.Look() if state.lock_since is not None:
+            return Phase.WAITING
+        case steps.ReleaseLock():
+            return Phase.CHECKING if state.ending is None else Phase.FAILED
+        case action:
+            return _PHASES.get(type(action), Phase.MIGRATING)
 
 
-class BootstrapCluster(Action, frozen=True):
-    """Create the database and roles through the admin connection. → Bootstrapped | Failed"""
+_PHASES: dict[type[steps.Action] | type[None], Phase] = {
+    type(None): Phase.CONNECTING,
+    steps.Connect: Phase.CONNECTING,
+    steps.BootstrapCluster: Phase.BOOTSTRAPPING,
+    steps.Look: Phase.PLANNING,
+    steps.TakeLock: Phase.WAITING,
+    steps.BootstrapTarget: Phase.BOOTSTRAPPING,
+    steps.RunChecks: Phase.CHECKING,
+    steps.Finish: Phase.READY,
+    steps.GiveUp: Phase.FAILED,
+}
 
 
-class Look(Action, frozen=True):
-    """Read the history (and whether bootstrap has anything to do) and plan. → Looked | Lost | Failed"""
+def _do(state: RunState, action: steps.Action, **changes: Any) -> Step:
+    return replace(state, action=action, **changes), action
 
-    under_lock: bool
 
+def _wait(state: RunState, waits: backoff.Backoff, attempt: int, left_seconds: float) -> tuple[float, int]:
+    """A jittered wait that does not reach past what is left, and the seed for the next one."""
+    chance, seed = backoff.draw(state.seed)
+    return min(waits.delay_seconds(attempt, chance), left_seconds), seed
 
-class TakeLock(Action, frozen=True):
-    """Sleep *delay_seconds*, then try once to take the lock. → LockTaken | LockBusy | Lost"""
 
-    delay_seconds: float
+# Connecting
 
 
-class BootstrapTarget(Action, frozen=True):
-    """Schemas, extensions, grants, bootstrap scripts, history table; under the lock.
-    → Bootstrapped | Lost | Failed"""
+def _started(state: RunState, started: steps.Started) -> Step:
+    return _do(state, steps.Connect(0.0), connect_since=started.now)
 
 
-class RunTransaction(Action, frozen=True):
-    """Sleep *delay_seconds*, then run one transaction segment and its record in one commit.
-    → SegmentDone | LockTimedOut | Lost | FenceLost | Failed"""
+def _connected(state: RunState, connected: steps.Connected) -> Step:
+    patience = state.patience
+    if connected.deadlock_timeout_ms is not None:
+        patience = replace(patience, deadlock_timeout_ms=connected.deadlock_timeout_ms)
+    return _do(state, steps.Look(under_lock=False), patience=patience, connect_attempts=0)
 
-    kind: Kind
-    version: str
-    segment: int
-    lock_timeout_ms: int
-    delay_seconds: float = 0.0
 
+def _connect_refused(state: RunState, refused: steps.ConnectRefused) -> Step:
+    # Missing once more after it was created (a failover, a rival's DROP) is a matter of patience.
+    if refused.missing_database and not state.cluster_bootstrapped:
+        return _do(state, steps.BootstrapCluster())
+    if not (refused.transient or refused.missing_database):
+        return _end(state, steps.GiveUpReason.FAILED)
+    left = state.patience.connect_seconds - (refused.now - state.connect_since)
+    if left <= 0:
+        return _end(state, steps.GiveUpReason.UNREACHABLE)
+    attempts = state.connect_attempts
+    delay, seed = _wait(state, backoff.CONNECT, attempts, left)
+    return _do(state, steps.Connect(delay), connect_attempts=attempts + 1, seed=seed)
 
-class MarkStarted(Action, frozen=True):
-    """Commit the `started` mark of a single, fenced. → Marked | Lost | FenceLost | Failed"""
 
-    kind: Kind
-    version: str
-    segment: int
+def _cluster_bootstrapped(state: RunState, _: steps.Bootstrapped) -> Step:
+    return _do(state, steps.Connect(0.0), cluster_bootstrapped=True)
 
 
-class RunSingle(Action, frozen=True):
-    """Run one statement outside a transaction. → SegmentDone | Lost | FenceLost | Failed"""
+# Looking
 
-    kind: Kind
-    version: str
-    segment: int
 
+def _looked(state: RunState, looked: steps.Looked) -> Step:
+    state = _with_work(state, looked.work)
+    if looked.refused:
+        return _end(state, steps.GiveUpReason.REFUSED)
+    if state.locked:
+        if looked.bootstrap and not state.bootstrapped:
+            return _do(state, steps.BootstrapTarget())
+        return _work(state)
+    if not looked.work and not looked.bootstrap:
+        return _do(state, steps.RunChecks(), lock_since=None)
+    if state.lock_since is None:
+        return _do(
+            state, steps.TakeLock(0.0), lock_since=looked.now, lock_tries=0, bootstrap=looked.bootstrap
+        )
+    return _poll_lock(replace(state, bootstrap=looked.bootstrap), looked.now)
 
-class Probe(Action, frozen=True):
-    """Ask the catalogue whether a started single happened; heal what can be healed.
-    → Probed | Lost | Failed"""
 
-    kind: Kind
-    version: str
-    segment: int
+def _with_work(state: RunState, work: tuple[Work, ...]) -> RunState:
+    """*work* as looked at; that it differs from what was left is progress, whoever made it."""
+    if work != _remaining(state):
+        state = _progressed(state)
+    return replace(state, work=work, position=0, current=work[0] if work else None)
 
 
-class RecordDone(Action, frozen=True):
-    """Commit `done` (or, for the last segment, the history row) of a single, fenced.
-    → Marked | Lost | FenceLost | Failed"""
+def _remaining(state: RunState) -> tuple[Work, ...]:
+    return () if state.current is None else (state.current, *state.work[state.position + 1 :])
 
-    kind: Kind
-    version: str
-    segment: int
 
+def _progressed(state: RunState) -> RunState:
+    return replace(state, losses=0, fence_losses=0, ladder=Ladder())
 
-class ReleaseLock(Action, frozen=True):
-    """→ Released | Lost"""
 
+# The lock
 
-class RunChecks(Action, frozen=True):
-    """→ ChecksPassed | Lost | Failed"""
 
+def _lock_busy(state: RunState, busy: steps.LockBusy) -> Step:
+    state = replace(state, lock_tries=state.lock_tries + 1)
+    if _lock_left_seconds(state, busy.now) <= 0:
+        return _end(state, steps.GiveUpReason.LOCK_NOT_OBTAINED)
+    if state.lock_tries % TRIES_BETWEEN_LOOKS == 0:
+        return _do(state, steps.Look(under_lock=False))
+    return _poll_lock(state, busy.now)
 
-class Finish(Action, frozen=True):
-    """The target is ready."""
 
+def _poll_lock(state: RunState, now: float) -> Step:
+    left = max(0.0, _lock_left_seconds(state, now))
+    delay, seed = _wait(state, backoff.LOCK_POLL, state.lock_tries, left)
+    return _do(state, steps.TakeLock(delay), seed=seed)
 
-class GiveUp(Action, frozen=True):
-    """The run ends; the runner raises *reason*'s error (see GiveUpReason)."""
 
-    reason: GiveUpReason
-    version: str | None = None
-    segment: int | None = None
+def _lock_left_seconds(state: RunState, now: float) -> float:
+    since = now if state.lock_since is None else state.lock_since
+    return state.patience.lock_seconds - (now - since)
 
 
-class GiveUpReason(Enum):
-    FAILED = "failed"  # the last observation carried the error
-    UNREACHABLE = "unreachable"
-    LOCK_NOT_OBTAINED = "lock not obtained"
-    RELATION_LOCKED = "relation lock's budget ran out"
-    FENCE_LOST = "fence lost"
-    REFUSED = "plan refused"
-    UNCERTAIN = "uncertain"
+def _lock_taken(state: RunState, _: steps.LockTaken) -> Step:
+    first = steps.BootstrapTarget() if state.bootstrap else steps.Look(under_lock=True)
+    return _do(state, first, locked=True, lock_since=None)
 
 
-# Observations: what the runner saw.
+def _target_bootstrapped(state: RunState, _: steps.Bootstrapped) -> Step:
+    return _do(state, steps.Look(under_lock=True), bootstrapped=True)
 
 
-class Observation(Struct, frozen=True):
-    """*now* is a monotonic time in seconds."""
+def _released(state: RunState, _: steps.Released) -> Step:
+    return _do(state, state.ending or steps.RunChecks(), locked=False)
 
-    now: float
 
+# Applying
 
-class Started(Observation, frozen=True):
-    pass
 
+def _work(state: RunState) -> Step:
+    """The next thing to do for the current migration, or the way out when all are applied."""
+    work = state.current
+    if work is None:
+        return _do(state, steps.ReleaseLock())
+    if work.done >= len(work.segments):
+        return _do(state, steps.RecordDone(work.kind, work.version, len(work.segments) - 1))
+    if work.segments[work.done] is SegmentKind.TRANSACTION:
+        return _run_transaction(state, work)
+    return _ask(state, steps.Probe if work.started else steps.MarkStarted)
 
-class Connected(Observation, frozen=True):
-    pass
 
+def _ask(state: RunState, action: _OfSingle) -> Step:
+    work = _current(state)
+    return _do(state, action(work.kind, work.version, work.done))
 
-class ConnectRefused(Observation, frozen=True):
-    """*transient*: worth trying again. *missing_database*: the server is up and lacks the database."""
 
-    transient: bool
-    missing_database: bool = False
+def _run_transaction(state: RunState, work: Work, delay_seconds: float = 0.0) -> Step:
+    timeout = state.ladder.timeout_ms(state.patience.deadlock_timeout_ms)
+    return _do(state, steps.RunTransaction(work.kind, work.version, work.done, timeout, delay_seconds))
 
 
-class Looked(Observation, frozen=True):
-    """*refused*: the plan has an error. *bootstrap*: something declared is missing. *work*: the pending."""
+def _segment_done(state: RunState, _: steps.SegmentDone | steps.Marked) -> Step:
+    """A segment's record is committed: on to the next one, of this migration or the next."""
+    state, work = _progressed(state), _current(state)
+    if work.done + 1 < len(work.segments):
+        return _work(replace(state, current=replace(work, done=work.done + 1, started=False)))
+    position = state.position + 1
+    following = state.work[position] if position < len(state.work) else None
+    return _work(replace(state, position=position, current=following))
 
-    refused: bool
-    bootstrap: bool
-    work: tuple[Work, ...]
 
+def _marked_started(state: RunState, _: steps.Marked) -> Step:
+    work = replace(_current(state), started=True)
+    return _ask(replace(_progressed(state), current=work), steps.RunSingle)
 
-class LockTaken(Observation, frozen=True):
-    pass
 
+def _single_done(state: RunState, _: steps.SegmentDone) -> Step:
+    return _ask(state, steps.RecordDone)
 
-class LockBusy(Observation, frozen=True):
-    holder: LockHolder | None = None
 
+def _probed(state: RunState, probed: steps.Probed) -> Step:
+    match probed.answer:
+        case steps.ProbeAnswer.HAPPENED:
+            return _ask(state, steps.RecordDone)
+        case steps.ProbeAnswer.NOT_HAPPENED:
+            return _ask(state, steps.RunSingle)
+        case steps.ProbeAnswer.UNKNOWN:
+            return _end(state, steps.GiveUpReason.UNCERTAIN)
 
-class Bootstrapped(Observation, frozen=True):
-    pass
 
+def _current(state: RunState) -> Work:
+    assert state.current is not None, "only asked while a migration is being applied"
+    return state.current
 
-class SegmentDone(Observation, frozen=True):
-    pass
 
+def _lock_timed_out(state: RunState, timed_out: steps.LockTimedOut) -> Step:
+    patience = state.patience
+    ladder = state.ladder.climb(timed_out.now, timed_out.elapsed_seconds, patience.deadlock_timeout_ms)
+    left = patience.relation_lock_seconds - ladder.waited_seconds(timed_out.now)
+    if left <= 0:
+        return _end(state, steps.GiveUpReason.RELATION_LOCKED)
+    delay, seed = _wait(state, backoff.RELATION_LOCK, ladder.tries - 1, left)
+    return _run_transaction(replace(state, ladder=ladder, seed=seed), _current(state), delay)
 
-class Marked(Observation, frozen=True):
-    pass
 
+# Losing and ending
 
-class LockTimedOut(Observation, frozen=True):
-    """55P03 or 40P01: rolled back, nothing of it remains. *elapsed_seconds* is what the attempt took."""
 
-    elapsed_seconds: float
+def _lost(state: RunState, lost: steps.Lost | steps.FenceLost) -> Step:
+    if state.ending is not None:  # the lock went with the connection, and that was all that was left to do
+        return _do(state, state.ending, locked=False)
+    return _reconnect(replace(state, locked=False), lost.now, steps.GiveUpReason.UNREACHABLE)
 
 
-class ProbeAnswer(Enum):
-    HAPPENED = "happened"
-    NOT_HAPPENED = "not happened"
-    UNKNOWN = "unknown"
+def _fence_lost(state: RunState, lost: steps.FenceLost) -> Step:
+    state = replace(state, locked=False, fence_losses=state.fence_losses + 1)
+    if state.fence_losses >= FENCE_LOSSES:
+        return _end(state, steps.GiveUpReason.FENCE_LOST)
+    return _reconnect(state, lost.now, steps.GiveUpReason.FENCE_LOST)
 
 
-class Probed(Observation, frozen=True):
-    answer: ProbeAnswer
+def _reconnect(state: RunState, now: float, otherwise: steps.GiveUpReason) -> Step:
+    """Start again from connecting, with a fresh deadline, unless nothing came of it too often."""
+    losses = state.losses + 1
+    if losses > state.patience.reconnects:
+        return _end(state, otherwise)
+    delay, seed = _wait(state, backoff.CONNECT, losses - 1, state.patience.connect_seconds)
+    return _do(
+        state,
+        steps.Connect(delay),
+        seed=seed,
+        losses=losses,
+        connect_since=now,
+        connect_attempts=0,
+        lock_since=None,
+        bootstrapped=False,
+        ladder=Ladder(),
+    )
 
 
-class Released(Observation, frozen=True):
-    pass
+def _failed(state: RunState, _: steps.Failed) -> Step:
+    return _end(state, steps.GiveUpReason.FAILED)
 
 
-class ChecksPassed(Observation, frozen=True):
-    pass
+def _end(state: RunState, reason: steps.GiveUpReason) -> Step:
+    """Give up, after giving the lock back where it is held."""
+    action = state.action
+    at = (action.version, action.segment) if isinstance(action, steps.SegmentAction) else (None, None)
+    ending = state.ending or steps.GiveUp(reason, *at)
+    if state.locked and not isinstance(action, steps.ReleaseLock):
+        return _do(state, steps.ReleaseLock(), ending=ending)
+    return _do(state, ending, locked=False)
 
 
-class Lost(Observation, frozen=True):
-    """The connection is gone; nobody knows what of the last action happened."""
+def _finish(state: RunState, _: steps.ChecksPassed) -> Step:
+    return _do(state, steps.Finish())
 
 
-class FenceLost(Observation, frozen=True):
-    """The fence refused: we do not hold the lock (any more). Nothing of the segment happened."""
+_Answer = Callable[[RunState, Any], Step]
 
+_ANSWERS: dict[tuple[type[steps.Action] | type[None], type[steps.Observation]], _Answer] = {
+    (type(None), steps.Started): _started,
+    (steps.Connect, steps.Connected): _connected,
+    (steps.Connect, steps.ConnectRefused): _connect_refused,
+    (steps.BootstrapCluster, steps.Bootstrapped): _cluster_bootstrapped,
+    (steps.Look, steps.Looked): _looked,
+    (steps.TakeLock, steps.LockTaken): _lock_taken,
+    (steps.TakeLock, steps.LockBusy): _lock_busy,
+    (steps.BootstrapTarget, steps.Bootstrapped): _target_bootstrapped,
+    (steps.RunTransaction, steps.SegmentDone): _segment_done,
+    (steps.RunTransaction, steps.LockTimedOut): _lock_timed_out,
+    (steps.MarkStarted, steps.Marked): _marked_started,
+    (steps.RunSingle, steps.SegmentDone): _single_done,
+    (steps.Probe, steps.Probed): _probed,
+    (steps.RecordDone, steps.Marked): _segment_done,
+    (steps.ReleaseLock, steps.Released): _released,
+    (steps.RunChecks, steps.ChecksPassed): _finish,
+}
 
-class Failed(Observation, frozen=True):
-    """Something that trying again does not cure; the runner keeps the error itself."""
+_ANSWERS_TO_ALL: dict[type[steps.Observation], _Answer] = {
+    steps.Lost: _lost,
+    steps.FenceLost: _fence_lost,
+    steps.Failed: _failed,
+}
