@@ -1,0 +1,220 @@
+"""The HTTP server beside the work: a socket that is bound first, uvicorn in the caller's task group.
+
+1. The port is bound and listens before anything else happens, so that an early probe queues in the kernel
+   instead of being refused, and a port in use is told before the database is touched.
+2. Signals are the caller's (FIELD-NOTES 17): uvicorn installs no handler and re-raises nothing.
+3. A client that sends nothing, or half a request, is hung up on, so that idle connections cannot crowd
+   out the probes. Of requests, only long polls last, and the application bounds those.
+4. Cancelling the scope around `serve` stops it: no new connections, a bounded grace for answers that are
+   under way, then nothing is left, neither a task nor a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from collections.abc import Iterator, Sequence
+
+import anyio
+import uvicorn
+from anyio.abc import TaskStatus
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from pgready.core.errors import SettingsError
+
+GRACE_SECONDS = 2
+IDLE_SECONDS = 5
+"""How long a connection may stay silent, or take to send a whole request."""
+
+CONNECTION_LIMIT = 1000
+"""Far above any orchestrator's probes: past it uvicorn answers 503 to all, `/live` too."""
+
+_BACKLOG = 128
+_Address = tuple[socket.AddressFamily, tuple[str | int, ...]]
+_NO_SUCH_ADDRESS = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+
+def listen(host: str, port: int) -> tuple[socket.socket, ...]:
+    """Sockets that listen on *port* of every address of *host*; port 0 takes a free one.
+
+    `::` takes IPv4 too, an empty *host* is every address. Raises SettingsError (exit 2) naming the setting.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        _listen_on_each(_addresses(host, port), sockets)
+    except OSError as error:
+        close(sockets)
+        raise _unusable(host, port, error) from error
+    return tuple(sockets)
+
+
+def close(sockets: Sequence[socket.socket]) -> None:
+    """Stop listening, where `serve` was never reached."""
+    for listener in sockets:
+        listener.close()
+
+
+def url(listener: socket.socket) -> str:
+    """The address to open in a browser: the real port, and localhost where it listens everywhere."""
+    host, port, *_ = listener.getsockname()
+    if host in ("0.0.0.0", "::"):
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def serve(
+    application: ASGIApp,
+    sockets: Sequence[socket.socket],
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Answer on *sockets* until cancelled; `await group.start(serve, …)` returns once it answers.
+
+    Closes *sockets*. Publish the phase `draining` before cancelling: it ends the long polls.
+    """
+    server = _Server(_config(application), task_status)
+    try:
+        await server.serve(list(sockets))
+    finally:
+        with anyio.move_on_after(2 * GRACE_SECONDS, shield=True):
+            await server.end(sockets)
+
+
+def _addresses(host: str, port: int) -> list[_Address]:
+    found = socket.getaddrinfo(
+        host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return list(
+        dict.fromkeys((family, (str(address[0]), *address[1:])) for family, _, _, _, address in found)
+    )
+
+
+def _listen_on_each(addresses: Sequence[_Address], sockets: list[socket.socket]) -> None:
+    """Fill *sockets*. What this machine lacks (IPv6, say) is left out while there is another address."""
+    missing: OSError | None = None
+    for family, (host, port, *rest) in addresses:
+        # With port 0 the other addresses take the port that the first was given.
+        known = sockets[0].getsockname()[1] if sockets else port
+        try:
+            sockets.append(_listener(family, (host, known, *rest), dual_stack=len(addresses) == 1))
+        except OSError as error:
+            if error.errno not in _NO_SUCH_ADDRESS:
+                raise
+            missing = error
+    if missing and not sockets:
+        raise missing
+
+
+def _listener(
+    family: socket.AddressFamily, address: tuple[str | int, ...], *, dual_stack: bool
+) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual_stack)
+        listener.bind(address)
+        listener.listen(_BACKLOG)  # at once: two that only bind would both succeed
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _unusable(host: str, port: int, error: OSError) -> SettingsError:
+    shown = f"{host}:{port}" if ":" not in host else f"[{host.strip('[]')}]:{port}"
+    problem = f"cannot listen on {shown}: {error.strerror or error}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            hint = (
+                "another process has the port: stop it, or set PGREADY_PORT (--port) to a free one, 0 for any"
+            )
+        case errno.EACCES:
+            hint = "ports below 1024 need a privilege: set PGREADY_PORT (--port) to a higher one"
+        case _:
+            hint = "set PGREADY_HOST (--host) to an address of this machine, or 0.0.0.0 for all"
+    return SettingsError((problem,), hint=hint)
+
+
+def _config(application: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        http=_ImpatientProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        loop="none",
+        log_config=None,
+        log_level=logging.WARNING,  # its own coming and going is told by our events
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        limit_concurrency=CONNECTION_LIMIT,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, task_status: TaskStatus[None]) -> None:
+        super().__init__(config)
+        self._task_status = task_status
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the caller."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._task_status.started()
+
+    async def end(self, sockets: Sequence[socket.socket]) -> None:
+        """Stop for good: after this neither a task nor a connection is left."""
+        if self.started:
+            await self.shutdown(list(sockets))
+        close(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        if self.server_state.tasks:
+            await asyncio.wait(list(self.server_state.tasks))
+
+
+class _ImpatientProtocol(H11Protocol):
+    """uvicorn's timer stops at the first byte and starts only after an answer; this one runs whenever no
+    answer is under way, from the first moment."""
+
+    _overdue: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_watching()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_watching()
+        elif self._overdue is None and not self.transport.is_closing():
+            self._overdue = self.loop.call_later(IDLE_SECONDS, self.transport.close)
+
+    def _stop_watching(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
