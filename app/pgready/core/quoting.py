@@ -59,7 +59,7 @@ def names(several: Iterable[str]) -> Sql:
     return Sql(", ".join(identifier(name) for name in several))
 
 
-def fill(template: str, **values: str | int | bool | TableName | None) -> Sql:
+def fill(template: str, **values: str | int | bool | TableName | None) -> str:
     """*template* with each `:name` replaced by its value: a TableName or a Name as an identifier,
     Sql as it is, anything else as a literal.
 
@@ -71,7 +71,12 @@ def fill(template: str, **values: str | int | bool | TableName | None) -> Sql:
             return match.group()
         return _written(values[match.group(1)])
 
-    return Sql(_PLACEHOLDER.sub(replace, template))
+    return _PLACEHOLDER.sub(replace, template)
+
+
+def fragment(template: str, **values: str | int | bool | TableName | None) -> Sql:
+    """What `fill` makes of *template*, to be put into another template. (The driver takes plain str only.)"""
+    return Sql(fill(template, **values))
 
 
 def _written(value: str | int | bool | TableName | None) -> str:
