@@ -11,13 +11,17 @@ from enum import Enum
 
 from msgspec import Struct
 
+from pgready.core.errors import Place, ScriptError
+from pgready.core.model import Script
+
 
 class SegmentKind(Enum):
     TRANSACTION = "transaction"
     SINGLE = "single"
 
 
-class Statement(Struct, frozen=True):
+# A file may hold millions of statements; they refer to nothing, so the garbage collector need not look.
+class Statement(Struct, frozen=True, gc=False):
     """One statement: *start* and *end* are character offsets into the script's text (no `;`).
 
     *copy_data*, for `COPY … FROM STDIN`, is the offsets of its data lines (without the `\\.`).
@@ -36,7 +40,7 @@ class Single(Enum):
     DETACH_PARTITION = "detach partition concurrently"
     CREATE_DATABASE = "create database"
     DROP_DATABASE = "drop database"
-    REPEATABLE = "may simply run again"  # VACUUM, REINDEX, REFRESH, CLUSTER, ALTER SYSTEM, ANALYZE
+    REPEATABLE = "may simply run again"  # VACUUM, REINDEX, CLUSTER, ALTER SYSTEM, ALTER … SET TABLESPACE
     UNKNOWN = "no probe can tell"
 
 
@@ -44,7 +48,11 @@ class Segment(Struct, frozen=True):
     """Statements that are sent under one rule. *checksum* is hex SHA-256 of their text.
 
     For a SINGLE, *single* tells how to probe it and *target* is the quoted, as far as written qualified
-    name that the probe looks for (index, partition, database); None where there is none.
+    name that the probe looks for (index, partition, database); None where there is none. *table* is the
+    table that CREATE INDEX or DETACH PARTITION names, in the same form: a new index lives in its schema.
+
+    *settings* are the session settings (SET, RESET, set_config) of earlier segments: a run that resumes
+    here, on a new connection, must repeat them first, or the text means something else.
     """
 
     kind: SegmentKind
@@ -52,15 +60,51 @@ class Segment(Struct, frozen=True):
     checksum: str
     single: Single | None = None
     target: str | None = None
+    table: str | None = None
+    settings: tuple[Statement, ...] = ()
 
 
 class CompiledScript(Struct, frozen=True):
     """A script ready to run. *token_checksum* is None where it could not be scanned or is too large.
 
     *stepwise* is True where the script must be sent a statement at a time because one of its statements
-    changes how the next is read (`SET standard_conforming_strings`).
+    changes how the next is read (`SET standard_conforming_strings`). The timeouts are the script's own
+    directives; None where it has none, 0 for no timeout.
     """
 
     segments: tuple[Segment, ...]
     token_checksum: str | None
     stepwise: bool = False
+    lock_timeout_ms: int | None = None
+    statement_timeout_ms: int | None = None
+
+
+BYTE_ORDER_MARK = "\ufeff"
+
+# A dump's INSERT may be one line of many megabytes: an excerpt of it helps nobody.
+_EXCERPT_CHARACTERS = 4096
+
+
+def place(script: Script, offset: int) -> Place:
+    """Where in its file the character at *offset* of *script*'s text stands.
+
+    Lines end at a line feed; the carriage return before it and a byte order mark are no part of a line.
+    A line longer than 4,096 characters is cut, and left out where the place lies behind the cut.
+    """
+    text = script.text
+    line_start = text.rfind("\n", 0, offset) + 1
+    line_end = text.find("\n", offset)
+    if line_start == 0 and text.startswith(BYTE_ORDER_MARK):
+        line_start = 1
+    shown_end = min(len(text) if line_end < 0 else line_end, line_start + _EXCERPT_CHARACTERS)
+    return Place(
+        file=script.path,
+        line=script.first_line + text.count("\n", 0, offset),
+        column=max(offset - line_start, 0) + 1,
+        excerpt=text[line_start:shown_end].rstrip("\r") if offset <= shown_end else None,
+    )
+
+
+def refused(script: Script, offset: int, what: str, hint: str | None = None) -> ScriptError:
+    """The error that *script* is not run because of what stands at *offset*."""
+    return ScriptError(what, hint=hint, place=place(script, offset))

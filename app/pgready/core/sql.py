@@ -1,0 +1,193 @@
+"""The only room that knows libpg_query (through postgast): where statements end, and their tokens.
+
+postgast is imported inside the functions, because loading it costs as much as the rest of a run that has
+nothing to do. Only its scanner is used, never its parser: the scanner needs no stack, while parsing
+`1+1+…` thirty thousand deep ends the process (measured), and a script is input like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from pgready.core.errors import Place, ScriptError
+
+if TYPE_CHECKING:
+    from postgast.native import PgQuerySplitResult
+
+
+class Unscannable(Exception):
+    """The scanner refused the text at character *offset* (unterminated string, malformed number, …)."""
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+
+
+class TokenKind(Enum):
+    WORD = "word"  # a keyword or an unquoted identifier
+    QUOTED = "quoted identifier"
+    STRING = "string"
+    COMMENT = "comment"
+    OTHER = "other"
+
+
+class Token(Struct, frozen=True, gc=False):
+    """One token at character offset *start*. The text of a WORD is in lower case, else as written."""
+
+    kind: TokenKind
+    text: str
+    start: int
+
+    @property
+    def length(self) -> int:
+        return len(self.text)
+
+
+def split(text: str) -> list[tuple[int, int]]:
+    """Character offsets of the statements of *text*, each from behind the last `;` up to its own.
+
+    As libpg_query splits: `;` inside parentheses does not count, those of a BEGIN ATOMIC body do, and
+    what holds no keyword is left out. Raises Unscannable.
+    """
+    from postgast.native import lib
+
+    data = _encode(text)
+    result = lib.pg_query_split_with_scanner(data)
+    try:
+        _check(result)
+        spans = list(_spans(result))
+    finally:
+        lib.pg_query_free_split_result(result)
+    return spans if len(data) == len(text) else _characters(data, spans)
+
+
+def _spans(result: PgQuerySplitResult) -> Iterator[tuple[int, int]]:
+    statements = result.stmts
+    for index in range(result.n_stmts):
+        statement = statements[index].contents
+        start = statement.stmt_location
+        yield start, start + statement.stmt_len
+
+
+def _characters(data: bytes, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """*spans*, which are ascending byte offsets into *data*, as character offsets."""
+    found: list[tuple[int, int]] = []
+    seen = characters = 0
+    for start, end in spans:
+        first = characters + len(data[seen:start].decode())
+        seen, characters = end, first + len(data[start:end].decode())
+        found.append((first, characters))
+    return found
+
+
+def tokens(text: str) -> list[Token]:
+    """The tokens of *text*, comments among them. Raises Unscannable."""
+    found: list[Token] = []
+    seen = characters = 0
+    data = _encode(text)
+    for number, start, end in _scan(data):
+        characters += len(data[seen:start].decode())
+        seen = start
+        found.append(_token(number, data[start:end], characters))
+    return found
+
+
+def token_texts(text: str) -> Iterator[tuple[TokenKind, bytes]]:
+    """Kind and bytes of each token as written; WORD stands for every quoted name too. Raises Unscannable."""
+    data = _encode(text)
+    return ((_KINDS.get(number, TokenKind.WORD), data[start:end]) for number, start, end in _scan(data))
+
+
+# libpg_query's numbers (pg_query.proto): IDENT = 258, UIDENT, then the constants, operators, comments;
+# a character that is a token stands for itself, and keywords lie above all of these.
+_KINDS = {
+    **dict.fromkeys(range(1, 258), TokenKind.OTHER),
+    **dict.fromkeys((260, 263, 264, *range(265, 275)), TokenKind.OTHER),
+    261: TokenKind.STRING,
+    262: TokenKind.STRING,
+    275: TokenKind.COMMENT,
+    276: TokenKind.COMMENT,
+}
+
+
+def _token(number: int, raw: bytes, start: int) -> Token:
+    kind = _KINDS.get(number, TokenKind.WORD)
+    if kind is TokenKind.WORD and raw.endswith(b'"'):
+        kind = TokenKind.QUOTED
+    # bytes.lower is ASCII only, as the server's folding of names is in UTF-8.
+    return Token(kind, (raw.lower() if kind is TokenKind.WORD else raw).decode(), start)
+
+
+def _scan(data: bytes) -> list[tuple[int, int, int]]:
+    from ctypes import string_at
+
+    from postgast.native import lib
+    from postgast.pg_query_pb2 import ScanResult
+
+    result = lib.pg_query_scan(data)
+    try:
+        _check(result)
+        scanned = ScanResult.FromString(string_at(result.pbuf.data, result.pbuf.len))
+    finally:
+        lib.pg_query_free_scan_result(result)
+    return [(token.token, token.start, token.end) for token in scanned.tokens]
+
+
+def _encode(text: str) -> bytes:
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise Unscannable("a lone surrogate, which UTF-8 cannot hold", error.start) from None
+    if b"\0" in data:
+        raise Unscannable("a NUL character", text.index("\0"))
+    return data
+
+
+def _check(result: PgQuerySplitResult) -> None:
+    if result.error:
+        error = result.error.contents
+        message = (error.message or b"").decode(errors="replace").partition(" at or near ")[0]
+        # The cursor counts characters from 1, as the server's does (measured; postgast's text differs).
+        raise Unscannable(message, max(error.cursorpos - 1, 0))
+
+
+_BYTE_ORDER_MARKS = (
+    (b"\xff\xfe\0\0", "UTF-32"),
+    (b"\0\0\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+
+
+def decode(path: str, data: bytes) -> str:
+    """The text of the file *path*: strictly UTF-8, without its byte order mark, free of NUL.
+
+    Raises ScriptError with line and byte where it is anything else; UTF-16 and UTF-32 are named.
+    """
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            hint = f"save it as UTF-8: iconv -f {encoding} -t UTF-8 {path}"
+            raise ScriptError(f"is {encoding}, not UTF-8", hint=hint, place=Place(path, 1))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # utf-8-sig counts from behind the mark
+        offset = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
+        raise ScriptError(
+            f"is not UTF-8: byte 0x{data[offset]:02x} at offset {offset} ({error.reason})",
+            hint=f"save it as UTF-8; if it is Windows-1252: iconv -f WINDOWS-1252 -t UTF-8 {path}",
+            place=Place(path, data.count(b"\n", 0, offset) + 1),
+        ) from None
+    if "\0" in text:
+        offset = data.index(b"\0")
+        raise ScriptError(
+            f"holds a NUL byte at offset {offset}, which PostgreSQL's text cannot",
+            hint="remove it, or save the file as UTF-8 if it is UTF-16 without a byte order mark",
+            place=Place(path, data.count(b"\n", 0, offset) + 1),
+        )
+    return text

@@ -1,0 +1,62 @@
+"""Finds statements that would free the advisory lock under which they run."""
+
+from __future__ import annotations
+
+import re
+
+from pgready.core import sql
+from pgready.core.model import Script
+from pgready.core.segments import Statement, refused
+from pgready.core.sql import TokenKind, Unscannable
+
+# What must stand in the text in lower case for a statement to be looked at.
+GATE = "pg_advisory_unlock"
+
+_DOLLAR = re.compile(r"\$[^$]*\$")
+# Their strings are code that runs.
+_HOLDS_CODE = frozenset({"do", "create", "execute"})
+
+
+def refuse(script: Script, statement: Statement, word: str) -> None:
+    """Raise ScriptError where *statement*, whose first word is *word*, calls a `pg_advisory_unlock` function.
+
+    Bodies of functions and DO blocks count, comments and plain strings do not.
+    """
+    text = script.text[statement.start : statement.end]
+    offset = _find(text, word in _HOLDS_CODE) if GATE in text.lower() else None
+    if offset is not None:
+        raise refused(
+            script,
+            statement.start + offset,
+            "pg_advisory_unlock could give up the lock that keeps other replicas out",
+            "use pg_advisory_xact_lock: the end of the transaction frees it",
+        )
+
+
+def _find(text: str, code: bool) -> int | None:
+    """The offset in *text* of a call, also in strings that are *code*."""
+    try:
+        tokens = sql.tokens(text)
+    except Unscannable:
+        # A body in another language, whose text SQL's scanner cannot read.
+        return text.lower().find(GATE)
+    for token in tokens:
+        if GATE not in token.text.lower() or token.kind is TokenKind.COMMENT:
+            continue
+        if token.kind is not TokenKind.STRING:
+            return token.start
+        if code:
+            start, body = _body(token.text)
+            inner = _find(body, code)
+            if inner is not None:
+                return token.start + start + inner
+    return None
+
+
+def _body(string: str) -> tuple[int, str]:
+    """What stands between the quotes of *string*, and where."""
+    dollar = _DOLLAR.match(string)
+    if dollar:
+        return dollar.end(), string[dollar.end() : len(string) - dollar.end()]
+    start = string.index("'") + 1
+    return start, string[start:-1].replace("''", "' ") if "''" in string else string[start:-1]

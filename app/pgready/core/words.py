@@ -1,0 +1,92 @@
+"""The words of one statement, for rules that read a statement from left to right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pgready.core.sql import Token, TokenKind
+
+
+class Words:
+    """The tokens of one statement, comments left out, as a cursor that rules walk along."""
+
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self._tokens = [token for token in tokens if token.kind is not TokenKind.COMMENT]
+        self._at = 0
+
+    def take(self, *words: str) -> bool:
+        """Step over *words* if they come next."""
+        end = self._at + len(words)
+        if tuple(_folded(token) for token in self._tokens[self._at : end]) != words:
+            return False
+        self._at = end
+        return True
+
+    def skip(self, *words: str) -> None:
+        """Step over one of *words* if it comes next."""
+        if self.next in words:
+            self._at += 1
+
+    @property
+    def next(self) -> str:
+        """The next word, in lower case; empty at the end and for what is no word."""
+        return _folded(self._tokens[self._at]) if self._at < len(self._tokens) else ""
+
+    @property
+    def rest(self) -> str:
+        """What is left, joined by blanks, words in lower case."""
+        return " ".join(token.text for token in self._tokens[self._at :])
+
+    @property
+    def values(self) -> list[str]:
+        """What is left without quotes, in lower case."""
+        return [token.text.strip("'\"").lower() for token in self._tokens[self._at :]]
+
+    def has(self, *words: str) -> bool:
+        """Whether *words* come one behind another anywhere in what is left."""
+        left = [_folded(token) for token in self._tokens[self._at :]]
+        return any(tuple(left[at : at + len(words)]) == words for at in range(len(left)))
+
+    def skip_parentheses(self) -> None:
+        """Step over a list in parentheses if one comes next."""
+        depth = 0
+        while self._at < len(self._tokens):
+            text = self._tokens[self._at].text
+            depth += (text == "(") - (text == ")")
+            if depth == 0 and text != ")":
+                return
+            self._at += 1
+            if depth == 0:
+                return
+
+    def name(self) -> str | None:
+        """Step over a name and return it quoted, with its schema as far as written; None: it is no name."""
+        parts: list[str] = []
+        while self._at < len(self._tokens):
+            part = _identifier(self._tokens[self._at])
+            if part is None:
+                return None
+            parts.append(part)
+            self._at += 1
+            if not self.take("."):
+                break
+        return ".".join(parts) or None
+
+
+def _folded(token: Token) -> str:
+    return token.text if token.kind in (TokenKind.WORD, TokenKind.OTHER) else ""
+
+
+_NAME_BYTES = 63
+
+
+def _identifier(token: Token) -> str | None:
+    """*token* as a quoted identifier, cut to the server's length."""
+    if token.kind is TokenKind.WORD:
+        name = token.text
+    elif token.kind is TokenKind.QUOTED and token.text.startswith('"'):
+        name = token.text[1:-1].replace('""', '"')
+    else:
+        return None
+    cut = name.encode()[:_NAME_BYTES].decode(errors="ignore")
+    return '"' + cut.replace('"', '""') + '"'
