@@ -1,0 +1,290 @@
+"""Makes a declaration true: database and roles on the admin connection, the rest in the target.
+
+The rules that this module keeps:
+
+1. Look first, without a lock and in one round trip. Nothing is locked where nothing is missing.
+2. Database and roles belong to the whole server, so they are made under a fixed key; the rest runs while
+   the caller holds the target's lock. Both look again under the lock.
+3. Another tool, or a replica in another database, is stopped by no lock of ours. So a failed statement is
+   judged by looking at the catalogue again, never by its SQLSTATE: what exists by then is well.
+4. "tuple concurrently updated" (XX000) and its kin say nothing about the statement: it is sent again.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import anyio
+import asyncpg
+from msgspec.structs import replace
+
+from pgready.core import scram
+from pgready.core.bootstrap import Declared, Role
+from pgready.core.errors import AccessDenied, BootstrapFailed, LockNotObtained, PgreadyError
+from pgready.core.events import Bootstrapped, DriftFound, Event, LockWaited
+from pgready.core.extensions import source, unavailable
+from pgready.core.facts import CatalogFacts, question
+from pgready.core.model import LockHolder
+from pgready.core.reconcile import Drift, Step, drift, missing, password_drift, uncompared_passwords
+from pgready.database import lock
+from pgready.database.connect import CannotConnect, open_session
+from pgready.database.facts import read_facts, read_passwords
+from pgready.database.session import GRACE_SECONDS, Session
+
+Emit = Callable[[Event], None]
+
+CLUSTER_KEYS = lock.LockKeys(main=lock.derive("cluster lock"), fence=lock.derive("cluster fence"))
+"""Held while the database and roles are made; taken in the database of the admin connection."""
+
+PATIENCE_SECONDS = 600.0
+RETRY_SECONDS = 30.0
+"""How long one statement is sent again while others change the same rows."""
+
+_RETRY_PAUSE_SECONDS = (0.01, 0.1)
+_POLL_SECONDS = (0.05, 0.25)
+_TELL_SECONDS = 5.0
+
+
+class Needs(NamedTuple):
+    """What a look found: whether each of the two bootstraps has work, and what merely differs."""
+
+    cluster: bool
+    target: bool
+    drift: tuple[Drift, ...]
+
+
+async def look(session: Session, declared: Declared, *, compare_passwords: bool = True) -> Needs:
+    """Compare *declared* with the catalogue of *session*, the target's; changes nothing, takes no lock.
+
+    A role that may only read the catalogue suffices. It cannot read passwords, so where some are declared
+    the cluster's bootstrap is needed to compare them, unless *compare_passwords* is False.
+    """
+    if not declared:
+        return Needs(False, False, ())
+    facts = await _facts(session, declared, session.database, session.user)
+    steps = missing(declared, facts, _new_salt)
+    uncompared = password_drift(declared, facts)
+    return Needs(
+        cluster=(compare_passwords and bool(uncompared)) or any(step.of_cluster for step in steps),
+        target=any(not step.of_cluster for step in steps),
+        drift=drift(declared, facts) + (() if compare_passwords else uncompared),
+    )
+
+
+async def bootstrap_cluster(
+    session: Session,
+    declared: Declared,
+    target_database: str,
+    emit: Emit,
+    *,
+    target_user: str | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> None:
+    """Make the declared roles and *target_database*, through *session*, an admin connection.
+
+    *target_user* is the role of the target's URL: it owns the new database where no owner is declared.
+    Raises LockNotObtained, AccessDenied, BootstrapFailed.
+    """
+    part = declared.of_cluster
+
+    async def facts_now() -> CatalogFacts:
+        facts = await _facts(session, part, target_database, target_user)
+        return await _with_logins(session, part, facts)
+
+    async def left_now() -> tuple[Step, ...]:
+        return _of_cluster(part, await facts_now())
+
+    facts = await facts_now()
+    if _of_cluster(part, facts):
+        async with _cluster_lock(session, emit, patience_seconds):
+            await _carry_out([session], await left_now(), left_now, emit)
+            facts = await facts_now()
+    _tell(drift(part, facts) + password_drift(part, facts), emit)
+
+
+async def bootstrap_target(
+    session: Session, declared: Declared, emit: Emit, *, admin: Session | None = None
+) -> None:
+    """Make the declared schemas, extensions and grants in *session*'s database, whose lock the caller holds.
+
+    *admin* is a connection to the same database whose role may do more; what it makes belongs to
+    *session*'s role all the same, but for extensions. Raises AccessDenied, BootstrapFailed.
+    """
+    part = declared.of_target
+    if not part:
+        return
+
+    async def left_now() -> tuple[Step, ...]:
+        return _of_target(part, await _facts(session, part, session.database, session.user))
+
+    facts = await _facts(session, part, session.database, session.user)
+    if problem := unavailable(part, facts):
+        raise problem
+    sessions = [session] if admin is None else [admin, session]
+    await _carry_out(sessions, _of_target(part, facts), left_now, emit)
+    _tell(drift(part, facts), emit)
+
+
+def _of_cluster(declared: Declared, facts: CatalogFacts) -> tuple[Step, ...]:
+    return tuple(step for step in missing(declared, facts, _new_salt) if step.of_cluster)
+
+
+def _of_target(declared: Declared, facts: CatalogFacts) -> tuple[Step, ...]:
+    return tuple(step for step in missing(declared, facts, _new_salt) if not step.of_cluster)
+
+
+_LeftNow = Callable[[], Awaitable[tuple[Step, ...]]]
+"""Looks at the catalogue again and tells what is still missing."""
+
+
+async def _carry_out(
+    sessions: Sequence[Session], steps: tuple[Step, ...], left_now: _LeftNow, emit: Emit
+) -> None:
+    for step in steps:
+        try:
+            if await _run(sessions, step, left_now):
+                emit(Bootstrapped(step.what, step.name, step.action))
+        except PgreadyError as problem:
+            if not step.optional:
+                raise
+            emit(DriftFound(step.what, step.name, f"{problem.what}; optional, so left out"))
+
+
+async def _run(sessions: Sequence[Session], step: Step, left_now: _LeftNow) -> bool:
+    """Run *step*; False where somebody else has done it meanwhile."""
+    deadline = anyio.current_time() + RETRY_SECONDS
+    while True:
+        problem = await _try(sessions, step)
+        if problem is None:
+            return True
+        if step.identity not in [each.identity for each in await left_now()]:
+            return False
+        if not _is_passing(problem) or anyio.current_time() > deadline:
+            raise _explained(step, problem, sessions) from problem
+        await anyio.sleep(random.uniform(*_RETRY_PAUSE_SECONDS))
+
+
+async def _try(sessions: Sequence[Session], step: Step) -> asyncpg.PostgresError | None:
+    """Run *step* on the first session that is allowed to; why the last one could not, or None."""
+    denied: asyncpg.PostgresError | None = None
+    for session in sessions:
+        try:
+            await session.execute(step.sql)
+        except asyncpg.InsufficientPrivilegeError as problem:
+            denied = denied or problem
+        except asyncpg.PostgresError as problem:
+            if session.closed or (problem.sqlstate or "")[:3] in _CONNECTION_LOST:
+                raise
+            return problem
+        else:
+            return None
+    return denied
+
+
+_CONNECTION_LOST = ("080", "57P")
+_PASSING = frozenset({"40001", "40P01", "55006"})
+"""Serialisation, deadlock, and a template database that somebody is connected to."""
+
+
+def _is_passing(problem: asyncpg.PostgresError) -> bool:
+    return problem.sqlstate in _PASSING or (
+        problem.sqlstate == "XX000" and "concurrently" in str(problem.args[0])
+    )
+
+
+def _explained(step: Step, problem: asyncpg.PostgresError, sessions: Sequence[Session]) -> PgreadyError:
+    what = f"{step.what} {step.name}: {problem.args[0]}"
+    detail = getattr(problem, "detail", None)
+    hint = getattr(problem, "hint", None)
+    if isinstance(problem, asyncpg.InsufficientPrivilegeError):
+        users = " and ".join(dict.fromkeys(session.user for session in sessions))
+        cure = f"{users} may not do this: set PGREADY_ADMIN_DATABASE_URL to a role that may"
+        return AccessDenied(what, sqlstate=problem.sqlstate, detail=detail or hint, hint=cure)
+    if step.what == "extension" and hint is None:
+        hint = source(step.name, sessions[0].server_major)
+    return BootstrapFailed(what, sqlstate=problem.sqlstate, detail=detail, hint=hint)
+
+
+async def _with_logins(session: Session, declared: Declared, facts: CatalogFacts) -> CatalogFacts:
+    """*facts* with an attempt to log in as each role whose password they cannot judge."""
+    logins = dict(facts.logins)
+    for role in uncompared_passwords(declared, facts):
+        answer = await _logs_in(session, role)
+        if answer is not None:
+            logins[role.name] = answer
+    return replace(facts, logins=logins)
+
+
+async def _logs_in(session: Session, role: Role) -> bool | None:
+    """Whether the server takes the declared password of *role*; None where it does not say."""
+    dsn = replace(session.dsn, user=role.name, password=role.password)
+    try:
+        probe = await open_session(dsn, application_name="pgready password check")
+    except CannotConnect as refused:
+        # 42501: let in, but not into this database, which is said after the password was right.
+        return {"28P01": False, "42501": True}.get(refused.error.sqlstate or "")
+    await probe.close()
+    return True
+
+
+@asynccontextmanager
+async def _cluster_lock(session: Session, emit: Emit, patience_seconds: float) -> AsyncIterator[None]:
+    """Hold CLUSTER_KEYS, polled and jittered. Raises LockNotObtained, naming the holder."""
+    start = anyio.current_time()
+    next_tell = start
+    while not await lock.try_take(session, CLUSTER_KEYS):
+        now = anyio.current_time()
+        if now >= min(next_tell, start + patience_seconds):
+            holder = await lock.holder(session, CLUSTER_KEYS)
+            if now >= start + patience_seconds:
+                raise _not_obtained(holder, now - start)
+            emit(LockWaited(holder, now - start))
+            next_tell = now + _TELL_SECONDS
+        await anyio.sleep(random.uniform(*_POLL_SECONDS))
+    try:
+        yield
+    finally:
+        await _release(session)
+
+
+def _not_obtained(holder: LockHolder | None, waited_seconds: float) -> LockNotObtained:
+    who = "nobody that is visible to us"
+    if holder is not None:
+        who = f"pid {holder.pid} ({holder.application_name or 'unnamed'}, {holder.client})"
+    return LockNotObtained(
+        f"waited {waited_seconds:.0f} s for the lock on the server's roles and databases, held by {who}",
+        hint="wait for it to end, or raise PGREADY_LOCK_TIMEOUT",
+    )
+
+
+async def _release(session: Session) -> None:
+    """Unlock within the grace period; a connection that cannot is dropped, and its lock with it."""
+    with anyio.move_on_after(GRACE_SECONDS, shield=True) as scope:
+        try:
+            if not session.closed:
+                await lock.release(session, CLUSTER_KEYS)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            session.connection.terminate()
+    if scope.cancelled_caught:
+        session.connection.terminate()
+
+
+def _new_salt() -> bytes:
+    return secrets.token_bytes(scram.SALT_BYTES)
+
+
+def _tell(found: tuple[Drift, ...], emit: Emit) -> None:
+    for each in found:
+        emit(DriftFound(each.what, each.name, each.difference))
+
+
+async def _facts(session: Session, declared: Declared, target: str, target_user: str | None) -> CatalogFacts:
+    facts = await read_facts(session, question(declared, target, target_user))
+    asked = [role.name for role in declared.roles if role.password is not None]
+    if not asked or not facts.reads_passwords:
+        return facts
+    return replace(facts, passwords=await read_passwords(session, asked))
