@@ -191,9 +191,7 @@ def _extensions(declared: Declared, facts: CatalogFacts) -> Iterator[Step]:
         name = Name(extension.name)
         if installed is None:
             if is_available(extension, facts) or not extension.optional:
-                sql = fill(
-                    "CREATE EXTENSION :name :options CASCADE", name=name, options=_installed_as(extension)
-                )
+                sql = fill("CREATE EXTENSION :name :options", name=name, options=_installed_as(extension))
                 yield Step("extension", extension.name, "created", sql, extension.optional)
         elif extension.version in installed.reachable and extension.version != installed.version:
             assert extension.version is not None
@@ -208,6 +206,7 @@ def _installed_as(extension: Extension) -> Sql:
         words.append(fragment("SCHEMA :schema", schema=Name(extension.schema)))
     if extension.version is not None:
         words.append(fragment("VERSION :version", version=Name(extension.version)))
+    words.append("CASCADE")  # with the extensions that it needs
     return Sql(" ".join(words))
 
 
@@ -266,16 +265,20 @@ def _default_privileges(declared: Declared, facts: CatalogFacts) -> Iterator[Ste
     for ask, held in zip(wanted, facts.defaults, strict=False):
         if held is Held.LACKING or (held is Held.ABSENT and _will_be_created(ask, declared)):
             sql = fill(
-                "ALTER DEFAULT PRIVILEGES FOR ROLE :owner :where GRANT :privileges ON :on TO :roles",
-                owner=Name(ask.owner or facts.user),
-                where=Sql("")
-                if ask.schema is None
-                else fragment("IN SCHEMA :schema", schema=Name(ask.schema)),
+                "ALTER DEFAULT PRIVILEGES FOR ROLE :creator GRANT :privileges ON :on TO :roles",
+                creator=_creator(ask, facts),
                 privileges=Sql(", ".join(ask.privileges)),
                 on=Sql(ask.kind.upper()),
                 roles=_grantees(ask),
             )
             yield Step("default privileges", _default_name(ask), "granted", sql)
+
+
+def _creator(ask: Ask, facts: CatalogFacts) -> Sql:
+    owner = Name(ask.owner or facts.user)
+    if ask.schema is None:
+        return fragment(":owner", owner=owner)
+    return fragment(":owner IN SCHEMA :schema", owner=owner, schema=Name(ask.schema))
 
 
 def drift(declared: Declared, facts: CatalogFacts) -> tuple[Drift, ...]:
