@@ -76,6 +76,19 @@ class Cluster(Struct, frozen=True):
             )
         return Account(_user_name(owner.st_uid), owner.st_uid, owner.st_gid)
 
+    def new_data(self, runner: Account | None) -> Path:
+        """A new directory for initdb, owned by *runner*; what interrupted ones left is removed."""
+        for leftover in self.directory.glob("data.new-*"):
+            shutil.rmtree(leftover, ignore_errors=True)  # a killed initdb's child may still write there
+        path = Path(tempfile.mkdtemp(prefix="data.new-", dir=self.directory))
+        if runner:
+            os.chown(path, runner.uid, runner.gid)
+        return path
+
+    def keep(self, new_data: Path) -> None:
+        """Make *new_data* the data directory."""
+        new_data.rename(self.data)
+
     def password(self) -> str:
         """The superuser's password, as initdb was given it."""
         return (self.directory / "password").read_text().strip()
@@ -125,18 +138,13 @@ def _is_free(port: int) -> bool:
 
 async def initialise(cluster: Cluster, programs: Programs) -> None:
     """Make the data directory (rule 3)."""
-    unfinished = cluster.directory / "data.new"
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
-    unfinished.mkdir(mode=0o700)
     runner = programs.runner
-    if runner:
-        os.chown(unfinished, runner.uid, runner.gid)
+    unfinished = cluster.new_data(runner)
     locale = _BUILTIN_LOCALE if int(programs.major) >= 17 else ("--no-locale",)
     with _readable_password(cluster.new_password(), runner) as descriptor:
         ended = await anyio.run_process(
             [
-                programs.bindir / "initdb", "--pgdata", _data_argument(unfinished, runner),
+                programs.bindir / "initdb", "--pgdata", _data_argument(unfinished, programs),
                 "--username", USER, "--pwfile", f"/dev/fd/{descriptor}", "--auth=scram-sha-256",
                 "--encoding=UTF8", *locale,
             ],
@@ -145,7 +153,7 @@ async def initialise(cluster: Cluster, programs: Programs) -> None:
         )  # fmt: skip
     if ended.returncode:
         raise PgreadyError("initdb failed", detail=ended.stderr.decode(errors="replace").strip())
-    unfinished.rename(cluster.data)
+    cluster.keep(unfinished)
 
 
 @contextmanager
@@ -179,7 +187,7 @@ def _spawn(cluster: Cluster, programs: Programs, settings: dict[str, str]) -> in
     if cluster.log.exists():
         cluster.log.replace(cluster.log.with_suffix(".log.1"))
     options = [f"--{name.replace('_', '-')}={value}" for name, value in {**_SETTINGS, **settings}.items()]
-    data = _data_argument(cluster.data, programs.runner)
+    data = _data_argument(cluster.data, programs)
     with cluster.log.open("wb") as log:
         process = subprocess.Popen(
             [str(programs.bindir / "postgres"), "-D", data, *options],
@@ -201,9 +209,13 @@ def _check_version(cluster: Cluster, programs: Programs) -> None:
         )
 
 
-def _data_argument(data: Path, runner: Account | None) -> str:
-    """How the programs, started in *data*, are told where their data is (rule 4)."""
-    return str(data) if runner is None else "/proc/self/cwd"
+def _data_argument(data: Path, programs: Programs) -> str:
+    """How the programs, started in *data*, are told where their data is (rule 4).
+
+    Before 16 they go back to their directory by its name as they start, which must be enterable then.
+    """
+    by_name = programs.runner is None or int(programs.major) < 16
+    return str(data) if by_name else "/proc/self/cwd"
 
 
 def _environment() -> dict[str, str]:

@@ -6,7 +6,7 @@ Rules that the code below keeps:
    "Last" is told by a shared `flock` on the file `users`, which the kernel releases for a process that was
    killed. A server that such a process left behind is adopted by the next start, and stopped after it.
 2. Starting and stopping exclude each other by an exclusive `flock` on the file `lock`.
-3. A data directory exists complete or not at all: initdb works in `data.new`, which is then renamed.
+3. A data directory exists complete or not at all: initdb works in `data.new-…`, renamed at its end.
 4. As root, PostgreSQL runs as `nobody` (or as whoever owns the data). No mode or owner of anything but our
    own data is changed: where that account cannot enter the directory's parents, it need not, since the
    programs are given `/proc/self/cwd` as data directory, entered before the user is changed (from
@@ -40,7 +40,7 @@ from pgready.database.cluster import (
     start,
     until_ready,
 )
-from pgready.database.postmaster import POLL_SECONDS
+from pgready.database.postmaster import POLL_SECONDS, Postmaster
 
 DEFAULT_DIRECTORY = Path(".pgready/postgres")
 DATABASE = "postgres"
@@ -110,9 +110,18 @@ async def _started(cluster: Cluster, programs: Programs, start_seconds: float) -
         if created:
             await initialise(cluster, programs)
         if found:
-            remove_socket_directory(found)
+            _clear_leftovers(cluster, found)
         await start(cluster, programs, start_seconds)
     return _describe(cluster, programs, created=created, adopted=adopted)
+
+
+def _clear_leftovers(cluster: Cluster, found: Postmaster) -> None:
+    """Remove what a killed server left behind, except what PostgreSQL itself judges better."""
+    remove_socket_directory(found)
+    # PostgreSQL takes a zombie for a running server. Its check of the shared memory, which tells whether
+    # children of the dead one still run, finds that by the data directory without this file too.
+    if postmaster.is_zombie(found.pid):
+        (cluster.data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _describe(cluster: Cluster, programs: Programs, *, created: bool, adopted: bool) -> EmbeddedServer:

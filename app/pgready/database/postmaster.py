@@ -55,7 +55,7 @@ def alive(pid: int) -> bool:
     try:
         return os.waitpid(pid, os.WNOHANG) == (0, 0)
     except ChildProcessError:
-        return _exists(pid) and not _is_zombie(pid)
+        return _exists(pid) and not is_zombie(pid)
 
 
 def _exists(pid: int) -> bool:
@@ -68,7 +68,7 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _is_zombie(pid: int) -> bool:
+def is_zombie(pid: int) -> bool:
     """Whether it has ended and its parent (a PID 1 that reaps nothing, say) has not noticed."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
