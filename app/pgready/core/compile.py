@@ -79,8 +79,9 @@ class _Compiler:
         self._open: list[Statement] = []
         self._open_is_settings = True
         self._block: Statement | None = None
-        self._settings: list[Statement] = []
+        self._settings: dict[str, Statement] = {}
         self._settings_before: tuple[Statement, ...] = ()
+        self._settings_changed = False
         self._directives: Directives | None = None
         self._transactional = script.transactional
         self._stepwise = False
@@ -183,7 +184,7 @@ class _Compiler:
             return
         self._open.append(statement)
         if reading.role is Role.SETTING:
-            self._settings.append(statement)
+            self._remember(statement, reading.setting)
         else:
             self._open_is_settings = False
         if not self._transactional and not self._block:
@@ -215,8 +216,20 @@ class _Compiler:
             self._segments.append(_transaction(self._script, self._open, self._settings_before))
         self._open = []
         self._open_is_settings = True
-        if len(self._settings) > len(self._settings_before):
-            self._settings_before = tuple(self._settings)
+        if self._settings_changed:
+            self._settings_before = tuple(self._settings.values())
+            self._settings_changed = False
+
+    def _remember(self, statement: Statement, setting: str) -> None:
+        """Keep the last statement of each setting, in the order in which they were said."""
+        if setting == kinds.EVERY_SETTING:
+            # RESET ALL leaves these two alone.
+            kept = ('"role"', '"authorization"')
+            self._settings = {name: self._settings[name] for name in kept if name in self._settings}
+        else:
+            self._settings.pop(setting, None)
+            self._settings[setting] = statement
+        self._settings_changed = True
 
     def _refused(self, statement: Statement, what: str, hint: str) -> ScriptError:
         return refused(self._script, statement.start, what, hint)

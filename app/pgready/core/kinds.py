@@ -35,10 +35,14 @@ class Role(Enum):
     SINGLE = "single"
 
 
+EVERY_SETTING = "*"
+
+
 class Reading(Struct, frozen=True):
     """What the leading words of a statement say; see Segment for *single*, *target* and *table*.
 
     *alone* is set where it runs in a transaction or not, so that a script without one is taken at its word.
+    *setting* is what a SETTING sets, EVERY_SETTING for RESET ALL.
     """
 
     role: Role = Role.ORDINARY
@@ -46,10 +50,10 @@ class Reading(Struct, frozen=True):
     target: str | None = None
     table: str | None = None
     alone: Single | None = None
+    setting: str = ""
 
 
 _ORDINARY = Reading()
-_SETTING = Reading(Role.SETTING)
 _ABSORBED = Reading(Role.ABSORBED)
 _BEGIN = Reading(Role.BEGIN)
 _COMMIT = Reading(Role.COMMIT)
@@ -140,10 +144,11 @@ def _set(words: Words) -> Reading:
         return _ORDINARY
     local = words.take("local")
     words.skip("session")
-    if words.take("names") or words.take("client_encoding"):
+    setting = words.name() or words.rest
+    if setting in ('"names"', '"client_encoding"'):
         words.skip("to", "=")
         _refuse_encoding(words.values[:1])
-    return _ORDINARY if local else _SETTING
+    return _ORDINARY if local else Reading(Role.SETTING, setting=setting)
 
 
 def _refuse_encoding(values: list[str]) -> None:
@@ -155,12 +160,15 @@ def _refuse_encoding(values: list[str]) -> None:
 
 
 def _reset(words: Words) -> Reading:
-    return _SETTING
+    every = words.next == "all"
+    return Reading(Role.SETTING, setting=EVERY_SETTING if every else words.name() or words.rest)
 
 
 def _select(words: Words) -> Reading:
     words.take("pg_catalog", ".")
-    return _SETTING if words.take("set_config", "(") and not words.has(",", "true", ")") else _ORDINARY
+    if words.take("set_config", "(") and not words.has(",", "true", ")"):
+        return Reading(Role.SETTING, setting=words.rest)
+    return _ORDINARY
 
 
 def _discard(words: Words) -> Reading:

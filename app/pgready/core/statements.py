@@ -77,13 +77,16 @@ def _window_end(text: str, start: int, stop: int, grown: int) -> int:
     if grown:
         return min(start + grown, stop)
     end = min(start + WINDOW_CHARACTERS, stop)
+    # The `\\.` behind the next data comes first: it keeps the searches below short.
+    command = text.find("\n\\", start, end)
+    if command >= 0:
+        end = command + 1
     for word in ("stdin", "STDIN"):
         found = text.find(word, start, end)
         if found >= 0:
             line_end = text.find("\n", found, end)
             end = line_end + 1 if line_end >= 0 else end
-    command = text.find("\n\\", start, end)
-    return command + 1 if command >= 0 else end
+    return end
 
 
 class _Window:
@@ -98,14 +101,14 @@ class _Window:
         self.lowered = self.piece.lower()
         self.statements: list[Statement] = []
         self.words: list[str] = []
-        self.trouble: Unscannable | None = None
+        self.trouble: tuple[str, int] | None = None
         self.atomic = "atomic" in self.lowered
         self.commented = "--" in self.piece or "*/" in self.piece
 
     def unreadable(self) -> ScriptError:
-        trouble = self.trouble or Unscannable("cannot be read", 0)
-        hint = "it would swallow the rest of the script: end it" if "untermin" in trouble.message else None
-        return refused(self.script, self.start + trouble.offset, trouble.message, hint)
+        message, offset = self.trouble or ("cannot be read", 0)
+        hint = "it would swallow the rest of the script: end it" if "untermin" in message else None
+        return refused(self.script, self.start + offset, message, hint)
 
     def read(self) -> int:
         """Collect the statements that are complete; the script's offset where reading goes on."""
@@ -142,7 +145,8 @@ class _Window:
             try:
                 return sql.split(self.piece[:limit]), limit
             except Unscannable as trouble:
-                self.trouble = self.trouble or trouble
+                # Not the exception: its traceback holds this window, a cycle of many megabytes.
+                self.trouble = self.trouble or (trouble.message, trouble.offset)
                 limit = min(trouble.offset, limit - 1)
 
     def _read_rest(self, cursor: int, limit: int, final: bool) -> int:

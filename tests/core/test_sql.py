@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+
+from pgready.core import sql
+from pgready.core.errors import ScriptError
+from pgready.core.sql import TokenKind, Unscannable
+
+
+def test_decode_strips_a_byte_order_mark() -> None:
+    assert sql.decode("a.sql", b"\xef\xbb\xbfSELECT 1;\r\n") == "SELECT 1;\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "words"),
+    [
+        (b"SELECT 1;\n-- caf\xe9\n", 2, ["0xe9", "offset 16", "WINDOWS-1252"]),
+        (b"\xef\xbb\xbfSELECT '\xff'", 1, ["0xff", "offset 11"]),
+        (b"SELECT 1;\n\n\0", 3, ["NUL", "offset 11"]),
+        (b"\xff\xfeS\0E\0", 1, ["UTF-16", "iconv"]),
+        (b"\xfe\xff\0S", 1, ["UTF-16"]),
+        (b"\xff\xfe\0\0S\0\0\0", 1, ["UTF-32"]),
+        (b"S\0E\0L\0", 1, ["NUL", "UTF-16"]),
+        (b"\xed\xb0\x80", 1, ["UTF-8"]),
+    ],
+)
+def test_decode_names_the_line_and_the_byte_that_is_not_utf8(
+    data: bytes, line: int, words: list[str]
+) -> None:
+    with pytest.raises(ScriptError) as caught:
+        sql.decode("a.sql", data)
+
+    assert caught.value.place is not None
+    assert (caught.value.place.file, caught.value.place.line) == ("a.sql", line)
+    said = f"{caught.value.what} {caught.value.hint}"
+    assert [word for word in words if word not in said] == []
+
+
+def test_split_counts_characters_not_bytes() -> None:
+    text = "INSERT INTO ü VALUES ('ä;€');SELECT 1"
+
+    assert [text[start:end] for start, end in sql.split(text)] == [
+        "INSERT INTO ü VALUES ('ä;€')",
+        "SELECT 1",
+    ]
+
+
+def test_an_unterminated_string_is_placed_in_characters() -> None:
+    with pytest.raises(Unscannable) as caught:
+        sql.split("SELECT 'äöü', 'x")
+
+    assert (caught.value.offset, caught.value.message) == (14, "unterminated quoted string")
+
+
+def test_tokens_tell_words_names_strings_and_comments_apart() -> None:
+    found = sql.tokens("SELECT \"Ä\", 'ä', É_b /* c */ || $$x$$ -- d")
+
+    assert [(token.kind, token.text) for token in found] == [
+        (TokenKind.WORD, "select"),
+        (TokenKind.QUOTED, '"Ä"'),
+        (TokenKind.OTHER, ","),
+        (TokenKind.STRING, "'ä'"),
+        (TokenKind.OTHER, ","),
+        (TokenKind.WORD, "É_b"),
+        (TokenKind.COMMENT, "/* c */"),
+        (TokenKind.OTHER, "||"),
+        (TokenKind.STRING, "$$x$$"),
+        (TokenKind.COMMENT, "-- d"),
+    ]
+
+
+def test_token_numbers_are_those_of_the_installed_libpg_query() -> None:
+    samples = {"x": TokenKind.WORD, "select": TokenKind.WORD, 'U&"x"': TokenKind.QUOTED}
+    samples |= {text: TokenKind.STRING for text in ("'x'", "E'x'", "U&'x'", "$a$x$a$")}
+    samples |= {
+        text: TokenKind.OTHER
+        for text in ("1", "1.5", "B'1'", "X'1'", "$1", "::", ":=", "..", "=>", "<=", ">=", "<>", "\\", "@@")
+    }
+
+    assert {text: sql.tokens(text)[0].kind for text in samples} == samples
