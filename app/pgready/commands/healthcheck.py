@@ -28,8 +28,16 @@ _ANSWER_LIMIT_BYTES = 65_536
 _LINE_LIMIT_CHARACTERS = 300
 
 
-class _Unwell(Exception):
-    """Why the answer is no, in one line."""
+class Unwell(Exception):
+    """Why the answer is no, in one line; *answered* says whether there was an answer at all."""
+
+    def __init__(self, reason: str, *, answered: bool = False) -> None:
+        super().__init__(reason)
+        self.answered = answered
+
+
+class Misused(Unwell):
+    """A URL or an option that cannot be used."""
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -38,9 +46,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         sys.stdout.write(HELP)
         return 0
     try:
-        hosts, port, path = _target(_url(arguments), environ)
-        line, code = _ask(hosts, port, path), 0
-    except _Unwell as unwell:
+        line, code = ask(*target(_url(arguments), environ)), 0
+    except Unwell as unwell:
         line, code = str(unwell), 1
     sys.stdout.write(f"{line}\n")
     return code
@@ -55,20 +62,23 @@ def _url(arguments: Sequence[str]) -> str | None:
         case [option] if option.startswith("--url="):
             return option.removeprefix("--url=")
         case _:
-            raise _Unwell("healthcheck takes one option: --url URL")
+            raise Misused("healthcheck takes one option: --url URL")
 
 
-def _target(url: str | None, environ: Mapping[str, str]) -> tuple[tuple[str, ...], int, str]:
-    """The hosts to try in turn, the port and the path that *url* or the environment name."""
+def target(url: str | None, environ: Mapping[str, str]) -> tuple[tuple[str, ...], int, str]:
+    """The hosts to try in turn, the port and the path that *url* or the environment name.
+
+    Raises Misused.
+    """
     if url is None:
         host = environ.get("PGREADY_HOST", "").strip("[] ")
         return _callable(host), _port(environ.get("PGREADY_PORT", "").strip() or "8080"), "/ready"
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() != "http":
-        raise _Unwell("--url must start with http:// (the local daemon speaks no TLS)")
+        raise Misused("--url must start with http:// (the local daemon speaks no TLS)")
     authority, slash, path = rest.partition("/")
     if "@" in authority or not _is_plain(authority + path):
-        raise _Unwell("--url must be http://HOST:PORT/PATH")
+        raise Misused("--url must be http://HOST:PORT/PATH")
     host, port = _split(authority)
     return _callable(host), _port(port), f"/{path}" if slash and path else "/ready"
 
@@ -88,22 +98,22 @@ def _callable(host: str) -> tuple[str, ...]:
 def _port(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65_536:
         return int(text)
-    raise _Unwell("the port must be a number from 1 to 65535 (PGREADY_PORT or --url)")
+    raise Misused("the port must be a number from 1 to 65535 (PGREADY_PORT or --url)")
 
 
 def _is_plain(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text
 
 
-def _ask(hosts: Sequence[str], port: int, path: str) -> str:
-    """What the daemon said, in one line. Raises _Unwell unless it said 2xx."""
+def ask(hosts: Sequence[str], port: int, path: str) -> str:
+    """What the daemon said, in one line; blocks for at most 3 s. Raises Unwell unless it said 2xx."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     connection = _connect(hosts, port, deadline)
     try:
         connection.sendall(_request(hosts[0], port, path))
         answer = _read(connection, deadline)
     except OSError as error:
-        raise _Unwell(f"no answer on port {port}: {_reason(error)}") from None
+        raise Unwell(f"no answer on port {port}: {_reason(error)}") from None
     finally:
         connection.close()
     return _judge(answer, port)
@@ -131,7 +141,7 @@ def _connect(hosts: Sequence[str], port: int, deadline: float) -> _socket.socket
                     connection.close()
             else:
                 return connection
-    raise _Unwell(f"cannot connect to port {port}: {_reason(failure)}")
+    raise Unwell(f"cannot connect to port {port}: {_reason(failure)}")
 
 
 def _request(host: str, port: int, path: str) -> bytes:
@@ -166,10 +176,10 @@ def _judge(answer: bytes, port: int) -> str:
     status_line, _, fields = head.decode("latin-1").partition("\r\n")
     protocol, _, status = status_line.partition(" ")
     if not protocol.startswith("HTTP/1."):
-        raise _Unwell(f"what listens on port {port} does not speak HTTP")
+        raise Unwell(f"what listens on port {port} does not speak HTTP")
     said = _first_line(fields, body) or f"HTTP {_printable(status)}"
     if not status.startswith("2"):
-        raise _Unwell(said)
+        raise Unwell(said, answered=True)
     return said
 
 

@@ -34,6 +34,7 @@ CONNECTION_LIMIT = 1000
 """Far above any orchestrator's probes: past it uvicorn answers 503 to all, `/live` too."""
 
 _BACKLOG = 128
+_LAST_SECONDS = 2  # for what was cancelled after the grace to end
 _Address = tuple[socket.AddressFamily, tuple[str | int, ...]]
 _NO_SUCH_ADDRESS = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
@@ -80,7 +81,7 @@ async def serve(
     try:
         await server.serve(list(sockets))
     finally:
-        with anyio.move_on_after(2 * GRACE_SECONDS, shield=True):
+        with anyio.move_on_after(GRACE_SECONDS + _LAST_SECONDS, shield=True):
             await server.end(sockets)
 
 

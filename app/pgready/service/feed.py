@@ -1,0 +1,76 @@
+"""The current Status, and a way to wait for the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import anyio
+
+from pgready.core.events import Event
+from pgready.core.run import Phase
+from pgready.core.status import Status, advance
+
+_OUTCOMES = frozenset({Phase.READY, Phase.FAILED, Phase.DRAINING})
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Feed:
+    """Folds events into one Status. Everything that the daemon answers is read from here.
+
+    Not thread-safe: publish and wait on the event loop's thread.
+    """
+
+    def __init__(self, status: Status, now: Callable[[], datetime] = _utc_now) -> None:
+        self._status = status
+        self._now = now
+        self._sequence = 0
+        self._working_phase = Phase.CONNECTING
+        self._started = status.ready
+        self._changed = anyio.Event()
+
+    @property
+    def status(self) -> Status:
+        return self._status
+
+    @property
+    def sequence(self) -> int:
+        """How many events were published; the same number means the same status."""
+        return self._sequence
+
+    @property
+    def started(self) -> bool:
+        """Whether the target was ready at least once."""
+        return self._started
+
+    @property
+    def working_phase(self) -> Phase:
+        """The phase in which work was last done: where a failed run failed."""
+        return self._working_phase
+
+    def publish(self, event: Event) -> None:
+        """Take *event* into the status and wake who waits. Never blocks: a slow reader misses some."""
+        self._status = advance(self._status, event, self._now())
+        self._sequence += 1
+        self._started = self._started or self._status.ready
+        phase = Phase(self._status.phase)
+        if phase not in _OUTCOMES:
+            self._working_phase = phase
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def changed(self, after_sequence: int) -> int:
+        """Wait until something newer than *after_sequence* was published; the sequence it is at now."""
+        while self._sequence <= after_sequence:
+            await self._changed.wait()
+        return self._sequence
+
+    async def settled(self, patience_seconds: float) -> Status:
+        """The status when it is ready or draining, or when *patience_seconds* have passed."""
+        with anyio.move_on_after(patience_seconds):
+            while not self._status.ready and Phase(self._status.phase) is not Phase.DRAINING:
+                await self.changed(self._sequence)
+        return self._status

@@ -1,0 +1,79 @@
+"""Status → bytes. Rendered once for each sequence of the feed, however often it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+
+import msgspec
+
+from pgready.core.status import MigrationStatus, Status, headline, text_table, to_json
+from pgready.service.feed import Feed
+from pgready.service.problems import JSON, TEXT
+
+_READINESS_FIELDS = tuple(field for field in Status.__struct_fields__ if field != "migrations")
+
+
+class Representations:
+    """The faces of *feed*'s status, kept until the status changes."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
+        self._sequence = -1
+        self._kept: dict[tuple[str, str], bytes] = {}
+
+    def readiness(self, media_type: str) -> bytes:
+        """The status without its list of migrations; as text its headline."""
+        return self._once("readiness", media_type, lambda: _readiness(self.feed.status, media_type))
+
+    def migrations(self, media_type: str, states: Set[str] = frozenset()) -> bytes:
+        """The whole status; with *states* only the migrations that are in one of them."""
+        if states:
+            return _migrations(_only(self.feed.status, states), media_type)
+        return self._once("migrations", media_type, lambda: _migrations(self.feed.status, media_type))
+
+    def migration(self, media_type: str, version: str) -> bytes | None:
+        """The one migration *version*, or None where there is none."""
+        found = tuple(m for m in self.feed.status.migrations if m.version == version)
+        if not found:
+            return None
+        return _migration(self.feed.status, found, media_type)
+
+    def _once(self, what: str, media_type: str, render: Callable[[], bytes]) -> bytes:
+        if self._sequence != self.feed.sequence:
+            self._kept.clear()
+            self._sequence = self.feed.sequence
+        key = what, media_type
+        if key not in self._kept:
+            self._kept[key] = render()
+        return self._kept[key]
+
+
+def _readiness(status: Status, media_type: str) -> bytes:
+    if media_type == TEXT:
+        return f"{headline(status)}\n".encode()
+    return _line({field: getattr(status, field) for field in _READINESS_FIELDS})
+
+
+def _migrations(status: Status, media_type: str) -> bytes:
+    return (
+        f"{text_table(status).rstrip()}\n".encode() if media_type == TEXT else to_json(status).strip() + b"\n"
+    )
+
+
+def _migration(status: Status, found: tuple[MigrationStatus, ...], media_type: str) -> bytes:
+    if media_type == TEXT:
+        return _migrations(msgspec.structs.replace(status, migrations=found), TEXT)
+    return _line({"schema": status.schema, **msgspec.structs.asdict(found[0])})
+
+
+def _only(status: Status, states: Set[str]) -> Status:
+    chosen = tuple(migration for migration in status.migrations if migration.state in states)
+    return msgspec.structs.replace(status, migrations=chosen)
+
+
+def _line(value: object) -> bytes:
+    return msgspec.json.encode(value) + b"\n"
+
+
+MEDIA_TYPES = (JSON, TEXT)
+"""What is offered, the default first; the page joins them when it exists."""

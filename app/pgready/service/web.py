@@ -1,0 +1,149 @@
+"""The HTTP interface: a table of resources over one Feed. docs/http.md is its reference.
+
+1. Nothing here asks the database or waits for it; every answer is rendered from the feed's status.
+2. A path answers the same with and without a trailing slash and never redirects (FIELD-NOTES 19).
+3. HEAD equals GET; every other method is 405. Every answer carries `problems.HEADERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+from msgspec import Struct
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pgready.core.planning import State
+from pgready.service import checks, negotiation
+from pgready.service.feed import Feed
+from pgready.service.problems import TEXT, BadRequest, answer, bad_request, broken, problem, refused
+from pgready.service.representations import MEDIA_TYPES, Representations
+
+LONGEST_WAIT_SECONDS = 60.0
+WAITER_LIMIT = 200
+"""Long polls at once; who comes later is answered at once, as if it had not asked to wait."""
+
+_RETRY = {"Retry-After": "1"}
+_STATES = tuple(state.value for state in State)
+
+
+class Resource(Struct, frozen=True):
+    """What is served under a path and its aliases."""
+
+    paths: tuple[str, ...]
+    endpoint: Callable[[Request], Awaitable[Response]]
+
+
+async def live(request: Request) -> Response:
+    """200 while the event loop turns."""
+    if _media_type(request) == TEXT:
+        return answer(b"ok\n", TEXT)
+    return answer(b'{"live":true}\n')
+
+
+async def ready(request: Request) -> Response:
+    """200 when ready, else 503; `verbose`, `exclude=` and `wait=`."""
+    feed = _representations(request).feed
+    excluded = negotiation.chosen("check", request.query_params.getlist("exclude"), checks.NAMES)
+    if "wait" in request.query_params:
+        await _wait(request, feed, negotiation.seconds(request.query_params["wait"], LONGEST_WAIT_SECONDS))
+    if excluded or "verbose" in request.query_params:
+        return _checked(feed, excluded, verbose="verbose" in request.query_params)
+    return _readiness(request, feed.status.ready)
+
+
+async def startup(request: Request) -> Response:
+    """200 once the first run has ended well, whatever came after."""
+    return _readiness(request, _representations(request).feed.started)
+
+
+async def migrations(request: Request) -> Response:
+    """The whole status; `state=` leaves only the migrations in that state."""
+    states = negotiation.chosen("state", request.query_params.getlist("state"), _STATES)
+    media_type = _media_type(request)
+    return answer(_representations(request).migrations(media_type, states), media_type)
+
+
+async def migration(request: Request) -> Response:
+    """One migration."""
+    media_type = _media_type(request)
+    body = _representations(request).migration(media_type, request.path_params["version"])
+    if body is None:
+        return problem(404, "no migration has this version; /migrations lists them")
+    return answer(body, media_type)
+
+
+RESOURCES: tuple[Resource, ...] = (
+    Resource(("/live", "/livez", "/healthz"), live),
+    Resource(("/ready", "/readyz"), ready),
+    Resource(("/startup", "/startupz"), startup),
+    Resource(("/migrations",), migrations),
+    Resource(("/migrations/{version:path}",), migration),
+)
+
+
+def application(feed: Feed, resources: tuple[Resource, ...] = RESOURCES) -> Starlette:
+    """An ASGI application that renders *feed*."""
+    app = Starlette(
+        routes=[Route(path, resource.endpoint) for resource in resources for path in resource.paths],
+        middleware=[Middleware(_AnySlash)],
+        exception_handlers={HTTPException: refused, BadRequest: bad_request, Exception: broken},
+    )
+    app.router.redirect_slashes = False
+    app.state.representations = Representations(feed)
+    app.state.waiters = anyio.CapacityLimiter(WAITER_LIMIT)
+    app.state.paths = tuple(resource.paths[0].replace(":path}", "}") for resource in resources)
+    return app
+
+
+class _AnySlash:
+    """Takes trailing slashes away, so that `/ready/` is `/ready`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].endswith("/"):
+            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        await self._app(scope, receive, send)
+
+
+def _representations(request: Request) -> Representations:
+    representations: Representations = request.app.state.representations
+    return representations
+
+
+def _media_type(request: Request) -> str:
+    return negotiation.media_type(",".join(request.headers.getlist("accept")), MEDIA_TYPES)
+
+
+def _readiness(request: Request, well: bool) -> Response:
+    media_type = _media_type(request)
+    body = _representations(request).readiness(media_type)
+    return answer(body, media_type) if well else answer(body, media_type, 503, _RETRY)
+
+
+def _checked(feed: Feed, excluded: frozenset[str], *, verbose: bool) -> Response:
+    checked = checks.checks(feed)
+    if not checks.passed(checked, excluded):
+        return answer(checks.lines(checked, excluded, "readyz").encode(), TEXT, 503, _RETRY)
+    return answer(checks.lines(checked, excluded, "readyz").encode() if verbose else b"ok\n", TEXT)
+
+
+async def _wait(request: Request, feed: Feed, patience_seconds: float) -> None:
+    waiters: anyio.CapacityLimiter = request.app.state.waiters
+    waiter = object()
+    try:
+        waiters.acquire_on_behalf_of_nowait(waiter)
+    except anyio.WouldBlock:
+        return
+    try:
+        await feed.settled(patience_seconds)
+    finally:
+        waiters.release_on_behalf_of(waiter)

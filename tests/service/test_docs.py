@@ -1,0 +1,58 @@
+"""docs/http.md and the code say the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pgready.core.planning import State
+from pgready.service import checks, problems, server, web
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+
+
+def _rows(heading: str) -> list[list[str]]:
+    """The cells of the first table after the line that starts with *heading*, without its head."""
+    table = DOCUMENT[DOCUMENT.index(heading) :]
+    rows = re.search(r"^\|[- |]+\|\n((?:\|.*\n)+)", table, re.MULTILINE)
+    assert rows is not None
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[1].splitlines()]
+
+
+def _quoted(text: str) -> list[str]:
+    return re.findall("`([^`]*)`", text)
+
+
+def test_the_table_of_paths_is_the_route_table() -> None:
+    documented = [tuple(_quoted(path) + _quoted(also)) for path, also, _ in _rows("| path |")]
+    routed = [tuple(path.replace(":path}", "}") for path in resource.paths) for resource in web.RESOURCES]
+
+    assert documented == routed
+
+
+def test_every_route_has_a_chapter_and_every_chapter_a_route() -> None:
+    chapters = re.findall("^## (/.*)$", DOCUMENT, re.MULTILINE)
+
+    assert chapters == [resource.paths[0].replace(":path}", "}") for resource in web.RESOURCES]
+
+
+def test_the_table_of_headers_is_what_is_sent() -> None:
+    documented = {
+        _quoted(name)[0]: _quoted(value)[0] for name, value in _rows("Every answer has these headers")
+    }
+
+    assert documented == problems.HEADERS
+
+
+def test_the_checks_and_states_are_listed() -> None:
+    ready = DOCUMENT[DOCUMENT.index("## /ready") : DOCUMENT.index("## /startup")]
+    migrations = DOCUMENT[DOCUMENT.index("## /migrations") :]
+
+    assert set(checks.NAMES) <= set(_quoted(ready))
+    assert {state.value for state in State} <= set(_quoted(migrations))
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    assert f"at most {web.LONGEST_WAIT_SECONDS:g} s" in DOCUMENT
+    assert f"more than {web.WAITER_LIMIT} requests" in DOCUMENT
+    assert f"closed after {server.IDLE_SECONDS} s" in DOCUMENT
