@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from pgready.core import scram
 from pgready.core.bootstrap import (
+    GRANTABLE,
+    GRANTABLE_BY_DEFAULT,
+    KEYS,
     DatabaseSpec,
     Declared,
     DefaultPrivileges,
@@ -136,6 +141,33 @@ def test_declaration_reads_from_the_settings_file() -> None:
         ),
         default_privileges=(DefaultPrivileges(("SELECT",), "tables", ("media_readers",), schema="media"),),
     )
+
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "bootstrap.md").read_text()
+
+
+def test_worked_example_of_the_documentation_reads() -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
+
+    assert len(read_declared(tomllib.loads(example)).extensions) == 4
+
+
+@pytest.mark.parametrize(
+    "key",
+    sorted(
+        {
+            *KEYS,
+            *GRANTABLE,
+            *GRANTABLE_BY_DEFAULT,
+            *DatabaseSpec.__struct_fields__,
+            *Role.__struct_fields__,
+            *Extension.__struct_fields__,
+            *DefaultPrivileges.__struct_fields__,
+        }
+    ),
+)
+def test_every_key_is_documented(key: str) -> None:
+    assert re.search(rf"\b{key}\b", DOCUMENT)
 
 
 def test_nothing_declared_is_false() -> None:

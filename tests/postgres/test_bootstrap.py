@@ -472,27 +472,36 @@ async def test_many_replicas_bootstrap_an_empty_server_at_once(
 
 
 async def test_tuple_concurrently_updated_reaches_nobody(
-    server: Server, database: Database, name: Callable[[str], str]
+    database: Database, name: Callable[[str], str]
 ) -> None:
-    await database.execute(f"CREATE ROLE {name('reader')}")
-    grants = Declared(
-        grants=(
-            Grant(("CREATE", "USAGE"), "schema", ("public",), (name("reader"),)),
-            Grant(("CREATE",), "database", (), (name("reader"),)),
-        ),
-        default_privileges=(DefaultPrivileges(("SELECT",), "tables", (name("reader"),)),),
-    )
-    revokes = f"""
-        REVOKE ALL ON SCHEMA public FROM {name("reader")};
-        REVOKE ALL ON DATABASE {database.name} FROM {name("reader")};
-        ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM {name("reader")}"""
+    # Different grants on the same objects, so that finding the other's grant there does not help.
+    readers = [name(f"reader{number}") for number in range(4)]
+    await database.execute("; ".join(f"CREATE ROLE {reader}" for reader in readers))
+    everyone = ", ".join(readers)
+    revoke = f"""
+        REVOKE ALL ON SCHEMA public FROM {everyone};
+        REVOKE ALL ON DATABASE {database.name} FROM {everyone};
+        ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM {everyone}"""
+    waiting = list(readers)
 
     async def work(session: Session) -> None:
-        await bootstrap_target(session, grants, lambda _: None)
+        await bootstrap_target(session, _grants(waiting.pop()), lambda _: None)
 
     for _ in range(20):
-        await database.execute(revokes)
-        await _together([database.url] * 4, work)
+        await database.execute(revoke)
+        waiting = list(readers)
+        await _together([database.url] * len(readers), work)
 
     async with session_at(database.url) as session:
-        assert not (await look(session, grants)).target
+        needs = [(await look(session, _grants(reader))).target for reader in readers]
+    assert not any(needs)
+
+
+def _grants(role: str) -> Declared:
+    return Declared(
+        grants=(
+            Grant(("CREATE", "USAGE"), "schema", ("public",), (role,)),
+            Grant(("CREATE",), "database", (), (role,)),
+        ),
+        default_privileges=(DefaultPrivileges(("SELECT",), "tables", (role,)),),
+    )
