@@ -24,6 +24,7 @@ from msgspec.structs import replace
 
 from pgready.core import backoff, steps
 from pgready.core.ladder import Ladder
+from pgready.core.model import Kind
 from pgready.core.planning import Work
 from pgready.core.segments import SegmentKind
 
@@ -360,7 +361,9 @@ def _failed(state: RunState, _: steps.Failed) -> Step:
 def _end(state: RunState, reason: steps.GiveUpReason) -> Step:
     """Give up, after giving the lock back where it is held."""
     action = state.action
-    at = (action.version, action.segment) if isinstance(action, steps.SegmentAction) else (None, None)
+    at: tuple[str | None, int | None, Kind | None] = (None, None, None)
+    if isinstance(action, steps.SegmentAction):
+        at = action.version, action.segment, action.kind
     ending = state.ending or steps.GiveUp(reason, *at)
     if state.locked and not isinstance(action, steps.ReleaseLock):
         return _do(state, steps.ReleaseLock(), ending=ending)

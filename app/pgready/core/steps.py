@@ -104,6 +104,7 @@ class GiveUp(Action, frozen=True):
     reason: GiveUpReason
     version: str | None = None
     segment: int | None = None
+    kind: Kind | None = None
 
 
 class GiveUpReason(Enum):

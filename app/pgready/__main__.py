@@ -1,0 +1,33 @@
+"""The `pgready` process. Nothing heavy is imported before it is known to be needed.
+
+As PID 1 a process without a handler ignores SIGTERM, so one is installed before the imports that take a
+tenth of a second (FIELD-NOTES 18); `commands.process` replaces it by one that cleans up.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+
+def _stop_at_once(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["healthcheck"]:
+        import os
+
+        from pgready.commands import healthcheck
+
+        raise SystemExit(healthcheck.main(arguments[1:], os.environ))
+    signal.signal(signal.SIGTERM, _stop_at_once)
+    signal.signal(signal.SIGINT, _stop_at_once)
+    from pgready.commands.main import run
+
+    raise SystemExit(run(arguments))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""`pgready config`: the settings in effect and where each came from; secrets are `***`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from pgready.core.dsn import Dsn
+from pgready.core.secrets import mask_secrets
+from pgready.settings import CATALOGUE, Settings
+
+_RENAMED = {"database_url": "target", "admin_database_url": "admin", "env": "environment"}
+_POLICIES = ("out_of_order", "ahead", "changed", "cosmetic")
+
+
+def render(settings: Settings, output: Literal["table", "json"]) -> str:
+    """*settings* for people or for programs, without a newline at the end."""
+    return _json(settings) if output == "json" else _table(settings)
+
+
+def _table(settings: Settings) -> str:
+    rows = [(name, _text(value), origin) for name, value, origin in _rows(settings)]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    lines = [f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}".rstrip() for name, value, origin in rows]
+    return "\n".join([*lines, *(f"note: {notice}" for notice in settings.notices)])
+
+
+def _json(settings: Settings) -> str:
+    found = {name: {"value": value, "origin": origin} for name, value, origin in _rows(settings)}
+    document = {"schema": 1, "settings": found, "notices": settings.notices}
+    return msgspec.json.format(msgspec.json.encode(document, enc_hook=mask_secrets)).decode()
+
+
+def _rows(settings: Settings) -> list[tuple[str, object, str]]:
+    rows = [
+        (setting.name, _value(settings, setting.name), _origin(settings, setting.name))
+        for setting in CATALOGUE
+        if setting.name != "extensions"
+    ]
+    declared = msgspec.structs.asdict(settings.declared)
+    return rows + [(name, value, settings.origins.get(name, "default")) for name, value in declared.items()]
+
+
+def _value(settings: Settings, name: str) -> object:
+    if name in _POLICIES:
+        return getattr(settings.policies, name)
+    if name.endswith("_timeout"):
+        return f"{getattr(settings, f'{name}_seconds'):g}s"
+    if name == "embedded":
+        return {None: "off", "": "on"}.get(settings.embedded, settings.embedded)
+    value = getattr(settings, _RENAMED.get(name, name))
+    return _address(value) if isinstance(value, Dsn) else value
+
+
+def _origin(settings: Settings, name: str) -> str:
+    return settings.origins[{"database_url": "target", "admin_database_url": "admin"}.get(name, name)]
+
+
+def _address(dsn: Dsn) -> str:
+    """The masked URL with what else decides how the connection is made."""
+    return f"{dsn.masked}?sslmode={dsn.sslmode}"
+
+
+def _text(value: object) -> str:
+    if value is None or value == ():
+        return "-"
+    plain = msgspec.to_builtins(value, enc_hook=mask_secrets)
+    return plain if isinstance(plain, str) else msgspec.json.encode(plain).decode()

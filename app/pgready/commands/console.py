@@ -1,0 +1,86 @@
+"""A run as this process shows it: the folded status, log lines, a drawn line or a heartbeat."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import anyio
+
+from pgready import logs
+from pgready.commands import display, eventlog
+from pgready.core import status as statuses
+from pgready.core.errors import PgreadyError, render
+from pgready.core.events import Event
+from pgready.core.status import Status
+from pgready.settings import Settings
+
+
+class Console:
+    """Takes a run's events (`emit`) and shows them on standard error."""
+
+    def __init__(self, settings: Settings, *, started_at: datetime) -> None:
+        logs.configure(settings.log_format, settings.log_level, sys.stderr)
+        self._log = logs.get_logger()
+        self._write = eventlog.log_events(self._log)
+        self._people = settings.log_format == "console"
+        self._line: display.Line | None = None
+        self._listeners: list[Callable[[Event], None]] = []
+        self.status: Status = statuses.initial(
+            started_at=started_at,
+            target=settings.target.masked if settings.target else None,
+            namespace=settings.namespace,
+            environment=settings.environment,
+        )
+        for notice in settings.notices:
+            self._log.warning("settings.noticed", message=notice)
+
+    def locate(self, settings: Settings) -> None:
+        """Learn where the target is, once that is known."""
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Hand every event to *listener* too."""
+        self._listeners.append(listener)
+
+    def emit(self, event: Event) -> None:
+        self.status = statuses.advance(self.status, event, datetime.now(UTC))
+        if self._line is not None:
+            self._line.clear()
+        self._write(event)
+        for listener in self._listeners:
+            listener(event)
+
+    def fail(self, error: PgreadyError, retry_seconds: float | None = None) -> None:
+        """Tell how a run ended: as text for people, as one event for programs."""
+        event = eventlog.failed(error, retry_seconds)
+        self.status = statuses.advance(self.status, event, datetime.now(UTC))
+        if self._people:
+            print(render(error), file=sys.stderr)  # noqa: T201
+        else:
+            self._write(event)
+        for listener in self._listeners:
+            listener(event)
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Draw or beat while the block runs."""
+        failure: PgreadyError | None = None
+        async with anyio.create_task_group() as group:
+            if self._people and display.drawable(sys.stderr, os.environ):
+                self._line = display.Line(sys.stderr, lambda: self.status)
+                group.start_soon(self._line.keep_drawing)
+            else:
+                group.start_soon(display.keep_beating, self._beat)
+            try:
+                yield
+            except PgreadyError as error:  # kept out of the task group, which would wrap it
+                failure = error
+            group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    def _beat(self) -> None:
+        self._log.info("run.waiting", phase=self.status.phase, status=statuses.headline(self.status))

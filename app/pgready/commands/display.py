@@ -1,0 +1,57 @@
+"""What people see of a run: on a terminal one line that is drawn again, elsewhere a heartbeat.
+
+Log lines go to standard error by themselves; this only adds what they leave silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TextIO
+
+import anyio
+
+from pgready.core.status import Status, headline
+
+HEARTBEAT_SECONDS = 10.0
+_REDRAW_SECONDS = 0.2
+_QUIET_SECONDS = 1.0
+_CLEAR = "\r\x1b[K"
+
+
+def drawable(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether a line can be drawn again on *stream*."""
+    return stream.isatty() and environ.get("TERM", "dumb") != "dumb" and "CI" not in environ
+
+
+class Line:
+    """One line at the bottom of a terminal."""
+
+    def __init__(self, stream: TextIO, status: Callable[[], Status]) -> None:
+        self._stream = stream
+        self._status = status
+        self._drawn = False
+
+    def clear(self) -> None:
+        """Make room for a log line."""
+        if self._drawn:
+            self._stream.write(_CLEAR)
+            self._stream.flush()
+            self._drawn = False
+
+    async def keep_drawing(self) -> None:
+        await anyio.sleep(_QUIET_SECONDS)
+        try:
+            while True:
+                self._stream.write(_CLEAR + headline(self._status())[:120])
+                self._stream.flush()
+                self._drawn = True
+                await anyio.sleep(_REDRAW_SECONDS)
+        finally:
+            self.clear()
+
+
+async def keep_beating(beat: Callable[[], None]) -> None:
+    """Call *beat* every HEARTBEAT_SECONDS, until cancelled."""
+    while True:
+        await anyio.sleep(HEARTBEAT_SECONDS)
+        beat()

@@ -1,0 +1,90 @@
+"""Events as log lines: which level, and which of their values. The event's name is the message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from pgready.core import events
+from pgready.core.errors import PgreadyError, Place
+from pgready.core.model import LockHolder
+from pgready.core.planning import summary
+
+_LEVELS: Mapping[type[events.Event], str] = {
+    events.ConnectFailed: "warning",
+    events.DriftFound: "warning",
+    events.LockWaited: "info",
+    events.Blocked: "warning",
+    events.MigrationRetried: "warning",
+    events.ConnectionLost: "warning",
+    events.CheckFailed: "error",
+    events.MigrationFailed: "error",
+    events.RunFailed: "error",
+    events.MigrationStarted: "debug",
+    events.StatementsRan: "debug",
+    events.LockReleased: "debug",
+    events.PhaseEntered: "debug",
+}
+
+_NOTICE_LEVELS = {"WARNING": "warning", "NOTICE": "info", "INFO": "info"}
+
+
+def tag(event: events.Event) -> str:
+    """The event's public name, such as `migration.applied`."""
+    return str(event.__struct_config__.tag)
+
+
+def level(event: events.Event) -> str:
+    if isinstance(event, events.ServerNotice):
+        return _NOTICE_LEVELS.get(event.severity, "debug")
+    return _LEVELS.get(type(event), "info")
+
+
+def fields(event: events.Event) -> dict[str, Any]:
+    """The event's values, those that are set, flat enough for a log line."""
+    if isinstance(event, events.Planned):
+        counts = msgspec.structs.asdict(summary(event.plan))
+        return {name: count for name, count in counts.items() if count} | {"under_lock": event.under_lock}
+    values = msgspec.structs.asdict(event)
+    return {name: _plain(value) for name, value in values.items() if value not in (None, "", ())}
+
+
+def log_events(log: Any) -> Callable[[events.Event], None]:
+    """A listener that writes each event to the structlog logger *log*."""
+
+    def write(event: events.Event) -> None:
+        getattr(log, level(event))(tag(event), **fields(event))
+        if isinstance(event, events.Planned) and not event.under_lock:
+            for finding in event.plan.findings:
+                log.warning("plan.finding", version=finding.version, message=finding.message, hint=finding.hint)
+
+    return write
+
+
+def failed(error: PgreadyError, retry_seconds: float | None = None) -> events.RunFailed:
+    """The event that says how a run ended."""
+    return events.RunFailed(
+        message=error.what,
+        hint=error.hint,
+        exit_code=int(error.exit_code),
+        place=error.place,
+        sqlstate=error.sqlstate,
+        detail=error.detail,
+        done=error.done,
+        retry_seconds=retry_seconds,
+    )
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Place():
+            return str(value)
+        case LockHolder():
+            return f"pid {value.pid} {value.application_name}".strip()
+        case tuple():
+            return [_plain(each) for each in value]
+        case float():
+            return round(value, 3)
+    return value

@@ -1,0 +1,87 @@
+"""What every command does around its work: signals, errors as text or as a log line, the exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from pgready.core.errors import ExitCode, PgreadyError, render
+
+Work = Callable[[], Awaitable[int]]
+
+
+class Interruption:
+    """The signal that ended the work, if one did."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + (self.number or 0)
+
+
+def finish(work: Work, *, on_signal: Callable[[], int | None] = lambda: None) -> int:
+    """Run *work* to its exit code. A signal cancels it; *on_signal* may say what it ends with instead.
+
+    An error that reaches this place is printed, without a traceback.
+    """
+    try:
+        return anyio.run(_until_signalled, work, on_signal)
+    except PgreadyError as error:
+        print(render(error), file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except Exception as error:
+        return _unexpected(error)
+
+
+async def _until_signalled(work: Work, on_signal: Callable[[], int | None]) -> int:
+    interruption = Interruption()
+    result: int | PgreadyError = ExitCode.FAILED
+    async with anyio.create_task_group() as group:
+        await group.start(_listen, interruption, group.cancel_scope)
+        try:
+            result = await work()
+        except PgreadyError as error:
+            result = error
+        group.cancel_scope.cancel()
+    if interruption.number is not None:
+        said = on_signal()
+        return interruption.exit_code if said is None else said
+    if isinstance(result, PgreadyError):
+        raise result
+    return result
+
+
+async def _listen(
+    interruption: Interruption,
+    scope: anyio.CancelScope,
+    *,
+    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for number in signals:
+            interruption.number = number
+            scope.cancel()
+            return
+
+
+def _unexpected(error: Exception) -> int:
+    """A defect of ours: named by type and place, without the traceback and whatever it may hold."""
+    innermost = error
+    while isinstance(innermost, ExceptionGroup):
+        innermost = innermost.exceptions[0]
+    if isinstance(innermost, PgreadyError):
+        print(render(innermost), file=sys.stderr)  # noqa: T201
+        return innermost.exit_code
+    frame = innermost.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f"{frame.tb_frame.f_globals.get('__name__')}:{frame.tb_lineno}" if frame else "unknown"
+    print(f"error: {type(innermost).__name__} in {where}: this is a defect of pgready", file=sys.stderr)  # noqa: T201
+    print("hint: please report it with the two names above and `pgready --version`", file=sys.stderr)  # noqa: T201
+    return ExitCode.FAILED

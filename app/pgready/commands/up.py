@@ -1,0 +1,43 @@
+"""`pgready up`: bootstrap, migrate, exit."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import anyio
+import click
+
+from pgready.commands.console import Console
+from pgready.commands.options import load_settings, output_option, settings_options
+from pgready.commands.process import finish
+from pgready.core.errors import ExitCode, PgreadyError
+from pgready.core.status import text_table, to_json
+from pgready.running import assemble
+
+
+@click.command("up")
+@settings_options
+@output_option
+def command(output: str, **flags: object) -> int:
+    """Make the target ready: create what is missing, apply what is pending, exit."""
+    settings = load_settings(flags)
+    console = Console(settings, started_at=datetime.now(UTC))
+
+    async def work() -> int:
+        try:
+            async with console.following(), assemble.located(settings) as located:
+                console.locate(located)
+                run = await assemble.prepare(located, console.emit)
+                await run.to_end()
+        except PgreadyError as error:
+            console.fail(error)
+            return error.exit_code
+        finally:
+            if output == "json":
+                sys.stdout.buffer.write(to_json(console.status) + b"\n")
+        if output == "table":
+            click.echo(text_table(console.status))
+        return ExitCode.DONE
+
+    return finish(work)

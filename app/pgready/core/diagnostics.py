@@ -1,0 +1,78 @@
+"""What the server said about a statement → an error that a person can act on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from pgready.core.compile import place
+from pgready.core.errors import AccessDenied, MigrationFailed, PgreadyError
+from pgready.core.model import Script
+from pgready.core.segments import Statement
+
+_COPY_LINE = re.compile(r"^COPY [^,]+, line (\d+)", re.MULTILINE)
+
+_NO_TRANSACTION = "this statement cannot run in a transaction: begin the file with  -- pgready: no-transaction"
+
+_CURES: Mapping[str, str] = {
+    "25001": _NO_TRANSACTION,
+    "2D000": _NO_TRANSACTION,
+    "55P04": "a new enum value cannot be used in the transaction that adds it: put the use in a file of its own",
+    "57014": "the statement was cancelled; where a statement_timeout did it: -- pgready: statement-timeout=0",
+    "42501": "the migrating role lacks a privilege: grant it, or set PGREADY_DATABASE_URL to the owner's URL",
+}
+
+
+class ServerReport(Struct, frozen=True):
+    """The fields of an ErrorResponse that we use; *position* is an offset into the script, from 0."""
+
+    sqlstate: str
+    message: str
+    detail: str | None = None
+    hint: str | None = None
+    context: str | None = None
+    position: int | None = None
+
+
+def explain(
+    script: Script, report: ServerReport, statement: Statement | None, *, done: str, next_command: str
+) -> PgreadyError:
+    """The error for *statement* of *script* (None: at its end, when the transaction was about to commit)."""
+    facts = [text for text in (report.detail, _context(report)) if text]
+    hints = [text for text in (report.hint, _CURES.get(report.sqlstate), next_command) if text]
+    error = AccessDenied if report.sqlstate == "42501" else MigrationFailed
+    what = report.message if statement is not None else f"{report.message} (when the script's end was reached)"
+    return error(
+        what,
+        place=place(script, _offset(script, report, statement)),
+        sqlstate=report.sqlstate,
+        detail="; ".join(facts) or None,
+        hint="; ".join(hints),
+        done=done,
+    )
+
+
+def _offset(script: Script, report: ServerReport, statement: Statement | None) -> int:
+    if report.position is not None:
+        return report.position
+    if statement is None:
+        return len(script.text.rstrip())
+    row = _COPY_LINE.search(report.context or "") if statement.copy_data else None
+    if row and statement.copy_data:
+        return _line_start(script.text, statement.copy_data[0], int(row.group(1)))
+    return statement.start
+
+
+def _line_start(text: str, start: int, line: int) -> int:
+    for _ in range(line - 1):
+        following = text.find("\n", start) + 1
+        if not following:
+            break
+        start = following
+    return start
+
+
+def _context(report: ServerReport) -> str | None:
+    return " ← ".join(report.context.splitlines()) if report.context else None

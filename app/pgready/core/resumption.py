@@ -1,0 +1,50 @@
+"""Going on where a partly applied migration stopped: only if what was done is still what the file says."""
+
+from __future__ import annotations
+
+from pgready.core.model import History, JournalRow, SegmentState
+from pgready.core.planning import Entry, Finding, Severity, Work
+from pgready.core.segments import Segment, SegmentKind
+
+
+def work(entry: Entry, segments: tuple[Segment, ...]) -> Work:
+    """What is left to do of *entry*, whose script compiled to *segments*.
+
+    A script without any statement is one empty transaction: its history row still has to be written.
+    """
+    kinds = tuple(segment.kind for segment in segments) or (SegmentKind.TRANSACTION,)
+    return Work(entry.kind, entry.version, kinds, entry.segments_done, entry.segment_started)
+
+
+def verify_resumption(entry: Entry, history: History, segments: tuple[Segment, ...]) -> Finding | None:
+    """Why *entry* cannot go on where its journal ends: the file was edited behind what is done or begun.
+
+    What comes after that may change freely (it is how a failing statement is repaired), or be cut off.
+    """
+    for row in history.journal:
+        if (row.kind, row.version) == (entry.kind, entry.version):
+            problem = _problem(entry, row, segments)
+            if problem is not None:
+                return _finding(entry, problem)
+    return None
+
+
+def _problem(entry: Entry, row: JournalRow, segments: tuple[Segment, ...]) -> str | None:
+    done = "done" if row.state is SegmentState.DONE else "started"
+    part = f"part {row.segment + 1}"
+    if row.segment > entry.segments_done:
+        return f"{part} is journaled as {done}, but part {entry.segments_done + 1} before it is not done"
+    if row.segment >= len(segments):
+        return f"{part} was {done}, but the file has only {len(segments)} now"
+    if row.checksum != segments[row.segment].checksum:
+        return f"{part} of {len(segments)} changed after it was {done}"
+    return None
+
+
+def _finding(entry: Entry, problem: str) -> Finding:
+    label = entry.migration.script.path if entry.migration else entry.version
+    hint = (
+        f"restore the file and start again, or resolve it by hand, then: "
+        f"pgready repair {entry.version} --done | --not-done"
+    )
+    return Finding(Severity.ERROR, entry.version, None, f"{label}: {problem}", hint)

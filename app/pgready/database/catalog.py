@@ -1,0 +1,127 @@
+"""Did a statement outside a transaction happen? The catalogue is asked; nothing is inferred.
+
+See SAFETY 3. An interrupted CREATE INDEX CONCURRENTLY leaves an invalid index, which IF NOT EXISTS then
+takes for done: it is dropped and built again, once nobody is building it. The session must have the
+script's own search_path while names are looked up here, as they are written in the script.
+"""
+
+from __future__ import annotations
+
+import anyio
+import asyncpg
+from msgspec import Struct
+
+from pgready.core.model import TableName
+from pgready.core.quoting import fill
+from pgready.core.segments import Segment, Single
+from pgready.core.steps import ProbeAnswer
+from pgready.database.session import Session
+
+_BUILD_POLL_SECONDS = 0.5
+
+_INDEX = """
+SELECT n.nspname::text AS schema, c.relname::text AS name, i.indisvalid AND i.indisready AS valid,
+       EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p
+               WHERE p.index_relid = c.oid AND p.pid <> pg_catalog.pg_backend_pid()) AS building
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE i.indrelid = pg_catalog.to_regclass($1) AND c.relkind = 'i'
+  AND c.relname = (pg_catalog.parse_ident($2))[pg_catalog.cardinality(pg_catalog.parse_ident($2))]
+"""
+_RELATION_EXISTS = "SELECT pg_catalog.to_regclass($1) IS NOT NULL"
+_DATABASE_EXISTS = """
+SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = (pg_catalog.parse_ident($1))[1])
+"""
+_PARTITION = """
+SELECT i.inhdetachpending AS pending, pn.nspname::text AS parent_schema, p.relname::text AS parent,
+       cn.nspname::text AS child_schema, c.relname::text AS child
+FROM pg_catalog.pg_inherits i
+JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
+JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
+WHERE i.inhrelid = pg_catalog.to_regclass($1)
+"""
+
+
+class Index(Struct, frozen=True):
+    """An index as it stands; *building* when another backend is at it."""
+
+    name: TableName
+    valid: bool
+    building: bool
+
+
+async def find_index(session: Session, segment: Segment) -> Index | None:
+    """The index that a CREATE INDEX CONCURRENTLY *segment* names, if it is there."""
+    row = await session.fetchrow(_INDEX, segment.table, segment.target)
+    if row is None:
+        return None
+    return Index(TableName(row["schema"], row["name"]), valid=row["valid"], building=row["building"])
+
+
+async def drop_invalid_index(session: Session, segment: Segment) -> bool:
+    """Drop what an interrupted build of *segment*'s index left; True when something was dropped."""
+    index = await find_index(session, segment)
+    while index is not None and not index.valid and index.building:
+        await anyio.sleep(_BUILD_POLL_SECONDS)
+        index = await find_index(session, segment)
+    if index is None or index.valid:
+        return False
+    await session.execute(fill("DROP INDEX CONCURRENTLY IF EXISTS :name", name=index.name))
+    return True
+
+
+async def probe(session: Session, segment: Segment) -> ProbeAnswer:
+    """Whether the single of *segment*, which was started once, happened; heals what can be healed."""
+    match segment.single:
+        case Single.CREATE_INDEX:
+            await drop_invalid_index(session, segment)
+            return _answer(await find_index(session, segment) is not None)
+        case Single.DROP_INDEX:
+            return _answer(not await session.fetchval(_RELATION_EXISTS, segment.target))
+        case Single.DETACH_PARTITION:
+            return await _probe_detach(session, segment)
+        case Single.CREATE_DATABASE:
+            return _answer(await session.fetchval(_DATABASE_EXISTS, segment.target))
+        case Single.DROP_DATABASE:
+            return _answer(not await session.fetchval(_DATABASE_EXISTS, segment.target))
+        case Single.REPEATABLE:
+            return ProbeAnswer.NOT_HAPPENED
+        case _:
+            return ProbeAnswer.UNKNOWN
+
+
+async def _probe_detach(session: Session, segment: Segment) -> ProbeAnswer:
+    row: asyncpg.Record | None = await session.fetchrow(_PARTITION, segment.target)
+    if row is None:
+        return ProbeAnswer.HAPPENED
+    if not row["pending"]:
+        return ProbeAnswer.NOT_HAPPENED
+    finalize = fill(
+        "ALTER TABLE :parent DETACH PARTITION :child FINALIZE",
+        parent=TableName(row["parent_schema"], row["parent"]),
+        child=TableName(row["child_schema"], row["child"]),
+    )
+    await session.execute(finalize)
+    return ProbeAnswer.HAPPENED
+
+
+def _answer(happened: bool) -> ProbeAnswer:
+    return ProbeAnswer.HAPPENED if happened else ProbeAnswer.NOT_HAPPENED
+
+
+_BLOCKERS = """
+SELECT a.pid, coalesce(a.application_name, '') AS application_name,
+       coalesce(a.client_addr::text, 'local') AS client, a.xact_start AS since,
+       coalesce(a.state, '') AS state, coalesce(pg_catalog.left(a.query, 200), '') AS query
+FROM pg_catalog.pg_stat_activity a
+WHERE a.pid = ANY (pg_catalog.pg_blocking_pids($1))
+ORDER BY a.xact_start
+"""
+
+
+async def blockers(session: Session, pid: int) -> list[asyncpg.Record]:
+    """Who holds the locks that backend *pid* waits for; none when it does not wait."""
+    return await session.fetch(_BLOCKERS, pid)

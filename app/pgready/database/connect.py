@@ -1,0 +1,140 @@
+"""Connecting once: a Dsn in, a Session out, or the reason why not in terms that `core.run` decides on.
+
+Retrying belongs to `core.run`; this module only tells what is worth it. Retried: refused, reset, DNS
+failure, timeouts, 57P03 (starting up), 53300 (too many connections), 08xxx, a standby where a primary is
+needed. Not retried: wrong password or user, TLS and configuration errors. 3D000 means "create it".
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import asyncpg
+
+from pgready.core.dsn import Dsn
+from pgready.core.errors import AccessDenied, PgreadyError, SettingsError, Unreachable
+from pgready.database.session import Pooling, Session, identify
+
+ATTEMPT_SECONDS = 10.0
+"""How long one attempt may take; the total deadline is the caller's."""
+
+_TRANSIENT_CODES = frozenset({"57P03", "57P01", "57P02", "53300", "53400"})
+_STARTUP_PARAMETERS = frozenset({"application_name", "search_path", "options"})
+
+
+class CannotConnect(Exception):
+    """One attempt failed. *error* is what to tell when it was the last; no secret is in it."""
+
+    def __init__(self, error: PgreadyError, *, transient: bool = False, missing_database: bool = False) -> None:
+        super().__init__(error.what)
+        self.error = error
+        self.transient = transient
+        self.missing_database = missing_database
+
+
+async def open_session(
+    dsn: Dsn,
+    *,
+    application_name: str,
+    vouched_pooler: bool = False,
+    timeout_seconds: float = ATTEMPT_SECONDS,
+) -> Session:
+    """Connect once to *dsn*. Raises CannotConnect."""
+    try:
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(
+            **connect_arguments(dsn, application_name), timeout=timeout_seconds
+        )
+    except Exception as problem:
+        raise _why(dsn, problem) from problem
+    try:
+        identity = await identify(connection)
+    except Exception as problem:
+        connection.terminate()
+        raise _why(dsn, problem) from problem
+    pooled = connection.get_server_pid() != identity["pid"]
+    pooling = Pooling.DIRECT
+    if pooled:
+        pooling = Pooling.SESSION if vouched_pooler else Pooling.UNPROVEN
+    return Session(connection, dsn, identity, pooling)
+
+
+def connect_arguments(dsn: Dsn, application_name: str) -> dict[str, Any]:
+    """What `asyncpg.connect` takes for *dsn*; everything is said, so that it reads no environment."""
+    settings = {"application_name": dsn.application_name or application_name, **dsn.server_settings}
+    return {
+        "host": [host for host, _ in dsn.hosts],
+        "port": [port for _, port in dsn.hosts],
+        "user": dsn.user,
+        "password": dsn.password.reveal() if dsn.password else "",
+        "database": dsn.database,
+        "ssl": _ssl(dsn),
+        "statement_cache_size": 0,  # prepared statements and poolers do not mix (FIELD-NOTES 9)
+        "server_settings": settings,
+        "target_session_attrs": dsn.target_session_attrs or "any",
+    }
+
+
+def _ssl(dsn: Dsn) -> ssl.SSLContext | str:
+    """asyncpg's own modes where it needs nothing but the mode; else a context as libpq would make it."""
+    if dsn.sslmode in ("disable", "allow", "prefer"):
+        return dsn.sslmode
+    context = ssl.create_default_context()
+    if dsn.sslrootcert and dsn.sslrootcert != "system":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cafile=dsn.sslrootcert)
+    elif dsn.sslmode == "require":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if dsn.sslmode in ("require", "verify-ca"):
+        context.check_hostname = False
+    if dsn.sslcert:
+        context.load_cert_chain(dsn.sslcert, keyfile=dsn.sslkey)
+    return context
+
+
+def _why(dsn: Dsn, problem: Exception) -> CannotConnect:
+    where = dsn.masked
+    if isinstance(problem, asyncpg.PostgresError):
+        return _why_server(dsn, problem)
+    if isinstance(problem, ssl.SSLError):
+        return CannotConnect(
+            SettingsError((f"{where}: TLS failed: {problem.reason or problem}",), hint="check sslmode and sslrootcert")
+        )
+    if isinstance(problem, TimeoutError):
+        return CannotConnect(Unreachable(f"{where}: no answer in time"), transient=True)
+    if isinstance(problem, ConnectionError) and "SSL upgrade" in str(problem):
+        return CannotConnect(
+            SettingsError((f"{where}: the server does not speak TLS",), hint="sslmode=prefer or sslmode=disable")
+        )
+    if isinstance(problem, OSError):
+        return CannotConnect(Unreachable(f"{where}: {_plain(problem)}"), transient=True)
+    if isinstance(problem, asyncpg.exceptions.TargetServerAttributeNotMatched):
+        return CannotConnect(
+            Unreachable(f"{where}: no server is {dsn.target_session_attrs}"), transient=True
+        )
+    if isinstance(problem, asyncpg.InterfaceError | asyncpg.InternalClientError):
+        return CannotConnect(Unreachable(f"{where}: {type(problem).__name__}"), transient=True)
+    return CannotConnect(PgreadyError(f"{where}: cannot connect ({type(problem).__name__})"))
+
+
+def _why_server(dsn: Dsn, problem: asyncpg.PostgresError) -> CannotConnect:
+    code = problem.sqlstate or ""
+    text = f"{dsn.masked}: {problem.args[0] if problem.args else code}"
+    if code == "3D000":
+        error: PgreadyError = Unreachable(text, sqlstate=code, hint="PGREADY_ADMIN_DATABASE_URL may create it")
+        return CannotConnect(error, missing_database=True)
+    if code.startswith("28"):
+        hint = "check the user, the password and pg_hba.conf"
+        if dsn.password is None:
+            hint = "no password was configured: set PGPASSWORD, POSTGRES_PASSWORD or put it in the URL"
+        return CannotConnect(AccessDenied(text, sqlstate=code, hint=hint))
+    if code == "42501":
+        return CannotConnect(AccessDenied(text, sqlstate=code))
+    transient = code in _TRANSIENT_CODES or code.startswith("08")
+    return CannotConnect(Unreachable(text, sqlstate=code), transient=transient)
+
+
+def _plain(problem: OSError) -> str:
+    """The operating system's words, without the driver's tuple of addresses."""
+    return problem.strerror or str(problem) or type(problem).__name__

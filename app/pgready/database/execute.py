@@ -1,0 +1,218 @@
+"""Sending a segment to the server: few round trips, one commit, the failing statement known.
+
+A transaction segment is framed by an *opening* (BEGIN, the fence, "not recorded yet") and a *closing*
+(what the script may have left in the session is reset, its record, COMMIT). A small script travels with
+both in one message, which is one round trip; a large one in messages of about `MESSAGE_CHARACTERS`, so
+that neither side holds more than that of it at once. COPY data goes through the copy protocol between two
+messages: inside a message it would hang the connection for ever (FIELD-NOTES 1).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Sequence
+
+import asyncpg
+
+from pgready.core.segments import Segment, Statement
+from pgready.database.session import Session
+
+MESSAGE_CHARACTERS = 256 * 1024
+_COPY_CHARACTERS = 256 * 1024
+
+RESETS = (
+    "SET CONSTRAINTS ALL IMMEDIATE",
+    "RESET SESSION AUTHORIZATION",
+    "RESET ROLE",
+    "RESET ALL",
+    "DISCARD TEMP",
+    "CLOSE ALL",
+    "UNLISTEN *",
+)
+"""What ends a script's influence on the next and on its own history row; never the driver's `reset()`,
+whose pg_advisory_unlock_all() would free the migration lock."""
+
+
+class OpeningRefused(Exception):
+    """A statement of the opening failed: we do not hold the lock, or the version is recorded already."""
+
+
+class StatementRefused(Exception):
+    """The server refused something of the segment; the transaction was rolled back.
+
+    *statement* is the failing one (None: in the closing, as with a deferred constraint) and *offset* the
+    character of the script that the server points at, where it does.
+    """
+
+    def __init__(self, problem: asyncpg.PostgresError, statement: Statement | None, offset: int | None) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+        self.statement = statement
+        self.offset = offset
+
+
+class _Message:
+    """Statements joined into one text, and where each of them starts in it."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._starts: list[int] = []
+        self._sources: list[Statement | None] = []
+        self.characters = 0
+
+    def add(self, text: str, source: Statement | None = None) -> None:
+        self._starts.append(self.characters)
+        self._texts.append(text)
+        self._sources.append(source)
+        self.characters += len(text) + 2
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    @property
+    def text(self) -> str:
+        return ";\n".join(self._texts)
+
+    def blame(self, problem: asyncpg.PostgresError, completed: int) -> tuple[int, int | None]:
+        """Index of the statement that *problem* is about, and the offset into it, where there is one."""
+        position = getattr(problem, "position", None)
+        if position is None:
+            return min(completed, len(self) - 1), None
+        at = int(position) - 1
+        index = bisect_right(self._starts, at) - 1
+        return index, at - self._starts[index]
+
+    def source(self, index: int) -> Statement | None:
+        return self._sources[index]
+
+
+class Progress:
+    """How many of the running segment's statements have completed; read by whoever shows progress."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._before = 0
+        self._opening = 0
+        self.total = 0
+
+    def begin(self, total: int) -> None:
+        self.total = total
+        self._before = 0
+        self._opening = 0
+
+    def message_started(self, before: int, opening: int) -> None:
+        self._before, self._opening = before, opening
+
+    @property
+    def completed(self) -> int:
+        done = self._before + max(0, self._session.statements.completed - self._opening)
+        return min(done, self.total)
+
+
+async def run_transaction(
+    session: Session,
+    text: str,
+    segment: Segment,
+    *,
+    opening: Sequence[str],
+    closing: Sequence[str],
+    progress: Progress,
+    stepwise: bool = False,
+) -> None:
+    """Run *segment* of the script *text* in one transaction.
+
+    Raises OpeningRefused or StatementRefused after a ROLLBACK; nothing of the segment remains then.
+    """
+    progress.begin(len(segment.statements))
+    limit = 0 if stepwise else MESSAGE_CHARACTERS
+    async with session.rolled_back_on_failure():
+        message = _Message()
+        for sql in opening:
+            message.add(sql)
+        opened, done = len(opening), 0
+        for statement in segment.statements:
+            sql = text[statement.start : statement.end]
+            if statement.copy_data is not None:
+                await _send(session, message, opened, done, progress)
+                done += len(message) - opened
+                message, opened = _Message(), 0
+                await _copy(session, sql, text, statement)
+                done += 1
+                continue
+            if message.characters + len(sql) > limit and len(message):
+                await _send(session, message, opened, done, progress)
+                done += len(message) - opened
+                message, opened = _Message(), 0
+            message.add(sql, statement)
+        for sql in closing:
+            message.add(sql)
+        await _send(session, message, opened, done, progress)
+
+
+async def run_single(session: Session, text: str, statement: Statement) -> None:
+    """Run one statement outside any transaction. Raises StatementRefused."""
+    message = _Message()
+    message.add(text[statement.start : statement.end], statement)
+    try:
+        await session.execute(message.text)
+    except asyncpg.PostgresError as problem:
+        if session.closed or lost_connection(problem):
+            raise
+        _, within = message.blame(problem, 0)
+        offset = None if within is None else statement.start + within
+        raise StatementRefused(problem, statement, offset) from problem
+
+
+async def run_plain(session: Session, opening: Sequence[str], closing: Sequence[str]) -> None:
+    """Commit *closing*'s statements (a mark in the journal) in a transaction opened like a segment's."""
+    async with session.rolled_back_on_failure():
+        message = _Message()
+        for sql in (*opening, *closing):
+            message.add(sql)
+        await _send(session, message, len(opening), 0, None)
+
+
+def lost_connection(problem: BaseException) -> bool:
+    """Whether *problem* means that the connection is gone, so that nobody knows what happened."""
+    if isinstance(problem, asyncpg.PostgresError):
+        code = problem.sqlstate or ""
+        return code.startswith(("08", "57P")) or code == "25P03" or code == "25P04"
+    return isinstance(problem, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+
+
+async def _send(
+    session: Session, message: _Message, opened: int, before: int, progress: Progress | None
+) -> None:
+    """Send *message*, of which the first *opened* statements are the opening's."""
+    if not len(message):
+        return
+    session.statements.reset()
+    if progress is not None:
+        progress.message_started(before, opened)
+    try:
+        await session.execute(message.text)
+    except asyncpg.PostgresError as problem:
+        if lost_connection(problem):
+            raise
+        index, within = message.blame(problem, session.statements.completed)
+        if index < opened and problem.sqlstate == "22P02":
+            raise OpeningRefused(str(problem)) from problem
+        statement = message.source(index)
+        offset = None if statement is None or within is None else statement.start + within
+        raise StatementRefused(problem, statement, offset) from problem
+
+
+async def _copy(session: Session, sql: str, text: str, statement: Statement) -> None:
+    try:
+        await session.copy_in(sql, _copy_chunks(text, statement))
+    except asyncpg.PostgresError as problem:
+        if lost_connection(problem):
+            raise
+        raise StatementRefused(problem, statement, None) from problem
+
+
+async def _copy_chunks(text: str, statement: Statement) -> AsyncIterator[bytes]:
+    assert statement.copy_data is not None
+    start, end = statement.copy_data
+    for at in range(start, end, _COPY_CHARACTERS):
+        yield text[at : min(at + _COPY_CHARACTERS, end)].encode()

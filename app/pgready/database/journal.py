@@ -1,0 +1,88 @@
+"""The journal of unfinished migrations: which segments are done, which single was started.
+
+Rows exist only between a migration's first committed segment and its last: the last one's transaction
+writes the history row and deletes them. Statements here are text for the simple protocol, because they
+travel in the message of the segment that they record.
+"""
+
+from __future__ import annotations
+
+from pgready.core.model import Kind, Migration, SegmentState
+from pgready.core.quoting import Sql, fill
+
+_RECORD = """
+INSERT INTO pgready.journal AS j (history, kind, version, segment, state, checksum, duration_ms, recorded_by)
+VALUES (:history, :kind, :version, :segment, :state, :checksum,
+        pg_catalog.round(1000 * extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now())), :recorded_by)
+ON CONFLICT (history, kind, version, segment) DO UPDATE
+SET state = excluded.state, checksum = excluded.checksum, recorded_by = excluded.recorded_by,
+    duration_ms = pg_catalog.round(1000 * extract(epoch FROM pg_catalog.clock_timestamp() - j.recorded_at)),
+    recorded_at = pg_catalog.clock_timestamp()
+"""
+
+_FORGET = """
+DELETE FROM pgready.journal WHERE history = :history AND kind = :kind AND version = :version
+"""
+
+_FORGET_SEGMENT = """
+DELETE FROM pgready.journal
+WHERE history = :history AND kind = :kind AND version = :version AND segment = :segment
+"""
+
+_REFUSE_RECORDED = """
+SELECT CASE WHEN EXISTS (:recorded)
+ THEN pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: recorded meanwhile, seen by ',
+  pg_catalog.pg_backend_pid()))) ELSE 0 END
+"""
+
+_REFUSE_JOURNALED = """
+SELECT CASE WHEN (SELECT pg_catalog.count(*) FROM pgready.journal
+  WHERE history = :history AND kind = :kind AND version = :version AND state = 'done')
+  OPERATOR(pg_catalog.<>) :done
+ THEN pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: journaled meanwhile, seen by ',
+  pg_catalog.pg_backend_pid()))) ELSE 0 END
+"""
+
+
+class Journal:
+    """The journal's statements for one history; *history* is its identity, *recorded_by* this replica."""
+
+    def __init__(self, history: str, recorded_by: str) -> None:
+        self._history = history
+        self._recorded_by = recorded_by
+
+    def record(self, migration: Migration, segment: int, state: SegmentState, checksum: str) -> str:
+        return fill(
+            _RECORD,
+            history=self._history,
+            kind=migration.kind.value,
+            version=migration.version,
+            segment=segment,
+            state=state.value,
+            checksum=checksum,
+            recorded_by=self._recorded_by,
+        )
+
+    def forget(self, kind: Kind, version: str) -> str:
+        """Delete all rows of a migration."""
+        return fill(_FORGET, history=self._history, kind=kind.value, version=version)
+
+    def forget_segment(self, kind: Kind, version: str, segment: int) -> str:
+        """Delete one row: a single that was started and is known not to have happened."""
+        values = {"history": self._history, "kind": kind.value, "version": version}
+        return fill(_FORGET_SEGMENT, segment=segment, **values)
+
+    def refuse_other_than(self, migration: Migration, done: int) -> str:
+        """A statement that fails (22P02) unless exactly *done* segments are journaled."""
+        return fill(
+            _REFUSE_JOURNALED,
+            history=self._history,
+            kind=migration.kind.value,
+            version=migration.version,
+            done=done,
+        )
+
+
+def refuse_recorded(recorded: str) -> str:
+    """A statement that fails (22P02) when the query *recorded* finds the migration in the history."""
+    return fill(_REFUSE_RECORDED, recorded=Sql(recorded))

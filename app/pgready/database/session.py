@@ -1,0 +1,186 @@
+"""One connection to PostgreSQL and what we know about it.
+
+Everything that must reach the server on the way out (ROLLBACK, close) is shielded and bounded here, and
+nowhere else: under anyio cancellation the driver's own context managers lose their ROLLBACK, and an
+unshielded close leaves backend, statement and advisory lock alive (FIELD-NOTES 2, 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from enum import Enum
+from typing import Any
+
+import anyio
+import asyncpg
+
+from pgready.core.dsn import Dsn
+from pgready.core.quoting import fill
+from pgready.database.wire import StatementCounter, count_statements
+
+GRACE_SECONDS = 3.0
+"""How long a farewell (ROLLBACK, unlock, close) may take before the connection is dropped hard."""
+
+OWN_SETTINGS = (
+    ("standard_conforming_strings", "on", 0),
+    ("lock_timeout", "0", 0),
+    ("idle_in_transaction_session_timeout", "0", 0),
+    ("idle_session_timeout", "0", 14),
+    ("transaction_timeout", "0", 17),
+    ("client_connection_check_interval", "1s", 14),
+    ("tcp_keepalives_idle", "5", 0),
+    ("tcp_keepalives_interval", "3", 0),
+    ("tcp_keepalives_count", "3", 0),
+    ("tcp_user_timeout", "10000", 12),
+)
+"""Name, value and the first major version that knows it. The last five make the server notice within
+seconds that we died, and so free the lock (SAFETY 4). They are set after connecting, since PgBouncer
+refuses start-up parameters that it does not know, and again after each script, whose reset undoes them."""
+
+_NO_TRANSACTION = "25P01"
+"""The warning of our own ROLLBACK after a message of which nothing ran."""
+
+_IDENTITY = """
+SELECT pg_catalog.pg_backend_pid() AS pid,
+       pg_catalog.current_setting('server_version_num')::int AS version_num,
+       pg_catalog.current_setting('server_version') AS version,
+       pg_catalog.current_database() AS database,
+       current_user::text AS "user",
+       (extract(epoch FROM pg_catalog.current_setting('deadlock_timeout')::interval) * 1000)::int
+         AS deadlock_timeout_ms
+"""
+
+
+class Pooling(Enum):
+    """What stands between us and the server, as far as it is proven (FIELD-NOTES 12)."""
+
+    DIRECT = "direct"
+    UNPROVEN = "a pooler of unproven mode"
+    SESSION = "a session pooler, vouched for"
+    TRANSACTION = "a transaction pooler"
+
+
+class Session:
+    """A connection with its identity. Made by `database.connect.open_session`."""
+
+    def __init__(
+        self,
+        connection: asyncpg.Connection[Any],
+        dsn: Dsn,
+        identity: asyncpg.Record,
+        pooling: Pooling,
+    ) -> None:
+        self.connection = connection
+        self.dsn = dsn
+        self.backend_pid: int = identity["pid"]
+        self.server_version_num: int = identity["version_num"]
+        self.server_version: str = identity["version"]
+        self.database: str = identity["database"]
+        self.user: str = identity["user"]
+        self.deadlock_timeout_ms: int = identity["deadlock_timeout_ms"]
+        self.pooling = pooling
+        self.statements: StatementCounter = count_statements(connection)
+
+    @property
+    def server_major(self) -> int:
+        return self.server_version_num // 10_000
+
+    @property
+    def closed(self) -> bool:
+        return self.connection.is_closed()
+
+    async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        """The rows of one query, by the extended protocol."""
+        async with self._on_one_backend():
+            return await self.connection.fetch(sql, *arguments)
+
+    async def fetchrow(self, sql: str, *arguments: object) -> asyncpg.Record | None:
+        rows = await self.fetch(sql, *arguments)
+        return rows[0] if rows else None
+
+    async def fetchval(self, sql: str, *arguments: object) -> Any:
+        row = await self.fetchrow(sql, *arguments)
+        return None if row is None else row[0]
+
+    @asynccontextmanager
+    async def _on_one_backend(self) -> AsyncIterator[None]:
+        """The driver prepares and executes in two steps, which a transaction pooler may send to two
+        backends; a transaction around them keeps them together."""
+        if self.pooling in (Pooling.DIRECT, Pooling.SESSION) or self.connection.is_in_transaction():
+            yield
+            return
+        async with self.rolled_back_on_failure():
+            await self.connection.execute("BEGIN")
+            yield
+            await self.connection.execute("COMMIT")
+
+    async def execute(self, sql: str) -> str:
+        """Send *sql*, any number of statements, as one simple query; return the last command tag."""
+        return await self.connection.execute(sql)
+
+    async def copy_in(self, statement: str, data: AsyncIterator[bytes]) -> None:
+        """Run a `COPY … FROM STDIN` *statement* as it is written, feeding it *data*."""
+        # The public copy_to_table composes a COPY of its own; a dump's is to run verbatim.
+        await self.connection._copy_in(statement, data, None)  # type: ignore[attr-defined]
+
+    def on_notice(self, listener: Callable[[str, str], None]) -> None:
+        """Call *listener* with severity and message of each notice that the server sends."""
+
+        def forward(_connection: object, message: asyncpg.PostgresLogMessage) -> None:
+            if message.sqlstate != _NO_TRANSACTION:
+                listener(str(getattr(message, "severity", "NOTICE")), str(message))
+
+        self.connection.add_log_listener(forward)  # type: ignore[arg-type]
+
+    @asynccontextmanager
+    async def rolled_back_on_failure(self) -> AsyncIterator[None]:
+        """Send ROLLBACK when the block ends by any exception, cancellation too."""
+        try:
+            yield
+        except BaseException:
+            await self._rollback()
+            raise
+
+    async def _rollback(self) -> None:
+        with anyio.move_on_after(GRACE_SECONDS, shield=True) as scope:
+            try:
+                if not self.closed:
+                    await self.connection.execute("ROLLBACK")
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                self.connection.terminate()
+        if scope.cancelled_caught:
+            self.connection.terminate()
+
+    def own_settings(self, statement_timeout_ms: int) -> str:
+        """The statement that sets OWN_SETTINGS; on a pooled backend that is not ours it sets nothing."""
+        if self.pooling is Pooling.UNPROVEN:
+            return "SELECT"
+        values = [(name, value) for name, value, since in OWN_SETTINGS if self.server_major >= since]
+        values.append(("statement_timeout", f"{statement_timeout_ms}ms"))
+        calls = ", ".join(
+            fill("pg_catalog.set_config(:name, :value, false)", name=name, value=value)
+            for name, value in values
+        )
+        return f"SELECT {calls}"
+
+    async def close(self) -> None:
+        """Say goodbye within the grace period; whatever happens, the connection is gone afterwards."""
+        with anyio.move_on_after(GRACE_SECONDS, shield=True):
+            try:
+                await self.connection.close(timeout=GRACE_SECONDS / 2)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+                self.connection.terminate()
+        if not self.closed:
+            self.connection.terminate()
+
+
+async def identify(connection: asyncpg.Connection[Any]) -> asyncpg.Record:
+    """Who and where we are on the server, in one query."""
+    try:
+        rows = await connection.fetch(_IDENTITY)
+    except asyncpg.InvalidSQLStatementNameError:  # prepared on one pooled backend, executed on another
+        await connection.execute("BEGIN")
+        rows = await connection.fetch(_IDENTITY)
+        await connection.execute("COMMIT")
+    return rows[0]

@@ -1,0 +1,331 @@
+"""The actions on one segment: run it in its transaction, mark, run, probe and record a single.
+
+Each transaction opens with the fence and "not recorded yet", and closes by resetting what the script left
+in the session before its own, schema-qualified record. Between the segments of one script only what would
+make the record somebody else's is reset; the script's own settings are repeated at the next opening, so
+that a run that resumes there after a crash sees the same session as one that never stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+
+from pgready.core import steps
+from pgready.core.diagnostics import ServerReport, explain
+from pgready.core.errors import PgreadyError
+from pgready.core.events import Event, MigrationApplied, MigrationStarted
+from pgready.core.model import Kind, Migration, Outcome, SegmentState
+from pgready.core.quoting import fill
+from pgready.core.segments import CompiledScript, Segment, Single
+from pgready.core.steps import Observation
+from pgready.database import catalog, execute, journal, lock
+from pgready.database.execute import Progress, StatementRefused
+from pgready.database.session import Session
+from pgready.dialects.base import Dialect
+from pgready.dialects.native import Native
+from pgready.running.source import Source
+from pgready.running.watch import Watcher
+
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+_BETWEEN_SEGMENTS = execute.RESETS[:4]
+_LOCK_CODES = frozenset({"55P03", "40P01", "40001"})
+
+
+class Tables:
+    """Where applied migrations are recorded: the dialect's history, ours, and the columns that they have."""
+
+    def __init__(self, dialect: Dialect, native: Native, columns: frozenset[str]) -> None:
+        self._dialect = dialect
+        self._native = native
+        self._columns = columns
+
+    def recorded(self, migration: Migration) -> str:
+        return self._keeper(migration).recorded(migration)
+
+    def record(self, migration: Migration, outcome: Outcome) -> str:
+        return self._keeper(migration).record(migration, outcome, self._columns)
+
+    def _keeper(self, migration: Migration) -> Dialect:
+        return self._dialect if migration.kind is Kind.VERSIONED else self._native
+
+
+class Applier:
+    """Carries out segment actions on *session*, whose lock is held."""
+
+    def __init__(
+        self,
+        session: Session,
+        keys: lock.LockKeys,
+        source: Source,
+        tables: Tables,
+        marks: journal.Journal,
+        watcher: Watcher,
+        emit: Callable[[Event], None],
+        *,
+        applied_by: str,
+        pgready_version: str,
+        statement_timeout_ms: int,
+    ) -> None:
+        self._session = session
+        self._keys = keys
+        self._source = source
+        self._tables = tables
+        self._marks = marks
+        self._watcher = watcher
+        self._emit = emit
+        self._applied_by = applied_by
+        self._pgready_version = pgready_version
+        self._statement_timeout_ms = statement_timeout_ms
+        self._progress = Progress(session)
+        self._durations_ms: dict[tuple[Kind, str], float] = {}
+        self.applied = 0
+
+    async def run_transaction(self, action: steps.RunTransaction) -> Observation:
+        await anyio.sleep(action.delay_seconds)
+        migration, script, segment = await self._at(action)
+        started = self._begin(migration, script, action.segment)
+        try:
+            await execute.run_transaction(
+                self._session,
+                migration.script.text,
+                segment,
+                opening=self._opening(action, migration, script, segment),
+                closing=self._closing(migration, script, action.segment),
+                progress=self._progress,
+                stepwise=script.stepwise,
+            )
+        except execute.OpeningRefused:
+            return steps.FenceLost(anyio.current_time())
+        except StatementRefused as refused:
+            now = anyio.current_time()
+            if refused.problem.sqlstate in _LOCK_CODES:
+                return steps.LockTimedOut(now, elapsed_seconds=now - started)
+            raise self._explained(action, migration, script, refused) from refused
+        finally:
+            self._watcher.end()
+        self._ended(action, migration, script, started)
+        return steps.SegmentDone(anyio.current_time())
+
+    async def mark_started(self, action: steps.MarkStarted) -> Observation:
+        migration, script, segment = await self._at(action)
+        if segment.single is Single.CREATE_INDEX and await self._index_is_there(migration, segment):
+            # Whoever made it, it was not us: the server's own answer to a second one is wanted, and a
+            # mark would let a later probe take it for ours.
+            return steps.Marked(anyio.current_time())
+        mark = self._marks.record(migration, action.segment, SegmentState.STARTED, segment.checksum)
+        return await self._commit(action, migration, script, mark)
+
+    async def run_single(self, action: steps.RunSingle) -> Observation:
+        migration, script, segment = await self._at(action)
+        started = self._begin(migration, script, action.segment)
+        statement = segment.statements[0]
+        try:
+            await self._prepare(migration, segment, script)
+            if segment.single is Single.CREATE_INDEX:
+                await catalog.drop_invalid_index(self._session, segment)
+            await execute.run_single(self._session, migration.script.text, statement)
+        except StatementRefused as refused:
+            error = self._explained(action, migration, script, refused)
+            await self._undo_failed_single(action, segment)
+            raise error from refused
+        finally:
+            self._watcher.end()
+        self._spent(migration, started)
+        return steps.SegmentDone(anyio.current_time())
+
+    async def probe(self, action: steps.Probe) -> Observation:
+        migration, script, segment = await self._at(action)
+        await self._prepare(migration, segment, script)
+        answer = await catalog.probe(self._session, segment)
+        await self._session.execute(";".join((*execute.RESETS, self._own_settings)))
+        return steps.Probed(anyio.current_time(), answer)
+
+    async def record_done(self, action: steps.RecordDone) -> Observation:
+        migration, script, segment = await self._at(action)
+        await self._session.execute(";".join((*execute.RESETS, self._own_settings)))
+        observation = await self._commit(action, migration, script, *self._records(migration, script, action))
+        if isinstance(observation, steps.Marked):
+            self._told_if_complete(action, migration, script)
+        return observation
+
+    # What surrounds a script
+
+    @property
+    def _own_settings(self) -> str:
+        return self._session.own_settings(self._statement_timeout_ms)
+
+    def _opening(
+        self, action: steps.SegmentAction, migration: Migration, script: CompiledScript, segment: Segment | None
+    ) -> list[str]:
+        timeout_ms = action.lock_timeout_ms if isinstance(action, steps.RunTransaction) else 0
+        if script.lock_timeout_ms is not None:
+            timeout_ms = script.lock_timeout_ms
+        statements = [
+            BEGIN,
+            lock.fence(self._session, self._keys, timeout_ms),
+            journal.refuse_recorded(self._tables.recorded(migration)),
+        ]
+        if len(script.segments) > 1:
+            done = action.segment if action.segment < len(script.segments) else len(script.segments)
+            statements.append(self._marks.refuse_other_than(migration, done))
+        if script.statement_timeout_ms is not None:
+            value = f"{script.statement_timeout_ms}ms"
+            statements.append(
+                fill("SELECT pg_catalog.set_config('statement_timeout', :value, true)", value=value)
+            )
+        if segment is not None:
+            statements += self._repeated(migration, segment)
+        return statements
+
+    def _repeated(self, migration: Migration, segment: Segment) -> list[str]:
+        text = migration.script.text
+        return [text[statement.start : statement.end] for statement in segment.settings]
+
+    def _closing(self, migration: Migration, script: CompiledScript, segment: int) -> list[str]:
+        last = segment + 1 >= len(script.segments)
+        resets = execute.RESETS if last else _BETWEEN_SEGMENTS
+        if last:
+            records = [self._tables.record(migration, self._outcome(script))]
+            if len(script.segments) > 1:
+                records.append(self._marks.forget(migration.kind, migration.version))
+        else:
+            checksum = script.segments[segment].checksum
+            records = [self._marks.record(migration, segment, SegmentState.DONE, checksum)]
+        return [*resets, self._own_settings, *records, "COMMIT"]
+
+    def _records(
+        self, migration: Migration, script: CompiledScript, action: steps.RecordDone
+    ) -> tuple[str, ...]:
+        """What a single's `done` writes: a mark, or for the last segment the history row."""
+        if action.segment + 1 < len(script.segments):
+            checksum = script.segments[action.segment].checksum
+            return (self._marks.record(migration, action.segment, SegmentState.DONE, checksum),)
+        return (
+            self._tables.record(migration, self._outcome(script)),
+            self._marks.forget(migration.kind, migration.version),
+        )
+
+    async def _commit(
+        self, action: steps.SegmentAction, migration: Migration, script: CompiledScript, *statements: str
+    ) -> Observation:
+        opening = [
+            BEGIN,
+            lock.fence(self._session, self._keys, 0),
+            journal.refuse_recorded(self._tables.recorded(migration)),
+        ]
+        try:
+            await execute.run_plain(self._session, opening, [*statements, "COMMIT"])
+        except execute.OpeningRefused:
+            return steps.FenceLost(anyio.current_time())
+        except StatementRefused as refused:
+            raise self._explained(action, migration, script, refused) from refused
+        return steps.Marked(anyio.current_time())
+
+    async def _prepare(self, migration: Migration, segment: Segment, script: CompiledScript) -> None:
+        """Put the session into the state that the script's earlier segments left, for a single."""
+        statements = [*execute.RESETS[1:], self._own_settings, *self._repeated(migration, segment)]
+        if script.statement_timeout_ms is not None:
+            value = f"{script.statement_timeout_ms}ms"
+            statements.append(
+                fill("SELECT pg_catalog.set_config('statement_timeout', :value, false)", value=value)
+            )
+        await self._session.execute(";\n".join(statements))
+
+    async def _index_is_there(self, migration: Migration, segment: Segment) -> bool:
+        index = await catalog.find_index(self._session, segment)
+        return index is not None and index.valid
+
+    async def _undo_failed_single(self, action: steps.RunSingle, segment: Segment) -> None:
+        """A single that the server refused did not happen: drop what it left, and its mark."""
+        if segment.single is Single.CREATE_INDEX:
+            await catalog.drop_invalid_index(self._session, segment)
+        await self._session.execute(";".join((*execute.RESETS, self._own_settings)))
+        await self._session.execute(self._marks.forget_segment(action.kind, action.version, action.segment))
+
+    # What is told
+
+    async def _at(self, action: steps.SegmentAction) -> tuple[Migration, CompiledScript, Segment]:
+        migration = self._source.migration(action.kind, action.version)
+        script = await self._source.compiled(action.kind, action.version)
+        index = min(action.segment, len(script.segments) - 1)
+        return migration, script, script.segments[index]
+
+    def _begin(self, migration: Migration, script: CompiledScript, segment: int) -> float:
+        statements = len(script.segments[segment].statements)
+        self._emit(
+            MigrationStarted(
+                migration.version,
+                migration.name,
+                migration.kind.value,
+                segment,
+                len(script.segments),
+                statements,
+            )
+        )
+        self._progress.begin(statements)
+        self._watcher.begin(migration.version, self._progress, self._session.backend_pid)
+        return anyio.current_time()
+
+    def _spent(self, migration: Migration, started: float) -> None:
+        key = migration.kind, migration.version
+        self._durations_ms[key] = self._durations_ms.get(key, 0.0) + 1000 * (anyio.current_time() - started)
+
+    def _ended(
+        self, action: steps.SegmentAction, migration: Migration, script: CompiledScript, started: float
+    ) -> None:
+        self._spent(migration, started)
+        self._told_if_complete(action, migration, script)
+
+    def _told_if_complete(
+        self, action: steps.SegmentAction, migration: Migration, script: CompiledScript
+    ) -> None:
+        if action.segment + 1 < len(script.segments):
+            return
+        self.applied += 1
+        duration_ms = self._durations_ms.pop((migration.kind, migration.version), 0.0)
+        self._emit(
+            MigrationApplied(migration.version, migration.name, migration.kind.value, round(duration_ms))
+        )
+        self._source.forget(migration.kind, migration.version)
+
+    def _outcome(self, script: CompiledScript) -> Outcome:
+        return Outcome(
+            segments=len(script.segments),
+            token_checksum=script.token_checksum,
+            applied_by=self._applied_by,
+            pgready_version=self._pgready_version,
+        )
+
+    def _explained(
+        self,
+        action: steps.SegmentAction,
+        migration: Migration,
+        script: CompiledScript,
+        refused: StatementRefused,
+    ) -> PgreadyError:
+        problem = refused.problem
+        report = ServerReport(
+            sqlstate=problem.sqlstate or "",
+            message=str(problem.args[0]) if problem.args else "",
+            detail=getattr(problem, "detail", None),
+            hint=getattr(problem, "hint", None),
+            context=getattr(problem, "context", None),
+            position=refused.offset,
+        )
+        return explain(
+            migration.script,
+            report,
+            refused.statement,
+            done=self._done(action, migration, script),
+            next_command="then run it again: pgready up",
+        )
+
+    def _done(self, action: steps.SegmentAction, migration: Migration, script: CompiledScript) -> str:
+        others = f"{self.applied} before it were applied in this run" if self.applied else "nothing else was run"
+        if action.segment == 0:
+            return f"nothing of {migration.version} was applied; {others}"
+        parts = "part 1" if action.segment == 1 else f"parts 1 to {action.segment}"
+        return f"{parts} of {len(script.segments)} of {migration.version} are applied and kept; {others}"

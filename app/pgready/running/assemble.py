@@ -1,0 +1,105 @@
+"""The one composition root: from settings to what makes a target ready, or only looks at it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import anyio.to_thread
+from msgspec.structs import replace
+
+from pgready import files
+from pgready.core.bootstrap import Declared, with_passwords
+from pgready.core.errors import SettingsError
+from pgready.core.events import Event
+from pgready.core.run import Patience
+from pgready.dialects import detect
+from pgready.dialects.native import Native
+from pgready.running.look import Looker
+from pgready.running.runner import Assignment, Run
+from pgready.running.source import Source
+from pgready.settings import Settings, required_target
+
+Emit = Callable[[Event], None]
+
+
+@asynccontextmanager
+async def located(settings: Settings) -> AsyncIterator[Settings]:
+    """*settings* with a target: the configured one, or an embedded PostgreSQL that runs meanwhile."""
+    if settings.embedded is None:
+        required_target(settings)
+        yield settings
+        return
+    from pgready.database import embedded
+
+    directory = Path(settings.embedded) if settings.embedded else embedded.DEFAULT_DIRECTORY
+    async with embedded.running(directory, environ=os.environ) as server:
+        yield replace(settings, target=server.dsn.with_database(DATABASE), admin=server.dsn)
+
+
+DATABASE = "app"
+"""The database that an embedded PostgreSQL is bootstrapped with."""
+
+
+async def read_source(settings: Settings) -> Source:
+    """The migration folder of *settings*, read and understood. Raises FolderError, ScriptError."""
+    found = await anyio.to_thread.run_sync(files.read_folder, settings.dir)
+    dialect, folder = detect.read(found, dialect=settings.dialect, namespace=settings.namespace)
+    return Source(dialect, folder)
+
+
+def looker(settings: Settings, source: Source, emit: Emit) -> Looker:
+    """Who looks at the target of *settings* for *source*'s migrations."""
+    return Looker(
+        source,
+        Native(settings.namespace),
+        settings.policies,
+        declared(settings),
+        emit,
+        applied_by=host_name(),
+    )
+
+
+def declared(settings: Settings) -> Declared:
+    """What is declared, with the passwords as their files hold them now: they may have been rotated."""
+    try:
+        return with_passwords(settings.declared, _read_secret, os.environ)
+    except ValueError as problem:
+        raise SettingsError(tuple(str(problem).splitlines())) from None
+
+
+def assignment(settings: Settings) -> Assignment:
+    return Assignment(
+        target=required_target(settings),
+        admin=settings.admin,
+        declared=declared(settings),
+        policies=settings.policies,
+        patience=Patience(
+            connect_seconds=settings.connect_timeout_seconds,
+            lock_seconds=settings.lock_timeout_seconds,
+            relation_lock_seconds=settings.relation_lock_timeout_seconds,
+        ),
+        vouched_pooler=settings.pooler == "session",
+        statement_timeout_ms=round(settings.statement_timeout_seconds * 1000),
+        applied_by=host_name(),
+        pgready_version=version("pgready"),
+    )
+
+
+async def prepare(settings: Settings, emit: Emit) -> Run:
+    """A run that makes the target of *settings* (see `located`) ready."""
+    source = await read_source(settings)
+    return Run(assignment(settings), looker(settings, source, emit), emit)
+
+
+def host_name() -> str:
+    """This host or, in Kubernetes, this pod."""
+    return os.environ.get("POD_NAME") or os.environ.get("HOSTNAME") or socket.gethostname()
+
+
+def _read_secret(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8")

@@ -1,0 +1,160 @@
+"""What a look at the target finds: the plan, the work that is left, and what must be made first.
+
+The same look serves the lock-free fast path, the second look under the lock, `plan` and `status`. It
+changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from pgready.core import planning, resumption
+from pgready.core.errors import PgreadyError, Place, ScriptError
+from pgready.core.events import Event, Planned
+from pgready.core.model import History, Kind, Script
+from pgready.core.planning import Finding, Plan, Policies, Work
+from pgready.core.segments import SegmentKind, place
+from pgready.core.bootstrap import Declared
+from pgready.database import bootstrap, execute, history, journal, lock, pooler
+from pgready.database.bootstrap import Needs
+from pgready.database.session import Session
+from pgready.dialects.base import Dialect
+from pgready.dialects.native import HISTORY, JOURNAL, Native
+from pgready.running.apply import BEGIN, Applier, Tables
+from pgready.running.source import Source, all_refused
+from pgready.running.watch import Watcher
+
+
+class Sight(Struct, frozen=True):
+    """One look: *plan*, *work* (its pending part, compiled), what is missing around it, and the lock's keys."""
+
+    plan: Plan
+    work: tuple[Work, ...]
+    needs: Needs
+    create_history: bool
+    create_native: bool
+    keys: lock.LockKeys
+    columns: frozenset[str]
+
+    @property
+    def bootstrap(self) -> bool:
+        return self.needs.cluster or self.needs.target or self.create_history or self.create_native
+
+
+class Looker:
+    """Looks at a target for *source*'s migrations."""
+
+    def __init__(
+        self,
+        source: Source,
+        native: Native,
+        policies: Policies,
+        declared: Declared,
+        emit: Callable[[Event], None],
+        *,
+        applied_by: str,
+    ) -> None:
+        self._source = source
+        self._native = native
+        self._policies = policies
+        self._declared = declared
+        self._emit = emit
+        self._marks = journal.Journal(source.dialect.identity, applied_by)
+        self._passwords_compared = False
+
+    @property
+    def checks(self) -> Sequence[Script]:
+        return self._source.folder.checks
+
+    async def look(self, session: Session, *, under_lock: bool) -> Sight:
+        """Read the history, plan, and compile all that is pending before the first of it runs."""
+        dialect = self._source.dialect
+        tables, found = await history.read(session, dialect, self._native, self._source.folder)
+        plan = planning.plan(self._source.folder, found, self._policies)
+        work, problems = await self._compile(plan, found)
+        if problems:
+            plan = Plan(plan.entries, (*plan.findings, *problems))
+        needs = await bootstrap.look(session, self._declared, compare_passwords=not self._passwords_compared)
+        self._emit(Planned(plan, under_lock))
+        return Sight(
+            plan=plan,
+            work=work,
+            needs=needs,
+            create_history=bool(work) and dialect.table not in tables,
+            create_native=_needs_native(dialect, work) and not {HISTORY, JOURNAL} <= tables.columns.keys(),
+            keys=lock.keys_for(dialect.table, dialect.lock_key(session.database)),
+            columns=tables.columns.get(dialect.table, frozenset()),
+        )
+
+    async def _compile(self, plan: Plan, found: History) -> tuple[tuple[Work, ...], list[Finding]]:
+        work: list[Work] = []
+        findings: list[Finding] = []
+        refused: list[PgreadyError] = []
+        for entry in plan.pending:
+            try:
+                script = await self._source.compiled(entry.kind, entry.version)
+            except ScriptError as problem:
+                refused.append(problem)
+                continue
+            finding = resumption.verify_resumption(entry, found, script.segments)
+            if finding is not None:
+                findings.append(finding)
+            work.append(resumption.work(entry, script.segments))
+        if refused:
+            raise all_refused(refused)
+        return tuple(work), findings
+
+    async def create_tables(self, session: Session, sight: Sight) -> None:
+        """Create the history (and journal) tables that *sight* lacks, fenced. The lock must be held."""
+        self._passwords_compared = True
+        scripts = []
+        if sight.create_history:
+            scripts.append(self._source.dialect.create_history())
+        if sight.create_native and self._source.dialect.table != HISTORY:
+            scripts.append(self._native.create_history())
+        if scripts:
+            opening = [BEGIN, lock.fence(session, sight.keys, 0)]
+            await execute.run_plain(session, opening, [*scripts, "COMMIT"])
+
+    def applier(
+        self, session: Session, sight: Sight, watcher: Watcher, *, version: str, applied_by: str, timeout_ms: int
+    ) -> Applier:
+        """Who applies *sight*'s work on *session*."""
+        return Applier(
+            session,
+            sight.keys,
+            self._source,
+            Tables(self._source.dialect, self._native, sight.columns),
+            self._marks,
+            watcher,
+            self._emit,
+            applied_by=applied_by,
+            pgready_version=version,
+            statement_timeout_ms=timeout_ms,
+        )
+
+    def refuse_singles(self, session: Session, sight: Sight) -> None:
+        """Raise PoolerError when *sight* has work that cannot run in a transaction."""
+        for work in sight.work:
+            if SegmentKind.SINGLE in work.segments[work.done :]:
+                raise pooler.unproven_pooler_with_singles(session, work.version)
+
+    async def place(self, kind: Kind, version: str, segment: int) -> Place:
+        """Where in its file a segment starts."""
+        script = self._source.migration(kind, version).script
+        compiled = await self._source.compiled(kind, version)
+        return place(script, compiled.segments[segment].statements[0].start)
+
+
+def _needs_native(dialect: Dialect, work: Sequence[Work]) -> bool:
+    """Whether our own tables are needed: for the journal, or for kinds that a peer's history lacks."""
+    if dialect.table == HISTORY:
+        return bool(work)
+    return any(each.kind is not Kind.VERSIONED or _journaled(each) for each in work)
+
+
+def _journaled(work: Work) -> bool:
+    return len(work.segments) > 1 or SegmentKind.SINGLE in work.segments
+

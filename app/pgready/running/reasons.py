@@ -1,0 +1,132 @@
+"""Why a run gave up, as the error that its user reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pgready.core.errors import (
+    AccessDenied,
+    Diverged,
+    LockLost,
+    LockNotObtained,
+    PgreadyError,
+    Place,
+    Uncertain,
+    Unreachable,
+)
+from pgready.core.model import LockHolder
+from pgready.core.planning import Plan
+from pgready.core.run import Patience
+from pgready.core.steps import GiveUp, GiveUpReason
+
+
+def unexpected(problem: BaseException) -> PgreadyError:
+    """An error of the server or the driver outside any script, without a traceback."""
+    sqlstate = getattr(problem, "sqlstate", None)
+    text = str(problem.args[0]) if problem.args else type(problem).__name__
+    if sqlstate == "42501":
+        return AccessDenied(
+            text, sqlstate=sqlstate, hint="grant it to the migrating role, or use the owner's URL"
+        )
+    return PgreadyError(
+        text,
+        sqlstate=sqlstate,
+        detail=getattr(problem, "detail", None),
+        hint=getattr(problem, "hint", None),
+    )
+
+
+def unreachable(error: PgreadyError | None, attempts: int, patience: Patience) -> PgreadyError:
+    last = error.what if error is not None else "the connection was lost again and again"
+    return Unreachable(
+        f"{last} (gave up after {attempts} attempt{'s' if attempts != 1 else ''} "
+        f"in {patience.connect_seconds:g} s)",
+        sqlstate=error.sqlstate if error is not None else None,
+        hint="is the server running and the address right? PGREADY_CONNECT_TIMEOUT sets the patience",
+    )
+
+
+def lock_not_obtained(holder: LockHolder | None, patience: Patience) -> PgreadyError:
+    return LockNotObtained(
+        f"the migration lock is held by another: {describe(holder)}; waited {patience.lock_seconds:g} s",
+        hint="wait for it and start again; PGREADY_LOCK_TIMEOUT sets the patience",
+        done="nothing was applied by this process",
+    )
+
+
+def relation_locked(version: str, blockers: Sequence[LockHolder], patience: Patience) -> PgreadyError:
+    who = "; ".join(describe(holder) for holder in blockers) or "a session that was gone when we looked"
+    return LockNotObtained(
+        f"{version}: a relation stayed locked for {patience.relation_lock_seconds:g} s by {who}",
+        hint="end what holds it and start again; PGREADY_RELATION_LOCK_TIMEOUT sets the patience",
+        done=f"nothing of the statement's transaction was applied; what was before {version} is kept",
+    )
+
+
+def fence_lost(version: str | None) -> PgreadyError:
+    about = f" of {version}" if version else ""
+    return LockLost(
+        f"the migration lock was lost again and again before a transaction{about}",
+        hint="is there a pooler, or something that ends idle sessions, between us and the server? "
+        "give pgready a direct connection",
+        done="nothing of that transaction was applied",
+    )
+
+
+def uncertain(version: str, place: Place | None) -> PgreadyError:
+    return Uncertain(
+        f"{version}: a statement outside a transaction was started by a run that died, "
+        "and nothing can tell whether it happened",
+        place=place,
+        hint=f"look, then say so: pgready repair {version} --done | --not-done",
+        done="nothing was run",
+    )
+
+
+def refused(plan: Plan) -> PgreadyError:
+    """One error for all findings that the policies refuse."""
+    errors = plan.errors
+    hints = dict.fromkeys(finding.hint for finding in errors if finding.hint)
+    return Diverged(
+        "\n".join(finding.message for finding in errors), hint="; ".join(hints) or None, done="nothing was run"
+    )
+
+
+def describe(holder: LockHolder | None) -> str:
+    """A holder in a few words."""
+    if holder is None:
+        return "a session that was gone when we looked"
+    parts = [f"pid {holder.pid}", holder.application_name or "without a name", holder.state]
+    if holder.since is not None:
+        parts.append(f"since {holder.since:%H:%M:%S} UTC")
+    return ", ".join(part for part in parts if part)
+
+
+def explain(
+    action: GiveUp,
+    *,
+    error: PgreadyError | None,
+    attempts: int,
+    patience: Patience,
+    holder: LockHolder | None,
+    blockers: Sequence[LockHolder],
+    plan: Plan | None,
+    place: Place | None,
+) -> PgreadyError:
+    """The error for *action*, which ended the run."""
+    version = action.version or ""
+    match action.reason:
+        case GiveUpReason.FAILED:
+            return error or PgreadyError("the run failed")
+        case GiveUpReason.UNREACHABLE:
+            return unreachable(error, attempts, patience)
+        case GiveUpReason.LOCK_NOT_OBTAINED:
+            return lock_not_obtained(holder, patience)
+        case GiveUpReason.RELATION_LOCKED:
+            return relation_locked(version, blockers, patience)
+        case GiveUpReason.FENCE_LOST:
+            return fence_lost(action.version)
+        case GiveUpReason.REFUSED:
+            return refused(plan or Plan(()))
+        case GiveUpReason.UNCERTAIN:
+            return uncertain(version, place)

@@ -1,0 +1,356 @@
+"""Carries out what `core.run` decides, and tells it what was seen.
+
+One `Run` is one attempt to make one target ready. It holds the connections and the lock; the decisions
+are all elsewhere. Every way out passes `close`, so that no lock and no backend stays behind.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+
+import anyio
+import asyncpg
+from msgspec import Struct
+
+from pgready.core import run, steps
+from pgready.core.bootstrap import Declared
+from pgready.core.dsn import Dsn
+from pgready.core.errors import PgreadyError
+from pgready.core.events import (
+    Connected,
+    ConnectFailed,
+    ConnectionLost,
+    Event,
+    LockReleased,
+    LockTaken,
+    LockWaited,
+    PhaseEntered,
+    ReadyReached,
+    ServerNotice,
+)
+from pgready.core.model import LockHolder
+from pgready.core.planning import Policies
+from pgready.core.run import Patience, RunState
+from pgready.database import bootstrap, execute, lock, pooler
+from pgready.database.connect import ATTEMPT_SECONDS, CannotConnect, open_session
+from pgready.database.session import GRACE_SECONDS, Pooling, Session
+from pgready.running import reasons
+from pgready.running.apply import Applier
+from pgready.running.checks import run_checks
+from pgready.running.look import Looker, Sight
+from pgready.running.watch import Watcher
+
+_MAINTENANCE_DATABASES = ("postgres", "template1")
+
+
+class Assignment(Struct, frozen=True):
+    """All that a run needs to be told. *applied_by* is this host or pod."""
+
+    target: Dsn
+    admin: Dsn | None
+    declared: Declared
+    policies: Policies
+    patience: Patience
+    vouched_pooler: bool
+    statement_timeout_ms: int
+    applied_by: str
+    pgready_version: str
+
+    @property
+    def application_name(self) -> str:
+        return f"pgready {self.applied_by}"[:63]
+
+
+class Run:
+    """One attempt to make one target ready."""
+
+    def __init__(self, assignment: Assignment, looker: Looker, emit: Callable[[Event], None]) -> None:
+        self._assignment = assignment
+        self._looker = looker
+        self._emit = emit
+        self._state: RunState = run.begin(assignment.patience, seed=random.getrandbits(31))
+        self._session: Session | None = None
+        self._sight: Sight | None = None
+        self._applier: Applier | None = None
+        self._error: PgreadyError | None = None
+        self._holder: LockHolder | None = None
+        self._attempts = 0
+        self._lock_since = 0.0
+        self._told_holder: float = 0.0
+        self._watcher = Watcher(self._open_another, emit)
+        self.applied = 0
+
+    async def to_end(self) -> None:
+        """Run until the target is ready. Raises PgreadyError; nothing is left held, whatever happens."""
+        began = anyio.current_time()
+        failure: PgreadyError | None = None
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._watcher.watch)
+                try:
+                    await self._loop()
+                except PgreadyError as error:  # kept out of the task group, which would wrap it
+                    failure = error
+                group.cancel_scope.cancel()
+        finally:
+            await self._close()
+        if failure is not None:
+            raise failure
+        self._emit(ReadyReached(self.applied, round(1000 * (anyio.current_time() - began))))
+
+    async def _loop(self) -> None:
+        observation: steps.Observation = steps.Started(anyio.current_time())
+        while True:
+            before = run.phase_of(self._state)
+            self._state, action = run.decide(self._state, observation)
+            self._tell(before, observation, action)
+            if isinstance(action, steps.Finish):
+                return
+            if isinstance(action, steps.GiveUp):
+                raise await self._reason(action)
+            observation = await self._observe(action)
+
+    async def _observe(self, action: steps.Action) -> steps.Observation:
+        """Carry *action* out. What cannot be cured is kept as the error; a lost connection is `Lost`."""
+        try:
+            return await _HANDLERS[type(action)](self, action)
+        except PgreadyError as error:
+            self._error = error
+            return steps.Failed(anyio.current_time())
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as problem:
+            closed = self._session is None or self._session.closed
+            if not closed and not execute.lost_connection(problem):
+                self._error = reasons.unexpected(problem)
+                return steps.Failed(anyio.current_time())
+            self._emit(ConnectionLost(str(problem)))
+            return steps.Lost(anyio.current_time())
+
+    # Connecting
+
+    async def _connect(self, action: steps.Connect) -> steps.Observation:
+        await self._close()
+        await anyio.sleep(action.delay_seconds)
+        self._attempts += 1
+        now = anyio.current_time()
+        left = self._assignment.patience.connect_seconds - (now - self._state.connect_since)
+        try:
+            session = await self._open(self._assignment.target, min(ATTEMPT_SECONDS, max(1.0, left)))
+        except CannotConnect as problem:
+            self._error = problem.error
+            if problem.missing_database:
+                return steps.ConnectRefused(anyio.current_time(), transient=False, missing_database=True)
+            return steps.ConnectRefused(anyio.current_time(), transient=problem.transient)
+        session.on_notice(self._notice)
+        self._session = session
+        self._emit(
+            Connected(
+                attempt=self._attempts,
+                server_version=session.server_version,
+                database=session.database,
+                user=session.user,
+                pooler=session.pooling is not Pooling.DIRECT,
+            )
+        )
+        return steps.Connected(anyio.current_time(), deadlock_timeout_ms=session.deadlock_timeout_ms)
+
+    async def _open(self, dsn: Dsn, timeout_seconds: float = ATTEMPT_SECONDS) -> Session:
+        return await open_session(
+            dsn,
+            application_name=self._assignment.application_name,
+            vouched_pooler=self._assignment.vouched_pooler,
+            timeout_seconds=dsn.connect_timeout_seconds or timeout_seconds,
+        )
+
+    async def _open_another(self) -> Session:
+        return await self._open(self._assignment.target)
+
+    # Bootstrapping
+
+    async def _bootstrap_cluster(self, _: steps.BootstrapCluster) -> steps.Observation:
+        await self._on_admin(self._make_cluster)
+        return steps.Bootstrapped(anyio.current_time())
+
+    async def _make_cluster(self, admin: Session) -> None:
+        await bootstrap.bootstrap_cluster(
+            admin,
+            self._assignment.declared,
+            self._assignment.target.database,
+            self._emit,
+            target_user=self._assignment.target.user,
+            patience_seconds=self._assignment.patience.lock_seconds,
+        )
+
+    async def _on_admin(self, work: Callable[[Session], Awaitable[None]]) -> None:
+        """Do *work* on a connection to the maintenance database of whoever may create things."""
+        admin = await self._open_maintenance(self._assignment.admin or self._assignment.target)
+        try:
+            await work(admin)
+        finally:
+            await admin.close()
+
+    async def _open_maintenance(self, dsn: Dsn) -> Session:
+        problem: CannotConnect | None = None
+        # An admin URL names the database to work from; it is only ours to replace where it does not exist.
+        own = (dsn.database,) if self._assignment.admin is not None else ()
+        for database in (*own, *_MAINTENANCE_DATABASES):
+            try:
+                return await self._open(dsn.with_database(database))
+            except CannotConnect as refused:
+                problem = problem or refused
+        assert problem is not None
+        raise problem.error
+
+    async def _bootstrap_target(self, _: steps.BootstrapTarget) -> steps.Observation:
+        session, sight = self._here(), self._seen()
+        if sight.needs.cluster:
+            await self._on_admin(self._make_cluster)
+        if sight.needs.target:
+            admin = None
+            if self._assignment.admin is not None:
+                admin = await self._open(self._assignment.admin.with_database(session.database))
+            try:
+                await bootstrap.bootstrap_target(session, self._assignment.declared, self._emit, admin=admin)
+            finally:
+                if admin is not None:
+                    await admin.close()
+        await self._looker.create_tables(session, sight)
+        return steps.Bootstrapped(anyio.current_time())
+
+    # Looking and locking
+
+    async def _look(self, action: steps.Look) -> steps.Observation:
+        sight = await self._looker.look(self._here(), under_lock=action.under_lock)
+        self._sight = sight
+        if action.under_lock:
+            self._applier = self._looker.applier(
+                self._here(),
+                sight,
+                self._watcher,
+                version=self._assignment.pgready_version,
+                applied_by=self._assignment.applied_by,
+                timeout_ms=self._assignment.statement_timeout_ms,
+            )
+        return steps.Looked(
+            anyio.current_time(), refused=bool(sight.plan.errors), bootstrap=sight.bootstrap, work=sight.work
+        )
+
+    async def _take_lock(self, action: steps.TakeLock) -> steps.Observation:
+        await anyio.sleep(action.delay_seconds)
+        session, keys = self._here(), self._seen().keys
+        if not self._lock_since:
+            self._lock_since = anyio.current_time()
+            await self._examine(session)
+            await session.execute(session.own_settings(self._assignment.statement_timeout_ms))
+        waited = anyio.current_time() - self._lock_since
+        if await lock.try_take(session, keys):
+            self._lock_since = 0.0
+            self._emit(LockTaken(waited))
+            return steps.LockTaken(anyio.current_time())
+        self._holder = await lock.holder(session, keys)
+        if waited - self._told_holder >= 1.0 or not self._told_holder:
+            self._told_holder = max(waited, 0.001)
+            self._emit(LockWaited(self._holder, waited))
+        return steps.LockBusy(anyio.current_time(), self._holder)
+
+    async def _examine(self, session: Session) -> None:
+        """Refuse a proven transaction pooler, and singles through a pooler of unproven mode."""
+        await pooler.examine(session, self._open_another)
+        if session.pooling is Pooling.TRANSACTION:
+            raise pooler.transaction_pooler(session)
+        if session.pooling is Pooling.UNPROVEN:
+            self._looker.refuse_singles(session, self._seen())
+
+    async def _release_lock(self, _: steps.ReleaseLock) -> steps.Observation:
+        await lock.release(self._here(), self._seen().keys)
+        self._emit(LockReleased())
+        return steps.Released(anyio.current_time())
+
+    # Applying
+
+    async def _run_transaction(self, action: steps.RunTransaction) -> steps.Observation:
+        return await self._working().run_transaction(action)
+
+    async def _mark_started(self, action: steps.MarkStarted) -> steps.Observation:
+        return await self._working().mark_started(action)
+
+    async def _run_single(self, action: steps.RunSingle) -> steps.Observation:
+        return await self._working().run_single(action)
+
+    async def _probe(self, action: steps.Probe) -> steps.Observation:
+        return await self._working().probe(action)
+
+    async def _record_done(self, action: steps.RecordDone) -> steps.Observation:
+        return await self._working().record_done(action)
+
+    async def _run_checks(self, _: steps.RunChecks) -> steps.Observation:
+        if self._applier is not None:
+            self.applied += self._applier.applied
+            self._applier = None
+        await run_checks(self._here(), self._looker.checks, self._emit)
+        return steps.ChecksPassed(anyio.current_time())
+
+    # What is known
+
+    def _here(self) -> Session:
+        assert self._session is not None, "the machine connects first"
+        return self._session
+
+    def _seen(self) -> Sight:
+        assert self._sight is not None, "the machine looks first"
+        return self._sight
+
+    def _working(self) -> Applier:
+        assert self._applier is not None, "the machine looks under the lock first"
+        return self._applier
+
+    def _notice(self, severity: str, message: str) -> None:
+        self._emit(ServerNotice(severity, message, self._watcher.version))
+
+    def _tell(self, before: run.Phase, observation: steps.Observation, action: steps.Action) -> None:
+        if isinstance(observation, steps.ConnectRefused) and self._error is not None:
+            retry = action.delay_seconds if isinstance(action, steps.Connect) else None
+            self._emit(ConnectFailed(self._attempts, self._error.what, retry))
+        now = run.phase_of(self._state)
+        if now is not before or self._attempts == 0:
+            self._emit(PhaseEntered(now.value))
+
+    async def _reason(self, action: steps.GiveUp) -> PgreadyError:
+        place = None
+        if action.reason is steps.GiveUpReason.UNCERTAIN and action.kind and action.version:
+            place = await self._looker.place(action.kind, action.version, action.segment or 0)
+        return reasons.explain(
+            action,
+            error=self._error,
+            attempts=self._attempts,
+            patience=self._assignment.patience,
+            holder=self._holder,
+            blockers=self._watcher.blockers,
+            plan=self._sight.plan if self._sight is not None else None,
+            place=place,
+        )
+
+    async def _close(self) -> None:
+        """Close the connection, and with it whatever it holds."""
+        session, self._session = self._session, None
+        if session is not None:
+            with anyio.move_on_after(GRACE_SECONDS, shield=True):
+                await session.close()
+
+
+_Handler = Callable[..., Awaitable[steps.Observation]]
+
+_HANDLERS: dict[type[steps.Action], _Handler] = {
+    steps.Connect: Run._connect,
+    steps.BootstrapCluster: Run._bootstrap_cluster,
+    steps.Look: Run._look,
+    steps.TakeLock: Run._take_lock,
+    steps.BootstrapTarget: Run._bootstrap_target,
+    steps.RunTransaction: Run._run_transaction,
+    steps.MarkStarted: Run._mark_started,
+    steps.RunSingle: Run._run_single,
+    steps.Probe: Run._probe,
+    steps.RecordDone: Run._record_done,
+    steps.ReleaseLock: Run._release_lock,
+    steps.RunChecks: Run._run_checks,
+}
