@@ -1,0 +1,3 @@
+DROP TABLE media.titles;
+DROP DOMAIN media.language_tag;
+DROP TYPE media.title_kind;

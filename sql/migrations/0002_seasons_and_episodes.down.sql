@@ -1,0 +1,2 @@
+DROP TABLE media.episodes;
+DROP TABLE media.seasons;

@@ -1,0 +1,2 @@
+DROP TABLE media.title_genres;
+DROP TABLE media.genres;

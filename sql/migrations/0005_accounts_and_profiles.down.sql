@@ -1,0 +1,2 @@
+DROP TABLE media.profiles;
+DROP TABLE media.accounts;

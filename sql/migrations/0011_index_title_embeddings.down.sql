@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY media.title_embeddings_embedding_idx;

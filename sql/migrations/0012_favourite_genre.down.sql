@@ -1,0 +1,1 @@
+ALTER TABLE media.profiles DROP COLUMN favourite_genre_id;
