@@ -32,7 +32,9 @@ def test_without_directives_there_are_no_timeouts() -> None:
 
 
 def test_a_byte_order_mark_hides_no_directive() -> None:
-    assert compile_script(Script("a", "\ufeff-- pgready: lock-timeout=1s\r\nSELECT 1")).lock_timeout_ms == 1000
+    assert (
+        compile_script(Script("a", "\ufeff-- pgready: lock-timeout=1s\r\nSELECT 1")).lock_timeout_ms == 1000
+    )
 
 
 @pytest.mark.parametrize(

@@ -71,10 +71,8 @@ def test_tokens_tell_words_names_strings_and_comments_apart() -> None:
 
 def test_token_numbers_are_those_of_the_installed_libpg_query() -> None:
     samples = {"x": TokenKind.WORD, "select": TokenKind.WORD, 'U&"x"': TokenKind.QUOTED}
-    samples |= {text: TokenKind.STRING for text in ("'x'", "E'x'", "U&'x'", "$a$x$a$")}
-    samples |= {
-        text: TokenKind.OTHER
-        for text in ("1", "1.5", "B'1'", "X'1'", "$1", "::", ":=", "..", "=>", "<=", ">=", "<>", "\\", "@@")
-    }
+    samples |= dict.fromkeys(("'x'", "E'x'", "U&'x'", "$a$x$a$"), TokenKind.STRING)
+    others = ("1", "1.5", "B'1'", "X'1'", "$1", "::", ":=", "..", "=>", "<=", ">=", "<>", "\\", "@@")
+    samples |= dict.fromkeys(others, TokenKind.OTHER)
 
     assert {text: sql.tokens(text)[0].kind for text in samples} == samples

@@ -28,7 +28,6 @@ from pgready.core.segments import Statement, refused
 from pgready.core.sql import TokenKind, Unscannable
 
 WINDOW_CHARACTERS = 1 << 20
-_LEAST_GROWN_CHARACTERS = 1 << 12
 
 _START = re.compile(rf"[{BLANKS}]*+(?:--[^\n\r]*+[{BLANKS}]++)*+([A-Za-z_]++)")
 
@@ -46,9 +45,12 @@ class Batch(Struct):
     words: list[str]
 
 
-def read(script: Script, start: int, stop: int) -> Iterator[Batch]:
+def read(
+    script: Script, start: int, stop: int, window_characters: int = WINDOW_CHARACTERS
+) -> Iterator[Batch]:
     """Batches without a gap between them from *start* to *stop*, the last one without statements.
 
+    The size of the windows bounds memory and changes nothing of the result.
     Raises ScriptError for unterminated text, psql's commands, COPY without its data.
     """
     text = script.text
@@ -61,7 +63,8 @@ def read(script: Script, start: int, stop: int) -> Iterator[Batch]:
         if text[position] == "\\":
             position = psql.pass_command(script, position, stop)
             continue
-        window = _Window(script, position, _window_end(text, position, stop, grown), stop)
+        end = min(position + grown, stop) if grown else _cut(text, position, stop, window_characters)
+        window = _Window(script, position, end, stop)
         after = window.read()
         if after > position:
             yield Batch(start, after, window.lowered, window.statements, window.words)
@@ -69,14 +72,12 @@ def read(script: Script, start: int, stop: int) -> Iterator[Batch]:
         elif window.end == stop:
             raise window.unreadable()
         else:
-            grown = max(2 * (window.end - position), _LEAST_GROWN_CHARACTERS)
+            grown = 2 * (window.end - position)
 
 
-def _window_end(text: str, start: int, stop: int, grown: int) -> int:
-    """Where a window that starts at *start* ends: at rule 3's place, unless that was too early."""
-    if grown:
-        return min(start + grown, stop)
-    end = min(start + WINDOW_CHARACTERS, stop)
+def _cut(text: str, start: int, stop: int, characters: int) -> int:
+    """Where a window of at most *characters* that starts at *start* ends, by rule 3."""
+    end = min(start + characters, stop)
     # The `\\.` behind the next data comes first: it keeps the searches below short.
     command = text.find("\n\\", start, end)
     if command >= 0:
