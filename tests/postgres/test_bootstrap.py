@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from harness.database import Database
 from harness.server import Server
-from pgready.core.bootstrap import Declared, DefaultPrivileges, Extension, Grant, Role, Schema
+from pgready.core.bootstrap import DatabaseSpec, Declared, DefaultPrivileges, Extension, Grant, Role, Schema
 from pgready.core.dsn import parse
 from pgready.core.errors import AccessDenied, BootstrapFailed, LockNotObtained
 from pgready.core.events import Bootstrapped, DriftFound, Event, LockWaited
@@ -118,6 +118,29 @@ async def test_cluster_bootstrap_creates_roles_memberships_and_the_database(
     assert await admin.fetchval(
         "SELECT pg_get_userbyid(datdba) = $2 FROM pg_database WHERE datname = $1", name("db"), name("app")
     )
+
+
+async def test_database_is_created_as_it_is_declared(admin: Session, name: Callable[[str], str]) -> None:
+    spec = DatabaseSpec(owner=name("boss"), encoding="UTF8", locale="C", connection_limit=9)
+    declared = Declared(database=spec, roles=(Role(name("boss")),))
+    events: list[Event] = []
+
+    await bootstrap_cluster(admin, declared, name("db"), events.append)
+    await bootstrap_cluster(admin, declared, name("db"), events.append)
+
+    assert ("database", name("db"), "created") in changes(events)
+    assert drifts(events) == []
+
+
+async def test_database_is_created_from_template1_while_others_are_connected_to_it(
+    server: Server, name: Callable[[str], str]
+) -> None:
+    events: list[Event] = []
+
+    async with session_at(server.url("template1")), session_at(server.url("template1")) as admin:
+        await bootstrap_cluster(admin, Declared(), name("db"), events.append)
+
+    assert changes(events) == [("database", name("db"), "created")]
 
 
 async def test_role_logs_in_with_its_declared_password(
@@ -384,6 +407,30 @@ async def test_missing_privilege_names_the_admin_url(database: Database) -> None
 
     assert "PGREADY_ADMIN_DATABASE_URL" in str(denied.value.hint)
     assert weak.name in str(denied.value.hint)
+
+
+async def test_untrusted_extension_without_the_right_names_the_admin_url(database: Database) -> None:
+    weak = await database.role("weak")
+    declared = Declared(extensions=(Extension("pageinspect"),))
+
+    async with session_at(weak.url) as session:
+        with pytest.raises(AccessDenied) as denied:
+            await bootstrap_target(session, declared, lambda _: None)
+
+    assert "PGREADY_ADMIN_DATABASE_URL" in str(denied.value.hint)
+    assert denied.value.sqlstate == "42501"
+
+
+async def test_optional_extension_without_the_right_is_reported(database: Database) -> None:
+    weak = await database.role("weak")
+    declared = Declared(extensions=(Extension("pageinspect", optional=True),))
+    events: list[Event] = []
+
+    async with session_at(weak.url) as session:
+        await bootstrap_target(session, declared, events.append)
+
+    assert changes(events) == []
+    assert 'permission denied to create extension "pageinspect"' in drifts(events)[0]
 
 
 async def test_admin_connection_makes_what_the_owner_may_not_and_the_owner_owns_it(

@@ -7,7 +7,8 @@ The rules that this module keeps:
    the caller holds the target's lock. Both look again under the lock.
 3. Another tool, or a replica in another database, is stopped by no lock of ours. So a failed statement is
    judged by looking at the catalogue again, never by its SQLSTATE: what exists by then is well.
-4. "tuple concurrently updated" (XX000) and its kin say nothing about the statement: it is sent again.
+4. "tuple concurrently updated" (XX000) and its kin say nothing about the statement: it is sent again, as
+   is one that collided in a catalogue's unique index while what it was to make is still missing.
 """
 
 from __future__ import annotations
@@ -191,9 +192,13 @@ _PASSING = frozenset({"40001", "40P01", "55006"})
 
 
 def _is_passing(problem: asyncpg.PostgresError) -> bool:
-    return problem.sqlstate in _PASSING or (
-        problem.sqlstate == "XX000" and "concurrently" in str(problem.args[0])
-    )
+    """Whether others at the same catalogue rows are to blame, so that sending it again may succeed."""
+    if problem.sqlstate == "XX000":
+        return "concurrently" in str(problem.args[0])
+    if problem.sqlstate == "23505":
+        # Two sessions' first default privileges of one kind, for different roles, share a row.
+        return getattr(problem, "schema_name", None) == "pg_catalog"
+    return problem.sqlstate in _PASSING
 
 
 def _explained(step: Step, problem: asyncpg.PostgresError, sessions: Sequence[Session]) -> PgreadyError:

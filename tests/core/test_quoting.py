@@ -1,0 +1,46 @@
+"""Values and names become SQL text that means what they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgready.core.model import TableName
+from pgready.core.quoting import Name, Sql, fill, fragment, names
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (None, "NULL"),
+        (True, "true"),
+        (7, "7"),
+        ("it's", "'it''s'"),
+        ("back\\slash", " E'back\\\\slash'"),
+        (Name('we"ird'), '"we""ird"'),
+        (TableName("a", 'b"c'), '"a"."b""c"'),
+        (Sql("CASCADE"), "CASCADE"),
+        (names(["a", "b"]), '"a", "b"'),
+        (fragment("OWNER :owner", owner=Name("a")), 'OWNER "a"'),
+    ],
+)
+def test_value_is_written_as_what_it_is(value: str | int | TableName | None, written: str) -> None:
+    assert fill("[:value]", value=value) == f"[{written}]"
+
+
+def test_what_is_filled_in_is_not_filled_again() -> None:
+    assert fill(":a :b", a=":b", b=Name(":a")) == "':b' \":a\""
+
+
+def test_filled_text_is_plain_str_because_the_driver_takes_nothing_else() -> None:
+    assert type(fill("SELECT :a::text", a="b")) is str
+
+
+def test_template_names_a_value_that_is_not_there() -> None:
+    with pytest.raises(KeyError):
+        fill(":missing")
+
+
+@pytest.mark.parametrize("value", ["a\0b", Name("a\0b")])
+def test_nul_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        fill(":value", value=value)
