@@ -67,8 +67,8 @@ def run(major: str, arguments: list[str]) -> str:
     with process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
-            last = line if re.search(r"\d+ (passed|failed|error)", line) else last
-    return f"{'FAILED' if process.returncode else 'ok'}: {last.strip(' =') or 'no test ran'}"
+            last = line.strip(" =\n") if re.search(r"\d+ (passed|failed|error)", line) else last
+    return f"{'FAILED' if process.returncode else 'ok'}: {last or 'no test ran'}"
 
 
 def main(majors: list[str], arguments: list[str]) -> int:
