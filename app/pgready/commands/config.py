@@ -4,14 +4,49 @@ from __future__ import annotations
 
 from typing import Literal
 
+import click
 import msgspec
 
+from pgready.commands.options import load_settings, output_option, settings_options
 from pgready.core.dsn import Dsn
 from pgready.core.secrets import mask_secrets
 from pgready.settings import CATALOGUE, Settings
 
 _RENAMED = {"database_url": "target", "admin_database_url": "admin", "env": "environment"}
 _POLICIES = ("out_of_order", "ahead", "changed", "cosmetic")
+
+
+@click.command("config")
+@settings_options
+@output_option
+@click.option("--files", is_flag=True, help="the migration folder's files, and what each was read as")
+def command(output: Literal["table", "json"], files: bool, **flags: object) -> int:
+    """Show the settings in effect, where each came from, and what was read; secrets are `***`."""
+    settings = load_settings(flags)
+    click.echo(_files(settings, output) if files else render(settings, output))
+    return 0
+
+
+def _files(settings: Settings, output: Literal["table", "json"]) -> str:
+    import anyio
+
+    from pgready.running import assemble
+
+    source = anyio.run(assemble.read_source, settings)
+    folder = source.folder
+    read = [
+        *((script.path, "bootstrap") for script in (each.script for each in folder.bootstrap)),
+        *((each.script.path, f"version {each.version}") for each in folder.migrations),
+        *((each.revert.path, f"reverts {each.version}") for each in folder.migrations if each.revert),
+        *((each.script.path, "repeatable") for each in folder.repeatables),
+        *((script.path, "check") for script in folder.checks),
+        *((path, "ignored") for path in folder.ignored),
+    ]
+    if output == "json":
+        document = {"schema": 1, "dialect": folder.dialect, "files": dict(read)}
+        return msgspec.json.format(msgspec.json.encode(document)).decode()
+    width = max((len(path) for path, _ in read), default=0)
+    return "\n".join([f"dialect: {folder.dialect}", *(f"{path:<{width}}  {what}" for path, what in read)])
 
 
 def render(settings: Settings, output: Literal["table", "json"]) -> str:
@@ -39,7 +74,13 @@ def _rows(settings: Settings) -> list[tuple[str, object, str]]:
         if setting.name != "extensions"
     ]
     declared = msgspec.structs.asdict(settings.declared)
-    return rows + [(name, value, settings.origins.get(name, "default")) for name, value in declared.items()]
+    return rows + [(name, value, _declared_origin(settings, name)) for name, value in declared.items()]
+
+
+def _declared_origin(settings: Settings, name: str) -> str:
+    """The file's keys are singular where they are written once for each thing (`[[role]]`)."""
+    keys = (name, name.removesuffix("s"))
+    return next((settings.origins[key] for key in keys if key in settings.origins), "default")
 
 
 def _value(settings: Settings, name: str) -> object:
@@ -65,5 +106,7 @@ def _address(dsn: Dsn) -> str:
 def _text(value: object) -> str:
     if value is None or value == ():
         return "-"
+    if isinstance(value, tuple):
+        return ", ".join(getattr(item, "name", None) or _text(item) for item in value)
     plain = msgspec.to_builtins(value, enc_hook=mask_secrets)
     return plain if isinstance(plain, str) else msgspec.json.encode(plain).decode()

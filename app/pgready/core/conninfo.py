@@ -58,15 +58,13 @@ def split(text: str) -> Conninfo:
     """Read *text* in either form, also with quotes around it. Raises DsnError."""
     text = _unwrap(text)
     if "\0" in text:
-        raise _error("holds a NUL character")
+        raise _error("a NUL character cannot be part of it")
     if match := _URL.match(text):
         _check_scheme(match["scheme"].lower())
         return _split_url(text[match.end() :])
     if _KEYWORDS.match(text):
         return _split_keywords(text)
-    raise _error(
-        "is neither a URL (postgresql://user@host:5432/database) nor keywords (host=… dbname=… user=…)"
-    )
+    raise _error("neither a URL (postgresql://user@host:5432/database) nor keywords (host=… dbname=… user=…)")
 
 
 def _unwrap(text: str) -> str:
@@ -80,17 +78,17 @@ def _check_scheme(scheme: str) -> None:
     if _SCHEME.fullmatch(scheme):
         return
     known = next((name for name in _OTHER_DATABASES if re.split(r"[+.]", scheme)[0] == name), None)
-    given = f"begins with {known}" if known else "has an unknown scheme before"
-    raise _error(f"{given}://, expected postgresql:// or postgres://")
+    given = known if known else "an unknown scheme"
+    raise _error(f"it begins with {given}://, expected postgresql:// or postgres://")
 
 
 def _split_url(rest: str) -> Conninfo:
     end = re.search(r"[/?#]", rest)
     authority, tail = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
     if "@" in tail:
-        raise _error(f"has an @ after its first / ? or #, so user and host cannot be told apart; {ENCODE}")
+        raise _error(f"an @ stands after the first / ? or #, so user and host cannot be told apart; {ENCODE}")
     if "#" in tail:
-        raise _error(f"holds a #, which must be percent-encoded as %23; {ENCODE}")
+        raise _error(f"a # must be percent-encoded as %23; {ENCODE}")
     user_info, at, hosts = authority.rpartition("@")
     path, _, query = tail.partition("?")
     user, colon, password = user_info.partition(":")
@@ -111,7 +109,7 @@ def _split_hosts(text: str) -> dict[str, str]:
         match = _HOST.fullmatch(part)
         if match is None:
             raise _error(
-                "has a host that cannot be read: write host, host:port or [address]:port"
+                "a host cannot be read: write host, host:port or [address]:port"
                 f" after user:password@; {ENCODE}"
             )
         hosts.append(_decode(match["address"] or match["host"] or "", "host"))
@@ -128,11 +126,11 @@ def _split_query(query: str, parameters: dict[str, str], *, trusted: bool) -> Co
             continue
         name, equals, value = pair.partition("=")
         if not equals:
-            raise _error("has something without = after its ?; write name=value, joined by &")
+            raise _error("something after the ? has no =; write name=value, joined by &")
         name = _decode(name, "parameter's name")
         value = _decode(value, "parameter's value")
         if name in seen and name not in _LISTS:
-            raise _error("names a parameter twice")
+            raise _error("a parameter is there twice")
         if not trusted or "password" in seen or "sslpassword" in seen:
             hidden.add(name)
         seen[name] = f"{seen[name]},{value}" if name in seen else value
@@ -147,12 +145,12 @@ def _split_keywords(text: str) -> Conninfo:
         match = _PAIR.match(text, position)
         if match is None:
             raise _error(
-                "is not name=value throughout; a value with spaces or quotes is written 'like this',"
+                "not name=value throughout; a value with spaces or quotes is written 'like this',"
                 " with \\' and \\\\ inside"
             )
         name, quoted, bare = match["name"], match["quoted"], match["bare"]
         if name in parameters:
-            raise _error("names a parameter twice; a value with spaces must be quoted")
+            raise _error("a parameter is there twice; a value with spaces must be quoted")
         if "password" in parameters or "sslpassword" in parameters:
             hidden.add(name)
         parameters[name] = _ESCAPED.sub(r"\1", bare if quoted is None else quoted)
@@ -169,7 +167,7 @@ def _decode(text: str, what: str) -> str:
     except UnicodeDecodeError:
         decoded = "\0"  # raised below, where no exception with the text in it is being handled
     if "\0" in decoded:
-        raise _error(f"has a {what} that is not UTF-8 text when percent-decoded; write % itself as %25")
+        raise _error(f"the {what} is not UTF-8 text when percent-decoded; write % itself as %25")
     return decoded
 
 

@@ -98,8 +98,6 @@ class _Builder:
         self.values: dict[str, str] = {}
         self.hidden = written.hidden
         given = {known.ALIASES.get(name, name): value for name, value in written.parameters.items() if value}
-        if "password" in written.parameters:  # an empty one is an answer too: there is none
-            given["password"] = written.parameters["password"]
         for name, value in {**defaults, **given}.items():
             self._take(name, value)
 
@@ -131,7 +129,7 @@ class _Builder:
 
     def _unknown(self, name: str) -> str:
         if name in self.hidden or not _NAME.fullmatch(name):
-            return f"has an unknown parameter (not shown, it may be a piece of a password); {conninfo.ENCODE}"
+            return f"an unknown parameter (not shown, it may be a piece of a password); {conninfo.ENCODE}"
         return f"unknown parameter {name}{suggest(name, known.KNOWN)}"
 
     def dsn(self) -> Dsn:
@@ -167,7 +165,7 @@ class _Builder:
         if len(ports) == 1:
             ports *= len(hosts)
         if len(ports) != len(hosts):
-            self.problems.append(f"has {len(hosts)} hosts but {len(ports)} ports")
+            self.problems.append(f"{len(hosts)} hosts but {len(ports)} ports")
             return ()
         return tuple(
             (host or "localhost", self._port(own_port or port))
@@ -179,9 +177,7 @@ class _Builder:
             return DEFAULT_PORT
         if text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536:
             return int(text)
-        problem = (
-            f"has a port that is not a number from 1 to 65535; if it is part of a password, {conninfo.ENCODE}"
-        )
+        problem = f"a port is not a number from 1 to 65535; if it is part of a password, {conninfo.ENCODE}"
         if problem not in self.problems:
             self.problems.append(problem)
         return DEFAULT_PORT

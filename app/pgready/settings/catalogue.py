@@ -1,0 +1,116 @@
+"""Every setting, as a table. docs/settings.md holds the same table for readers; a test compares them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from pgready.settings import values
+
+
+class Setting(Struct, frozen=True):
+    """One setting under its three names: *name* in the file, `--name` and `PGREADY_NAME`.
+
+    *default* is text as it would be written, None where there is none. A *secret* is never shown.
+    """
+
+    name: str
+    read: Callable[[str], object]
+    default: str | None
+    meaning: str
+    also: tuple[str, ...] = ()
+    secret: bool = False
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "PGREADY_" + self.name.upper()
+
+
+_LEVEL = values.choice("debug", "info", "warning", "error")
+_POLICY = values.choice("refuse", "warn", "allow")
+
+CATALOGUE: tuple[Setting, ...] = (
+    Setting(
+        "database_url",
+        values.text,
+        None,
+        "the target: the database to make ready",
+        also=("MIGRATION_DATABASE_URL",),
+        secret=True,
+    ),
+    Setting(
+        "admin_database_url",
+        values.text,
+        None,
+        "who may create the database, roles and extensions; the target's own URL where it is not set",
+        secret=True,
+    ),
+    Setting("dir", values.text, "sql", "the migration folder, native or a peer's"),
+    Setting("dialect", values.name, None, "which tool's layout and history; found by itself"),
+    Setting("namespace", values.name, "default", "which of several histories in one database"),
+    Setting("extensions", values.text, None, "extensions to create: `vector,uuid-ossp?,pg_trgm=1.6`"),
+    Setting("connect_timeout", values.duration, "60s", "total patience for the server"),
+    Setting("lock_timeout", values.duration, "10m", "total patience for another replica's run"),
+    Setting(
+        "relation_lock_timeout",
+        values.duration,
+        "10m",
+        "budget of one migration's retries for a table's lock",
+    ),
+    Setting("statement_timeout", values.duration, "0", "limit of one statement of a script; 0 is none"),
+    Setting("pooler", values.choice("session"), None, "`session` vouches for a session pooler"),
+    Setting("out_of_order", _POLICY, "warn", "a pending migration that is older than an applied one"),
+    Setting("ahead", _POLICY, "warn", "applied migrations that are newer than the folder"),
+    Setting("changed", _POLICY, "refuse", "a file that changed after it was applied"),
+    Setting("cosmetic", _POLICY, "warn", "a file whose comments or white space changed"),
+    Setting("host", values.text, "127.0.0.1", "the address where `serve` listens"),
+    Setting("port", values.port, "8080", "the port where `serve` listens"),
+    Setting(
+        "embedded",
+        values.embedded,
+        "off",
+        "run on an embedded PostgreSQL: `on`, or its data directory (`.pgready/postgres`)",
+    ),
+    Setting(
+        "log_format",
+        values.choice("console", "json", "logfmt"),
+        None,
+        "`console`, `json` or `logfmt`; by itself console on a terminal, else json",
+    ),
+    Setting(
+        "log_level", values.choice("debug", "info", "warning", "error"), "info", "the least that is logged"
+    ),
+    Setting(
+        "env", values.name, None, "the environment's name in logs and status", also=("APP_ENV", "NODE_ENV")
+    ),
+)
+
+BY_NAME = {setting.name: setting for setting in CATALOGUE}
+
+OTHER_VARIABLES = {
+    "PGREADY_EMBEDDED_BINDIR": "the directory of another PostgreSQL's binaries for --embedded",
+}
+"""Variables that other parts of pgready read; they are no settings, but no typing errors either."""
+
+TESTS_AND_TOOLS = re.compile(r"PGREADY_(TEST|BENCH|CI)_\w+")
+
+_SERVICE_LINKS = re.compile(
+    r"PGREADY_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://[0-9a-fA-F.:\[\]]+")
+
+
+def is_service_link(name: str, value: str) -> bool:
+    """Whether Kubernetes put *name* into the pod because a Service's name begins with `pgready`.
+
+    One of them has the name of a setting: `PGREADY_PORT=tcp://10.0.0.1:8080`.
+    """
+    return bool(
+        _SERVICE_LINKS.fullmatch(name) or (name.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(value))
+    )

@@ -1,0 +1,197 @@
+"""Which source supplies the connection, and what it says. The rules:
+
+1. The nearest source supplies the whole connection: `PGREADY_DATABASE_URL` or `MIGRATION_DATABASE_URL`,
+   `DATABASE_URL`, libpq's `PG*`, `POSTGRES_*` with `DB_HOST` and `DB_PORT`, `database_url` of the file.
+2. Only a missing password is filled from elsewhere: `PGPASSWORD`, `POSTGRES_PASSWORD`, the password file.
+3. `PGHOST`, `PGHOSTADDR`, `PGDATABASE` or `PGSERVICE` make `PG*` a source: a mere `PGUSER` or `PGPASSWORD`
+   is often set for something else. Likewise a lone `POSTGRES_PASSWORD` is one only where nothing else is.
+4. `postgres` as default user and password belongs to the `POSTGRES_*` family alone, and is announced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from pgready.core import conninfo, dsn
+from pgready.core import dsn_parameters as known
+from pgready.core.conninfo import Conninfo, DsnError
+from pgready.core.dsn import Dsn
+from pgready.core.secrets import Secret
+from pgready.settings import libpq_files
+from pgready.settings.catalogue import BY_NAME
+from pgready.settings.sources import Files, Found, Rank, Sources, Variables
+
+_PG_SOURCES = ("PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE")
+_PG_IGNORED = ("PGSSLMODE", "PGSSLROOTCERT", "PGOPTIONS", "PGTARGETSESSIONATTRS", "PGCHANNELBINDING")
+_FAMILY = {"DB_HOST": "host", "DB_PORT": "port", "POSTGRES_USER": "user", "POSTGRES_DB": "dbname"}
+_DEFAULT_PASSWORD = "postgres"
+
+
+class Connection(Struct, frozen=True):
+    """A target and where it came from; *rank* tells how near that source is."""
+
+    dsn: Dsn
+    source: str
+    rank: Rank
+    password_from: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """The source, and the password's where it is another."""
+        return f"{self.source}; password from {self.password_from}" if self.password_from else self.source
+
+
+class Connections:
+    """Finds the target and the admin connection; collects problems and notices."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        variables: Variables,
+        files: Files,
+        problems: list[str],
+        notices: list[str],
+    ) -> None:
+        self._sources = sources
+        self._variables = variables
+        self._files = files
+        self._problems = problems
+        self._notices = notices
+
+    def target(self) -> Connection | None:
+        setting = BY_NAME["database_url"]
+        if found := self._sources.flag(setting) or self._own_variable():
+            return self._from_url(found)
+        if (found := self._variables.get("DATABASE_URL")) and found.text:
+            return self._from_url(found)
+        if any(self._variables.get(name) for name in _PG_SOURCES):
+            return self._from_libpq()
+        if any(self._variables.get(name) for name in _FAMILY):
+            return self._from_family()
+        if found := self._sources.in_file(setting):
+            return self._from_url(found)
+        return self._from_family() if self._variables.get("POSTGRES_PASSWORD") else None
+
+    def admin(self) -> Connection | None:
+        found = self._sources.find(BY_NAME["admin_database_url"])
+        return self._from_url(found, defaults={"dbname": "postgres"}) if found else None
+
+    def _own_variable(self) -> Found | None:
+        ours, migration = (
+            self._variables.get("PGREADY_DATABASE_URL"),
+            self._variables.get("MIGRATION_DATABASE_URL"),
+        )
+        if ours and migration and ours.text != migration.text:
+            self._notices.append(f"{migration.origin} is ignored: {ours.origin} is set")
+        return ours or migration
+
+    def _from_url(self, found: Found, defaults: Mapping[str, str] | None = None) -> Connection | None:
+        for name in _PG_IGNORED:
+            if found.rank < Rank.FILE and self._variables.get(name):
+                self._notices.append(f"{name} is ignored: {found.origin} supplies the whole connection")
+        try:
+            written = conninfo.split(found.text)
+        except DsnError as error:
+            self._problems += [f"{found.origin}: {problem}" for problem in error.problems]
+            return None
+        return self._connect(found.origin, found.rank, written, defaults or {})
+
+    def _from_libpq(self) -> Connection | None:
+        given = {
+            parameter: found
+            for variable, parameter in known.VARIABLES.items()
+            if (found := self._variables.get(variable))
+        }
+        parameters = {parameter: found.text for parameter, found in given.items()}
+        origins = [found.origin for found in given.values()]
+        ranks = [found.rank for found in given.values()]
+        for variable, parameter in (("PGSERVICE", "service"), ("PGSERVICEFILE", "servicefile")):
+            if found := self._variables.get(variable):
+                parameters[parameter] = found.text
+                origins.append(found.origin)
+                ranks.append(found.rank)
+        # A service wins over the variables, as in libpq.
+        return self._connect(", ".join(origins), min(ranks), Conninfo({}), parameters)
+
+    def _from_family(self) -> Connection | None:
+        given = {
+            parameter: found for name, parameter in _FAMILY.items() if (found := self._variables.get(name))
+        }
+        password = self._variables.get("POSTGRES_PASSWORD")
+        parameters = {parameter: found.text for parameter, found in given.items()}
+        parameters.setdefault("host", "localhost")
+        parameters.setdefault("user", dsn.DEFAULT_USER)
+        if password:
+            parameters["password"] = password.text
+        sources = [*given.values(), *([password] if password else [])]
+        origin, rank = ", ".join(found.origin for found in sources), min(found.rank for found in sources)
+        connection = self._connect(origin, rank, Conninfo(parameters), {})
+        if connection is None or connection.dsn.password is not None:
+            return connection
+        self._notices.append("no password is configured: the default `postgres` is used")
+        target = connection.dsn.with_password(Secret(_DEFAULT_PASSWORD))
+        return Connection(target, origin, rank, "the default")
+
+    def _connect(
+        self, origin: str, rank: Rank, written: Conninfo, defaults: Mapping[str, str]
+    ) -> Connection | None:
+        """Resolve what names files, make the Dsn, fill a missing password."""
+        merged = {**defaults, **written.parameters}
+        passfile = merged.pop("passfile", None)
+        parameters = self._with_service(merged, written, origin)
+        if not (parameters.get("user") or parameters.get("username")):
+            parameters["user"] = self._user(origin)
+        try:
+            target = dsn.build(Conninfo(parameters, written.hidden))
+        except DsnError as error:
+            self._problems += [f"{origin}: {problem}" for problem in error.problems]
+            return None
+        self._notices += [f"{origin}: {note}" for note in target.notes]
+        if target.password is None and (filled := self._password(target, passfile)):
+            password, password_origin = filled
+            return Connection(target.with_password(password), origin, rank, password_origin)
+        return Connection(target, origin, rank)
+
+    def _with_service(self, merged: dict[str, str], written: Conninfo, origin: str) -> dict[str, str]:
+        name, path = merged.pop("service", None), merged.pop("servicefile", None)
+        if name is None:
+            return merged
+        for place in self._service_files(path):
+            text = self._files.read(place)
+            if text is not None and (found := libpq_files.service(text, name)) is not None:
+                own = {key: value for key, value in written.parameters.items() if key in merged}
+                return {**merged, **found, **own}
+        self._problems.append(f"{origin}: the service is not defined in any service file")
+        return merged
+
+    def _service_files(self, path: str | None) -> list[str]:
+        if path:
+            return [path]
+        if named := self._variables.get("PGSERVICEFILE"):
+            return [named.text]
+        places = (("HOME", ".pg_service.conf"), ("PGSYSCONFDIR", "pg_service.conf"))
+        return [
+            f"{directory.text}/{name}"
+            for variable, name in places
+            if (directory := self._variables.get(variable))
+        ]
+
+    def _user(self, origin: str) -> str:
+        """libpq asks the system for the user's name; a container's user often has none (FIELD-NOTES 8)."""
+        found = self._variables.get("USER") or self._variables.get("LOGNAME")
+        user = found.text if found else dsn.DEFAULT_USER
+        why = f"that of {found.origin}" if found else "the default"
+        self._notices.append(f"{origin}: no user is named, so {why} is used: {user}")
+        return user
+
+    def _password(self, target: Dsn, passfile: str | None) -> tuple[Secret, str] | None:
+        for name in ("PGPASSWORD", "POSTGRES_PASSWORD"):
+            if (found := self._variables.get(name)) and found.text:
+                return Secret(found.text), found.origin
+        home = self._variables.get("HOME")
+        named = self._variables.get("PGPASSFILE")
+        path = passfile or (named and named.text) or (f"{home.text}/.pgpass" if home else None)
+        password = libpq_files.password(self._files.read(path) or "", target) if path else None
+        return (Secret(password), "the password file") if password else None

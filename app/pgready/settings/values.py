@@ -1,0 +1,67 @@
+"""Texts of settings → values. Each reader raises ValueError whose text completes "NAME …"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+_TRUE = frozenset({"true", "1", "yes", "on"})
+_FALSE = frozenset({"false", "0", "no", "off"})
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+", re.ASCII)
+_PART = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?", re.ASCII)
+
+
+def text(value: str) -> str:
+    return value
+
+
+def name(value: str) -> str:
+    if len(value) > 63 or not value.isprintable():
+        raise ValueError("must be printable text of at most 63 characters")
+    return value
+
+
+def duration(value: str) -> float:
+    """Seconds, from `30s`, `5m`, `1h30m`, `250ms` or a plain number of seconds."""
+    value = value.strip().lower()
+    if len(value) <= 40:
+        if _NUMBER.fullmatch(value):
+            return float(value)
+        if _DURATION.fullmatch(value):
+            return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(value))
+    raise ValueError("is not a duration: write 30s, 5m, 1h, 250ms or a number of seconds")
+
+
+def boolean(value: str) -> bool:
+    word = value.strip().lower()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise ValueError("must be true or false (also 1/0, yes/no, on/off)")
+
+
+def port(value: str) -> int:
+    if value.isascii() and value.isdigit() and len(value) <= 5 and int(value) < 65536:
+        return int(value)
+    raise ValueError("is not a port: write a number from 0 to 65535 (0: any free one)")
+
+
+def embedded(value: str) -> str | None:
+    """None for off, an empty text for the default data directory, else a directory."""
+    try:
+        return "" if boolean(value) else None
+    except ValueError:
+        return value
+
+
+def choice(*choices: str) -> Callable[[str], str]:
+    """A reader that takes one of *choices*, in any case."""
+
+    def read(value: str) -> str:
+        word = value.strip().lower()
+        if word not in choices:
+            raise ValueError(f"must be {' or '.join(choices)}")
+        return word
+
+    return read
