@@ -60,6 +60,8 @@ def test_a_script_without_statements_is_one_empty_transaction(text: str) -> None
         ("SELECT 1; VACUUM; SELECT 2", [["SELECT 1"], Single.REPEATABLE, ["SELECT 2"]]),
         ("BEGIN; SELECT 1; COMMIT; VACUUM t", [["SELECT 1"], Single.REPEATABLE]),
         ("select (1; select 2", [["select (1; select 2"]]),
+        ("'a'; 'b;' ; SELECT 1", [["'a'", "'b;'", "SELECT 1"]]),
+        ("); SELECT 1", [["); SELECT 1"]]),
         ("foo; SELECT 1; bar", [["foo", "SELECT 1", "bar"]]),
     ],
 )

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgready.core import statements
+from pgready.core import lexical, statements
 from pgready.core.compile import compile_script
 from pgready.core.errors import ScriptError
 from pgready.core.model import Script
@@ -32,7 +30,7 @@ rules = st.builds(
     st.lists(plain, max_size=2).map("; ".join),
 )
 bodies = st.builds(
-    "CREATE {}{}FUNCTION f(a int) RETURNS int{}BEGIN{} ATOMIC {}; SELECT CASE WHEN a THEN 1 END; {} END".format,
+    "CREATE {}{}FUNCTION f() RETURNS int{}BEGIN{} ATOMIC {}; SELECT CASE WHEN a THEN 1 END;{} END".format,
     st.sampled_from(["", "OR REPLACE ", "or/* ; */replace "]),
     comments,
     st.sampled_from(["\n", " LANGUAGE sql "]),
@@ -83,9 +81,10 @@ def test_concatenated_statements_are_read_as_they_were_whatever_the_window(
 
 # fmt: off
 FRAGMENTS = (
-    "select", "copy", "from", "stdin", ";", ";", "\n", "\r\n", "\\.", "\\i", "'", "''", "$$", "$a$", "(", ")", "--",
-    "/*", "*/", "begin", "atomic", "commit", "create", "function", "end", "case", "é", '"', "U&", "E'", "1a", "\\",
-    "\ufeff", "-- pgready:", "no-transaction", "rollback", "set", "index", "concurrently", "on", "do", "--\n",
+    "select", "copy", "from", "stdin", ";", ";", "\n", "\r\n", "\\.", "\\i", "'", "''", "$$", "$a$", "(", ")",
+    "--", "/*", "*/", "begin", "atomic", "commit", "create", "function", "end", "case", "é", '"', "U&", "E'",
+    "1a", "\\", "\ufeff", "-- pgready:", "no-transaction", "rollback", "set", "index", "concurrently", "on",
+    "do", "--\n",
 )
 # fmt: on
 sql_like = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=3)).map(" ".join)
@@ -103,16 +102,19 @@ def test_any_text_compiles_or_is_refused_with_a_place(text: str, window_characte
 
 
 @given(sql_like)
-def test_statements_and_what_stands_between_them_are_the_whole_text(text: str) -> None:
+def test_nothing_but_comments_stands_between_statements(text: str) -> None:
     try:
-        found = read(text, 1 << 20)
+        batches = list(statements.read(Script("f", text), 0, len(text)))
     except ScriptError:
         return
-    for statement, data in found:
-        _, _, text = text.partition(statement)
-        text = text.removeprefix(";") if data is None else text.partition(data + "\\.")[2]
+    end = 0
+    gaps = []
+    for statement in (statement for batch in batches for statement in batch.statements):
+        gaps.append((end, statement.start))
+        end = statement.copy_data[1] + len("\\.") if statement.copy_data else statement.end
+    gaps.append((end, len(text)))
 
-    assert re.sub(r"--[^\n\r]*|/\*.*?\*/|[\s;]|\\\.", "", text, flags=re.DOTALL).strip("*/") == ""
+    assert [gap for gap in gaps if lexical.skip(text, *gap, ends=True) != gap[1]] == []
 
 
 def test_a_backslash_line_inside_a_string_is_no_command() -> None:
@@ -120,6 +122,13 @@ def test_a_backslash_line_inside_a_string_is_no_command() -> None:
         ("SELECT '\n\\connect x\n'", None),
         ("SELECT 2", None),
     ]
+
+
+def test_a_window_that_ends_inside_a_comment_does_not_reveal_its_text() -> None:
+    text = "SELECT 1; --;;\\connect x\nSELECT 2; -- a; SELECT 3;\n/* ; SELECT 4; */"
+
+    for window_characters in range(1, len(text)):
+        assert read(text, window_characters) == [("SELECT 1", None), ("SELECT 2", None)]
 
 
 def test_a_comment_behind_a_statement_is_no_part_of_it() -> None:

@@ -120,10 +120,12 @@ class _Window:
         while index < len(spans):
             start, end = spans[index]
             bare = cursor if start == cursor else lexical.skip(piece, cursor, start, ends=True)
-            if bare < start:
+            while bare < start:
                 if piece[bare] == "\\":
                     return self.start + bare
-                self._add(bare, start - 1, "")
+                cursor = _bare_end(piece, bare, start)
+                self._add(bare, cursor, "")
+                bare = lexical.skip(piece, cursor, start, ends=True)
             first, word = _first_word(piece, start, end)
             if piece[first] == "\\":
                 return self.start + first
@@ -153,9 +155,11 @@ class _Window:
     def _read_rest(self, cursor: int, limit: int, final: bool) -> int:
         rest = lexical.skip(self.piece, cursor, limit, ends=True)
         if final and rest < limit and self.piece[rest] != "\\":
-            self._add(rest, limit, "")
-            rest = limit
-        return self.start + rest
+            end = _bare_end(self.piece, rest, limit)
+            self._add(rest, end, "")
+            rest = end
+        # A window may end inside a comment, which must be skipped from its start.
+        return self.start + (cursor if rest == limit and not final else rest)
 
     def _add(self, start: int, end: int, word: str) -> None:
         piece = self.piece
@@ -185,6 +189,18 @@ class _Window:
             if depth == 0:
                 return at, start
         return len(spans), limit
+
+
+def _bare_end(piece: str, start: int, limit: int) -> int:
+    """The end of the statement at *start* that the scanner left out: without a keyword, or never closed."""
+    if limit - start > WINDOW_CHARACTERS:
+        return limit
+    depth = 0
+    for token in sql.tokens(piece[start:limit]):
+        depth += (token.text == "(") - (token.text == ")")
+        if token.text == ";" and depth == 0:
+            return start + token.start
+    return limit
 
 
 def _first_word(piece: str, start: int, end: int) -> tuple[int, str]:
