@@ -69,6 +69,11 @@ def test_segments_follow_the_transactions_that_the_script_asks_for(text: str, se
     assert shape(text) == segments
 
 
+TAGS = [f"$a{level}$" for level in range(2000)]
+DEEP = "".join(TAGS) + "pg_advisory_unlock(1)" + "".join(reversed(TAGS))
+DEEP_CHARACTERS = sum(map(len, TAGS))
+
+
 @pytest.mark.parametrize(
     ("text", "column", "said"),
     [
@@ -91,6 +96,7 @@ def test_segments_follow_the_transactions_that_the_script_asks_for(text: str, se
         ("SELECT PG_Advisory_Unlock_All()", 8, "the lock"),
         ("DO $$ BEGIN PERFORM pg_advisory_unlock_all(); END $$", 21, "the lock"),
         ("DO $$ BEGIN EXECUTE 'SELECT pg_advisory_unlock(1)'; END $$", 29, "the lock"),
+        ("DO " + DEEP, 4 + DEEP_CHARACTERS, "the lock"),
         ("SET client_encoding = 'LATIN1'", 1, "UTF-8"),
         ("SET NAMES 'SQL_ASCII'", 1, "UTF-8"),
         ("CREATE UNIQUE INDEX CONCURRENTLY ON t (a)", 1, "without a name"),

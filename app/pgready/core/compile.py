@@ -240,7 +240,6 @@ def _is_default(setting: str) -> bool:
     words = setting.replace("=", " ").replace("'", " ").split()
     return (
         words[:1] == ["set"]
-        and words[-3:-2] != ["local"]
         and words[-1] in ("on", "true", "default")
         and ("standard_conforming_strings" in words)
     )

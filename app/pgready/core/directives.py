@@ -118,7 +118,7 @@ def _refuse_between(script: Script, start: int, stop: int) -> None:
 
 def _refuse_within(script: Script, statement: Statement) -> None:
     text = script.text[statement.start : statement.end]
-    if not _DIRECTIVE.search(text):
+    if len(text) > sql.SCAN_LIMIT_CHARACTERS or not _DIRECTIVE.search(text):
         return
     for token in sql.tokens(text):
         if token.kind is TokenKind.COMMENT and _DIRECTIVE.match(token.text):

@@ -13,7 +13,7 @@ from enum import Enum
 from msgspec import Struct
 
 from pgready.core.segments import Single
-from pgready.core.sql import tokens
+from pgready.core.sql import SCAN_LIMIT_CHARACTERS, tokens
 from pgready.core.words import Words
 
 
@@ -340,6 +340,8 @@ def read(word: str, statement: str) -> Reading:
     rule = _RULES.get(word)
     if rule is None:
         return _ORDINARY if word in _KNOWN or statement.startswith("(") else _UNCERTAIN_ALONE
+    if len(statement) > SCAN_LIMIT_CHARACTERS:
+        return _ORDINARY
     gates = GATES.get(word)
     if gates:
         lowered = statement.lower()

@@ -8,7 +8,7 @@ from pgready.core.errors import ScriptError
 from pgready.core.lexical import skip
 from pgready.core.model import Script
 from pgready.core.segments import Statement, place, refused
-from pgready.core.sql import TokenKind, tokens
+from pgready.core.sql import SCAN_LIMIT_CHARACTERS, TokenKind, tokens
 
 _COMMAND = re.compile(r"\\([a-zA-Z_]+|[^\s])?")
 # Newer pg_dump brackets its output with these two, to keep psql from obeying the data.
@@ -49,7 +49,7 @@ def pass_command(script: Script, start: int, stop: int) -> int:
 def refuse_commands_within(script: Script, statement: Statement) -> None:
     """Raise ScriptError where psql would obey a meta-command inside *statement* (`SELECT 1 \\gset`)."""
     text = script.text[statement.start : statement.end]
-    if not _IN_STATEMENT.search(text):
+    if len(text) > SCAN_LIMIT_CHARACTERS or not _IN_STATEMENT.search(text):
         return
     for token in tokens(text):
         if token.kind is TokenKind.OTHER and token.text == "\\":

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from postgast.native import PgQuerySplitResult
 
 
+# A token costs some hundred bytes. No statement that is looked at closely is longer; data is.
+SCAN_LIMIT_CHARACTERS = 1 << 20
+
+
 class Unscannable(Exception):
     """The scanner refused the text at character *offset* (unterminated string, malformed number, …)."""
 

@@ -165,7 +165,11 @@ class _Window:
         piece = self.piece
         if piece[end - 1] in BLANKS:
             end = len(piece[start:end].rstrip(BLANKS)) + start
-        if self.commented and _may_end_in_comment(piece, start, end):
+        if (
+            self.commented
+            and end - start <= sql.SCAN_LIMIT_CHARACTERS
+            and _may_end_in_comment(piece, start, end)
+        ):
             end = _without_comments(piece, start, end)
         self.statements.append(Statement(self.start + start, self.start + end))
         self.words.append(word)
@@ -193,7 +197,7 @@ class _Window:
 
 def _bare_end(piece: str, start: int, limit: int) -> int:
     """The end of the statement at *start* that the scanner left out: without a keyword, or never closed."""
-    if limit - start > WINDOW_CHARACTERS:
+    if limit - start > sql.SCAN_LIMIT_CHARACTERS:
         return limit
     depth = 0
     for token in sql.tokens(piece[start:limit]):

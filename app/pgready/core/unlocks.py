@@ -13,6 +13,7 @@ from pgready.core.sql import TokenKind, Unscannable
 GATE = "pg_advisory_unlock"
 
 _DOLLAR = re.compile(r"\$[^$]*\$")
+_STRINGS_IN_STRINGS = 16
 # Their strings are code that runs.
 _HOLDS_CODE = frozenset({"do", "create", "execute"})
 
@@ -33,13 +34,15 @@ def refuse(script: Script, statement: Statement, word: str) -> None:
         )
 
 
-def _find(text: str, code: bool) -> int | None:
+def _find(text: str, code: bool, depth: int = 0) -> int | None:
     """The offset in *text* of a call, also in strings that are *code*."""
+    if len(text) > sql.SCAN_LIMIT_CHARACTERS or depth > _STRINGS_IN_STRINGS:
+        return max(text.lower().find(GATE), 0) if code else None
     try:
         tokens = sql.tokens(text)
     except Unscannable:
         # A body in another language, whose text SQL's scanner cannot read.
-        return text.lower().find(GATE)
+        return max(text.lower().find(GATE), 0)
     for token in tokens:
         if GATE not in token.text.lower() or token.kind is TokenKind.COMMENT:
             continue
@@ -47,7 +50,7 @@ def _find(text: str, code: bool) -> int | None:
             return token.start
         if code:
             start, body = _body(token.text)
-            inner = _find(body, code)
+            inner = _find(body, code, depth + 1)
             if inner is not None:
                 return token.start + start + inner
     return None
@@ -59,4 +62,5 @@ def _body(string: str) -> tuple[int, str]:
     if dollar:
         return dollar.end(), string[dollar.end() : len(string) - dollar.end()]
     start = string.index("'") + 1
-    return start, string[start:-1].replace("''", "' ") if "''" in string else string[start:-1]
+    # A doubled quote is one quote inside; the blank keeps the offsets.
+    return start, string[start:-1].replace("''", "' ")
