@@ -98,12 +98,10 @@ OTHER_VARIABLES = {
 }
 """Variables that other parts of pgready read; they are no settings, but no typing errors either."""
 
-TESTS_AND_TOOLS = re.compile(r"PGREADY_(TEST|BENCH|CI)_\w+")
+TESTS_AND_TOOLS = r"PGREADY_(TEST|BENCH|CI)_\w+"
 
-_SERVICE_LINKS = re.compile(
-    r"PGREADY_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
-)
-_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://[0-9a-fA-F.:\[\]]+")
+_SERVICE_LINKS = r"PGREADY_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+_SERVICE_ADDRESS = r"(tcp|udp|sctp)://[0-9a-fA-F.:\[\]]+"
 
 
 def is_service_link(name: str, value: str) -> bool:
@@ -112,5 +110,6 @@ def is_service_link(name: str, value: str) -> bool:
     One of them has the name of a setting: `PGREADY_PORT=tcp://10.0.0.1:8080`.
     """
     return bool(
-        _SERVICE_LINKS.fullmatch(name) or (name.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(value))
+        re.fullmatch(_SERVICE_LINKS, name)
+        or (name.endswith("_PORT") and re.fullmatch(_SERVICE_ADDRESS, value))
     )

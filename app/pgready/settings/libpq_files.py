@@ -6,8 +6,8 @@ import re
 
 from pgready.core.dsn import Dsn
 
-_FIELD = re.compile(r"((?:[^:\\]|\\.)*)(?::|$)")
-_ESCAPED = re.compile(r"\\(.)")
+_FIELD = r"((?:[^:\\]|\\.)*)(?::|$)"
+_ESCAPED = r"\\(.)"
 
 
 def service(text: str, name: str) -> dict[str, str] | None:
@@ -45,4 +45,4 @@ def _fits(entry: list[str], port: str, dsn: Dsn) -> bool:
 
 
 def _entry(line: str) -> list[str]:
-    return [_ESCAPED.sub(r"\1", field) for field in _FIELD.findall(line)]
+    return [re.sub(_ESCAPED, r"\1", field) for field in re.findall(_FIELD, line)]

@@ -100,14 +100,12 @@ class Variables:
         return Found(text, f"{prefix}{name}_FILE", rank)
 
 
-_LINE = re.compile(
-    r"""^[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*
+# Patterns are compiled where they are used: most deployments have no .env.
+_LINE = r"""(?mxs)^[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*
     (?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<bare>[^\n]*?))
-    [ \t]*(?:(?<=[\s'"=])\#[^\n]*)?$""",
-    re.MULTILINE | re.VERBOSE | re.DOTALL,
-)
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::?-(?P<default>[^}]*))?\}")
+    [ \t]*(?:(?<=[\s'"=])\#[^\n]*)?$"""
+_ESCAPE = r"(?s)\\(.)"
+_REFERENCE = r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::?-(?P<default>[^}]*))?\}"
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -123,13 +121,13 @@ def read_dotenv(text: str, real: Mapping[str, str]) -> dict[str, str]:
         name = match["name"]
         return real.get(name) or found.get(name) or match["default"] or ""
 
-    for match in _LINE.finditer(text.replace("\r\n", "\n")):
+    for match in re.finditer(_LINE, text.replace("\r\n", "\n")):
         value = match["single"]
         if value is None and match["double"] is not None:
-            unescaped = _ESCAPE.sub(lambda escape: _ESCAPES.get(escape[1], escape[1]), match["double"])
-            value = _REFERENCE.sub(expand, unescaped)
+            unescaped = re.sub(_ESCAPE, lambda escape: _ESCAPES.get(escape[1], escape[1]), match["double"])
+            value = re.sub(_REFERENCE, expand, unescaped)
         elif value is None:
-            value = _REFERENCE.sub(expand, match["bare"])
+            value = re.sub(_REFERENCE, expand, match["bare"])
         found[match["name"]] = value
     return {
         name: value
@@ -222,7 +220,7 @@ class Sources:
                 name in known
                 or name in other_variables
                 or name.removesuffix("_FILE") in known
-                or catalogue.TESTS_AND_TOOLS.fullmatch(name)
+                or re.fullmatch(catalogue.TESTS_AND_TOOLS, name)
                 or catalogue.is_service_link(name, value)
             ):
                 self._problems.append(f"{name} is no variable of pgready{suggest(name, known)}")

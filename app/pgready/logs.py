@@ -1,0 +1,150 @@
+"""Logs: one line an event, to standard error; names in the past tense with values as keys.
+
+`import structlog` loads structlog.dev, which loads rich wherever it is installed: 45 ms of every start
+for a renderer that is not used here. So rich is hidden while structlog is imported, and the console's
+renderer is the small one below.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, MutableMapping
+from types import ModuleType
+from typing import Any, TextIO
+
+import msgspec
+
+from pgready.core.secrets import MASK, Secret
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+_Event = MutableMapping[str, Any]
+
+_COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31"}
+_EVENT_WIDTH = 22
+
+
+def configure(
+    format: str,
+    level: str,
+    stream: TextIO,
+    *,
+    environ: Mapping[str, str],
+    run_id: str,
+    **bound: str,
+) -> Any:
+    """Set structlog up and return a logger that writes to *stream* in *format* (console, json, logfmt).
+
+    *run_id* and *bound* (the environment's name, …) stand in every line. *environ* is asked for NO_COLOR
+    and FORCE_COLOR alone.
+    """
+    structlog = _import_structlog()
+    render = {"console": _Console(use_colour(stream, environ)), "json": _json, "logfmt": _logfmt}[format]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _describe_exception,
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    return structlog.get_logger().bind(run_id=run_id, **bound)
+
+
+def use_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether to colour what goes to *stream* (no-color.org, force-color.org)."""
+    if environ.get("NO_COLOR"):
+        return False
+    if environ.get("FORCE_COLOR", "0") not in ("", "0", "false"):
+        return True
+    return stream.isatty() and environ.get("TERM") != "dumb"
+
+
+def _import_structlog() -> Any:
+    """structlog, without rich."""
+    hide = "structlog" not in sys.modules and "rich" not in sys.modules
+    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]  # None: not importable
+    if hide:
+        modules["rich"] = None
+    try:
+        import structlog
+    finally:
+        if hide:
+            del modules["rich"]
+    return structlog
+
+
+def _describe_exception(logger: object, method: str, event: _Event) -> _Event:
+    """An exception's type and place alone: its text and its frames may hold a secret."""
+    exception = event.pop("exc_info", None)
+    if exception is True:
+        exception = sys.exc_info()[1]
+    if isinstance(exception, BaseException):
+        event["exception"] = type(exception).__name__
+        frame = exception.__traceback__
+        while frame and frame.tb_next:
+            frame = frame.tb_next
+        if frame:
+            event["raised_at"] = f"{frame.tb_frame.f_globals.get('__name__')}:{frame.tb_lineno}"
+    return event
+
+
+def _plain(value: object) -> Any:
+    """What msgspec cannot encode, as text."""
+    return MASK if isinstance(value, Secret) else str(value)
+
+
+def _ordered(event: _Event) -> dict[str, Any]:
+    first = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
+    return {**first, **event}
+
+
+def _json(logger: object, method: str, event: _Event) -> str:
+    return msgspec.json.encode(_ordered(event), enc_hook=_plain).decode()
+
+
+def _logfmt(logger: object, method: str, event: _Event) -> str:
+    return _pairs(_ordered(event))
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={_value(value)}" for key, value in values.items())
+
+
+def _value(value: object) -> str:
+    """*value* as one word; quoted as JSON where it holds what would end the word or the line."""
+    if value is None:
+        return ""
+    text = msgspec.json.encode(value, enc_hook=_plain).decode()
+    if not text.startswith('"'):
+        return text if text.isprintable() and " " not in text else msgspec.json.encode(text).decode()
+    bare = text[1:-1]
+    is_word = bare.isprintable() and bare and not any(character in bare for character in ' ="\\')
+    return bare if is_word else text
+
+
+class _Console:
+    """`12:03:55 info     migration.applied  version=0042 duration_ms=183`, for a person to read."""
+
+    def __init__(self, colour: bool) -> None:
+        self._colour = colour
+
+    def __call__(self, logger: object, method: str, event: _Event) -> str:
+        level = str(event.pop("level", method))
+        moment = str(event.pop("timestamp", ""))
+        name = str(event.pop("event", ""))
+        event.pop("run_id", None)  # one run in one terminal
+        words = [
+            self._paint(moment[11:19] + "Z", "2"),
+            self._paint(f"{level:<7}", _COLOURS.get(level, "0")),
+            self._paint(f"{_value(name) if not name.isprintable() else name:<{_EVENT_WIDTH}}", "1"),
+            _pairs(event),
+        ]
+        return " ".join(words).rstrip()
+
+    def _paint(self, text: str, code: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
