@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
 from msgspec import Struct
 
@@ -77,7 +78,8 @@ class Applied(Struct, frozen=True):
     """One row of a history, matched to a version of the folder where one fits.
 
     *checksum* is as recorded; None where the dialect keeps none. *token_checksum* is the native
-    history's second checksum (see `core.tokens`). *success* is False for a peer's failed row.
+    history's second checksum (see `core.tokens`). *success* is False for a peer's failed row. *stamp* is
+    the migration's (see Migration) as recorded: it orders rows that fit no file.
     """
 
     version: str
@@ -89,6 +91,7 @@ class Applied(Struct, frozen=True):
     duration_ms: int | None = None
     applied_by: str | None = None
     success: bool = True
+    stamp: int | None = None
 
 
 class SegmentState(Enum):
@@ -130,12 +133,16 @@ class TableName(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """What is recorded about a migration beside itself when its last segment commits."""
+    """What is recorded about a migration beside itself when its last segment commits.
+
+    *earlier_ms* is what its earlier segments took; the server adds the time of the recording transaction.
+    """
 
     segments: int
     token_checksum: str | None
     applied_by: str
     pgready_version: str
+    earlier_ms: int = 0
 
 
 class LockHolder(Struct, frozen=True):
@@ -149,5 +156,5 @@ class LockHolder(Struct, frozen=True):
     query: str = ""
 
 
-Row = Mapping[str, object]
+Row = Mapping[str, Any]
 """A database row by column name."""

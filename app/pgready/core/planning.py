@@ -1,13 +1,24 @@
-"""Folder and history → plan: what is applied, pending, wrong. Set membership, never a high-water mark."""
+"""Folder and history → plan: what is applied, pending, wrong. Set membership, never a high-water mark.
+
+Bootstrap scripts come first, then the versions, then the repeatables. A row without a file stands where
+its version would have been; a repeatable or bootstrap script that lost its file is nothing to speak of.
+"""
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
+from itertools import count
+from operator import attrgetter, itemgetter
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pgready.core.errors import ExitCode
-from pgready.core.model import Applied, Folder, History, Kind, Migration
+from pgready.core.model import Applied, Folder, History, JournalRow, Kind, Migration, SegmentState
 from pgready.core.segments import SegmentKind
 
 
@@ -24,6 +35,7 @@ class Policies(Struct, frozen=True):
     ahead: Policy = Policy.WARN
     changed: Policy = Policy.REFUSE
     cosmetic: Policy = Policy.WARN
+    missing: Policy = Policy.REFUSE
 
 
 class State(Enum):
@@ -101,6 +113,255 @@ class Work(Struct, frozen=True):
     started: bool = False
 
 
+class Counts(Struct, frozen=True):
+    """How many migrations stand where. *total* is the sum of the first four; missing and ahead are of the
+    applied ones."""
+
+    total: int = 0
+    applied: int = 0
+    pending: int = 0
+    partly_applied: int = 0
+    failed: int = 0
+    missing: int = 0
+    ahead: int = 0
+
+
+VersionKey = tuple[tuple[int, str], ...]
+
+_DIGITS = re.compile("([0-9]+)")
+
+
+def version_key(version: str) -> VersionKey:
+    """A sort key for *version* that compares runs of digits as numbers: 9 < 10, 1.9 < 1.10, 007 = 7."""
+    parts = _DIGITS.split(version)
+    # Text and digits take turns. Digits compare by length first: int() has a limit, file names have none.
+    parts[1::2] = [digits.lstrip("0") for digits in parts[1::2]]
+    return tuple((len(part) if index % 2 else 0, part) for index, part in enumerate(parts))
+
+
 def plan(folder: Folder, history: History, policies: Policies) -> Plan:
-    """Compare *folder* with *history*."""
-    raise NotImplementedError
+    """Compare *folder* with *history*; *policies* decide which differences are refused.
+
+    A row of the history belongs to the migration of the same kind and version; of several, the last.
+    """
+    rows = {(row.kind, row.version): row for row in history.applied}
+    marks: _Marks = {}
+    for mark in history.journal:
+        marks.setdefault((mark.kind, mark.version), []).append(mark)
+    entries = (
+        *(_rerunnable(migration, rows, marks) for migration in folder.bootstrap),
+        *_versioned(folder.migrations, rows, marks),
+        *(_rerunnable(migration, rows, marks) for migration in folder.repeatables),
+    )
+    return Plan(entries, tuple(findings(entries, policies)))
+
+
+def summary(plan: Plan) -> Counts:
+    """How many of the plan's entries stand where."""
+    states = Counter(entry.state for entry in plan.entries)
+    flags = Counter(flag for entry in plan.entries for flag in entry.flags)
+    return Counts(
+        total=len(plan.entries),
+        applied=states[State.APPLIED],
+        pending=states[State.PENDING],
+        partly_applied=states[State.PARTLY_APPLIED],
+        failed=states[State.FAILED],
+        missing=flags[Flag.MISSING],
+        ahead=flags[Flag.AHEAD],
+    )
+
+
+_Key = tuple[Kind, str]
+_Rows = dict[_Key, Applied]
+_Marks = dict[_Key, list[JournalRow]]
+
+
+def _rerunnable(migration: Migration, rows: _Rows, marks: _Marks) -> Entry:
+    """Pending when never applied, or when its content changed since."""
+    key = (migration.kind, migration.version)
+    row = rows.get(key)
+    # Marks count even where the content is what was applied last: another was begun since.
+    if row is None or key in marks or (row.success and row.checksum != migration.checksum):
+        return _unfinished(migration, row, marks.get(key, []))
+    return _recorded(migration, row)
+
+
+def _versioned(migrations: Sequence[Migration], rows: _Rows, marks: _Marks) -> list[Entry]:
+    gone = _gone(migrations, rows)
+    later_applied = any(Flag.AHEAD in entry.flags for _, entry in gone)
+    entries: list[Entry] = []
+    for migration in reversed(migrations):
+        entry = _once(migration, rows, marks)
+        if later_applied and entry.state is State.PENDING:
+            entry = replace(entry, flags=(Flag.OUT_OF_ORDER,))
+        later_applied = later_applied or entry.state is State.APPLIED
+        entries.append(entry)
+    entries.reverse()
+    return _merged(entries, gone) if gone else entries
+
+
+def _once(migration: Migration, rows: _Rows, marks: _Marks) -> Entry:
+    key = (migration.kind, migration.version)
+    row = rows.get(key)
+    if row is None:
+        return _unfinished(migration, None, marks.get(key, []))
+    return _recorded(migration, row)
+
+
+def _recorded(migration: Migration, row: Applied) -> Entry:
+    state = State.APPLIED if row.success else State.FAILED
+    flags = _changes(migration, row) if row.success else ()
+    return Entry(migration.version, migration.name, migration.kind, state, flags, row, migration)
+
+
+def _changes(migration: Migration, row: Applied) -> tuple[Flag, ...]:
+    if row.checksum is None or row.checksum == migration.checksum:
+        return ()
+    if row.token_checksum is None:
+        return (Flag.CHANGED,)
+    # Scanning needs libpg_query, 50 ms to import: only where a file did change.
+    from pgready.core.tokens import token_checksum
+
+    same = row.token_checksum == token_checksum(migration.script.text)
+    return (Flag.COSMETIC if same else Flag.CHANGED,)
+
+
+def _unfinished(migration: Migration, row: Applied | None, marks: Sequence[JournalRow]) -> Entry:
+    """An entry that is to be applied, from where its journal *marks* end."""
+    states = {(mark.segment, mark.state) for mark in marks}
+    done = next(segment for segment in count() if (segment, SegmentState.DONE) not in states)
+    return Entry(
+        migration.version,
+        migration.name,
+        migration.kind,
+        State.PARTLY_APPLIED if marks else State.PENDING,
+        applied=row,
+        migration=migration,
+        segments_done=done,
+        segment_started=(done, SegmentState.STARTED) in states,
+    )
+
+
+def _gone(migrations: Sequence[Migration], rows: _Rows) -> list[tuple[int, Entry]]:
+    """The recorded versions that have no file, in order, each with its place among *migrations*."""
+    known = {migration.version for migration in migrations}
+    lost = [row for (kind, version), row in rows.items() if kind is Kind.VERSIONED and version not in known]
+    if not lost:
+        return []
+    by_stamp = all(item.stamp is not None for item in (*migrations, *lost))
+    keys = [_order(migration, by_stamp) for migration in migrations]
+    # In an empty folder nothing is newer than everything: more likely it is the wrong folder.
+    newest = max(keys, default=None)
+    gone: list[tuple[int, Entry]] = []
+    for key, row in sorted(((_order(row, by_stamp), row) for row in lost), key=itemgetter(0)):
+        ahead = newest is not None and key > newest
+        state = State.APPLIED if row.success else State.FAILED
+        flag = Flag.AHEAD if ahead else Flag.MISSING
+        place = len(keys) if ahead else bisect_left(keys, key)
+        gone.append((place, Entry(row.version, row.name, row.kind, state, (flag,), row)))
+    return gone
+
+
+def _order(item: Migration | Applied, by_stamp: bool) -> VersionKey:
+    return ((item.stamp or 0, ""),) if by_stamp else version_key(item.version)
+
+
+def _merged(entries: list[Entry], gone: list[tuple[int, Entry]]) -> list[Entry]:
+    numbered = [((place, 1), entry) for place, entry in enumerate(entries)]
+    placed = [((place, 0), entry) for place, entry in gone]
+    return [entry for _, entry in sorted(placed + numbered, key=itemgetter(0))]
+
+
+# Findings
+
+
+def findings(entries: Iterable[Entry], policies: Policies) -> Iterator[Finding]:
+    """What *policies* warn of or refuse. A failed row is always refused: only a person can resolve it."""
+    for entry in entries:
+        if entry.state is State.FAILED:
+            yield _failed(entry)
+        for flag in entry.flags:
+            policy = _POLICY[flag](policies)
+            if policy is not Policy.ALLOW:
+                severity = Severity.ERROR if policy is Policy.REFUSE else Severity.WARNING
+                message, hint = _WORDING[flag](entry)
+                yield Finding(severity, entry.version, flag, f"{_label(entry)}: {message}", hint)
+
+
+def _failed(entry: Entry) -> Finding:
+    message = f"{_label(entry)}: the history says that it failed"
+    hint = f"undo or complete it by hand, then: pgready repair {entry.version} --done | --not-done"
+    return Finding(Severity.ERROR, entry.version, None, message, hint)
+
+
+def _label(entry: Entry) -> str:
+    if entry.migration is not None:
+        return entry.migration.script.path
+    return f"{entry.version} ({entry.name})" if entry.name else entry.version
+
+
+def _changed(entry: Entry) -> tuple[str, str]:
+    recorded, found = _short(
+        (entry.applied and entry.applied.checksum) or "", entry.migration.checksum if entry.migration else ""
+    )
+    return (
+        f"changed after it was applied (recorded {recorded}, found {found})",
+        "restore the file and put the change in a new migration, or accept it: "
+        f"pgready repair {entry.version}",
+    )
+
+
+def _short(recorded: str, found: str) -> tuple[str, str]:
+    """Both checksums, cut where they are known to differ."""
+    same = next((i for i, pair in enumerate(zip(recorded, found, strict=False)) if pair[0] != pair[1]), 0)
+    width = max(4, same + 1)
+    return _cut(recorded, width), _cut(found, width)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[:width]}…"
+
+
+def _cosmetic(entry: Entry) -> tuple[str, str]:
+    return (
+        "comments or white space changed after it was applied",
+        f"accept the new text: pgready repair {entry.version}",
+    )
+
+
+def _out_of_order(entry: Entry) -> tuple[str, str]:
+    return (
+        "pending, while a later migration is applied",
+        "give it a version after the newest one, or allow it: --out-of-order allow",
+    )
+
+
+def _ahead(entry: Entry) -> tuple[str, str]:
+    return (
+        "applied, and newer than every file of this folder",
+        "use the folder of the release that has it, or allow it: --ahead allow",
+    )
+
+
+def _missing(entry: Entry) -> tuple[str, str]:
+    return (
+        "applied, but the folder has no such file",
+        f"restore the file, or accept that it is gone: pgready repair {entry.version}",
+    )
+
+
+_POLICY: dict[Flag, Callable[[Policies], Policy]] = {
+    Flag.OUT_OF_ORDER: attrgetter("out_of_order"),
+    Flag.MISSING: attrgetter("missing"),
+    Flag.AHEAD: attrgetter("ahead"),
+    Flag.CHANGED: attrgetter("changed"),
+    Flag.COSMETIC: attrgetter("cosmetic"),
+}
+
+_WORDING: dict[Flag, Callable[[Entry], tuple[str, str]]] = {
+    Flag.OUT_OF_ORDER: _out_of_order,
+    Flag.MISSING: _missing,
+    Flag.AHEAD: _ahead,
+    Flag.CHANGED: _changed,
+    Flag.COSMETIC: _cosmetic,
+}
