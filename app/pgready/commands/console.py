@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import anyio
+from msgspec.structs import replace
 
 from pgready import logs
 from pgready.commands import display, eventlog
@@ -22,12 +24,17 @@ from pgready.settings import Settings
 class Console:
     """Takes a run's events (`emit`) and shows them on standard error."""
 
-    def __init__(self, settings: Settings, *, started_at: datetime) -> None:
-        logs.configure(settings.log_format, settings.log_level, sys.stderr)
-        self._log = logs.get_logger()
+    def __init__(self, settings: Settings, *, started_at: datetime, quiet: bool = False) -> None:
+        """*quiet* is for commands that only look: they log from warnings up."""
+        level = "warning" if quiet and settings.log_level == "info" else settings.log_level
+        bound = {"environment": settings.environment} if settings.environment else {}
+        self._log = logs.configure(
+            settings.log_format, level, sys.stderr, environ=os.environ, run_id=secrets.token_hex(4), **bound
+        )
         self._write = eventlog.log_events(self._log)
         self._people = settings.log_format == "console"
         self._line: display.Line | None = None
+        self._following = anyio.CancelScope()
         self._listeners: list[Callable[[Event], None]] = []
         self.status: Status = statuses.initial(
             started_at=started_at,
@@ -40,6 +47,15 @@ class Console:
 
     def locate(self, settings: Settings) -> None:
         """Learn where the target is, once that is known."""
+        if settings.target is not None:
+            self.status = replace(self.status, target=settings.target.masked)
+
+    def say(self, text: str) -> None:
+        """A line for people; programs have the events."""
+        if self._people:
+            print(text, file=sys.stderr)  # noqa: T201
+        else:
+            self._log.info("service.listening", message=text)
 
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Hand every event to *listener* too."""
@@ -71,9 +87,9 @@ class Console:
         async with anyio.create_task_group() as group:
             if self._people and display.drawable(sys.stderr, os.environ):
                 self._line = display.Line(sys.stderr, lambda: self.status)
-                group.start_soon(self._line.keep_drawing)
+                group.start_soon(self._follow, self._line.keep_drawing)
             else:
-                group.start_soon(display.keep_beating, self._beat)
+                group.start_soon(self._follow, display.keep_beating, self._beat)
             try:
                 yield
             except PgreadyError as error:  # kept out of the task group, which would wrap it
@@ -81,6 +97,14 @@ class Console:
             group.cancel_scope.cancel()
         if failure is not None:
             raise failure
+
+    async def _follow(self, show: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        with self._following:
+            await show(*arguments)
+
+    def stop_following(self) -> None:
+        """Nothing more is under way: draw and beat no longer."""
+        self._following.cancel()
 
     def _beat(self) -> None:
         self._log.info("run.waiting", phase=self.status.phase, status=statuses.headline(self.status))

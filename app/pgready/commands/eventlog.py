@@ -58,7 +58,9 @@ def log_events(log: Any) -> Callable[[events.Event], None]:
         getattr(log, level(event))(tag(event), **fields(event))
         if isinstance(event, events.Planned) and not event.under_lock:
             for finding in event.plan.findings:
-                log.warning("plan.finding", version=finding.version, message=finding.message, hint=finding.hint)
+                log.warning(
+                    "plan.finding", version=finding.version, message=finding.message, hint=finding.hint
+                )
 
     return write
 

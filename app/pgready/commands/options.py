@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -18,9 +18,11 @@ _Command = TypeVar("_Command", bound=Callable[..., object])
 def settings_options(command: _Command) -> _Command:
     """Give *command* an option for every setting; it receives them as `**flags` for `load_settings`."""
     for setting in reversed(CATALOGUE):
-        more: dict[str, object] = {"is_flag": False, "flag_value": ""} if setting.name == "embedded" else {}
+        more: dict[str, Any] = {"is_flag": False, "flag_value": ""} if setting.name == "embedded" else {}
         metavar = "[=DIR]" if setting.name == "embedded" else setting.name.upper()
-        option = click.option(setting.flag, setting.name, default=None, help=setting.meaning, metavar=metavar, **more)
+        option = click.option(
+            setting.flag, setting.name, default=None, help=setting.meaning, metavar=metavar, **more
+        )
         command = option(command)
     return command
 
@@ -28,9 +30,9 @@ def settings_options(command: _Command) -> _Command:
 def output_option(command: _Command) -> _Command:
     """`--output table|json`; JSON carries `"schema": 1`."""
     choice = click.Choice(["table", "json"])
-    return click.option("--output", type=choice, default="table", show_default=True, help="for people or programs")(
-        command
-    )
+    return click.option(
+        "--output", type=choice, default="table", show_default=True, help="for people or programs"
+    )(command)
 
 
 def load_settings(flags: dict[str, object]) -> Settings:

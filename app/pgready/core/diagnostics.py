@@ -7,19 +7,20 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from pgready.core.compile import place
 from pgready.core.errors import AccessDenied, MigrationFailed, PgreadyError
 from pgready.core.model import Script
-from pgready.core.segments import Statement
+from pgready.core.segments import Statement, place
 
 _COPY_LINE = re.compile(r"^COPY [^,]+, line (\d+)", re.MULTILINE)
 
-_NO_TRANSACTION = "this statement cannot run in a transaction: begin the file with  -- pgready: no-transaction"
+_NO_TRANSACTION = (
+    "this statement cannot run in a transaction: begin the file with  -- pgready: no-transaction"
+)
 
 _CURES: Mapping[str, str] = {
     "25001": _NO_TRANSACTION,
     "2D000": _NO_TRANSACTION,
-    "55P04": "a new enum value cannot be used in the transaction that adds it: put the use in a file of its own",
+    "55P04": "a new enum value cannot be used in the transaction that adds it: use it in a file of its own",
     "57014": "the statement was cancelled; where a statement_timeout did it: -- pgready: statement-timeout=0",
     "42501": "the migrating role lacks a privilege: grant it, or set PGREADY_DATABASE_URL to the owner's URL",
 }
@@ -43,7 +44,9 @@ def explain(
     facts = [text for text in (report.detail, _context(report)) if text]
     hints = [text for text in (report.hint, _CURES.get(report.sqlstate), next_command) if text]
     error = AccessDenied if report.sqlstate == "42501" else MigrationFailed
-    what = report.message if statement is not None else f"{report.message} (when the script's end was reached)"
+    what = (
+        report.message if statement is not None else f"{report.message} (when the script's end was reached)"
+    )
     return error(
         what,
         place=place(script, _offset(script, report, statement)),

@@ -26,7 +26,9 @@ _STARTUP_PARAMETERS = frozenset({"application_name", "search_path", "options"})
 class CannotConnect(Exception):
     """One attempt failed. *error* is what to tell when it was the last; no secret is in it."""
 
-    def __init__(self, error: PgreadyError, *, transient: bool = False, missing_database: bool = False) -> None:
+    def __init__(
+        self, error: PgreadyError, *, transient: bool = False, missing_database: bool = False
+    ) -> None:
         super().__init__(error.what)
         self.error = error
         self.transient = transient
@@ -99,20 +101,22 @@ def _why(dsn: Dsn, problem: Exception) -> CannotConnect:
         return _why_server(dsn, problem)
     if isinstance(problem, ssl.SSLError):
         return CannotConnect(
-            SettingsError((f"{where}: TLS failed: {problem.reason or problem}",), hint="check sslmode and sslrootcert")
+            SettingsError(
+                (f"{where}: TLS failed: {problem.reason or problem}",), hint="check sslmode and sslrootcert"
+            )
         )
     if isinstance(problem, TimeoutError):
         return CannotConnect(Unreachable(f"{where}: no answer in time"), transient=True)
     if isinstance(problem, ConnectionError) and "SSL upgrade" in str(problem):
         return CannotConnect(
-            SettingsError((f"{where}: the server does not speak TLS",), hint="sslmode=prefer or sslmode=disable")
+            SettingsError(
+                (f"{where}: the server does not speak TLS",), hint="sslmode=prefer or sslmode=disable"
+            )
         )
     if isinstance(problem, OSError):
         return CannotConnect(Unreachable(f"{where}: {_plain(problem)}"), transient=True)
     if isinstance(problem, asyncpg.exceptions.TargetServerAttributeNotMatched):
-        return CannotConnect(
-            Unreachable(f"{where}: no server is {dsn.target_session_attrs}"), transient=True
-        )
+        return CannotConnect(Unreachable(f"{where}: no server is {dsn.target_session_attrs}"), transient=True)
     if isinstance(problem, asyncpg.InterfaceError | asyncpg.InternalClientError):
         return CannotConnect(Unreachable(f"{where}: {type(problem).__name__}"), transient=True)
     return CannotConnect(PgreadyError(f"{where}: cannot connect ({type(problem).__name__})"))
@@ -122,7 +126,9 @@ def _why_server(dsn: Dsn, problem: asyncpg.PostgresError) -> CannotConnect:
     code = problem.sqlstate or ""
     text = f"{dsn.masked}: {problem.args[0] if problem.args else code}"
     if code == "3D000":
-        error: PgreadyError = Unreachable(text, sqlstate=code, hint="PGREADY_ADMIN_DATABASE_URL may create it")
+        error: PgreadyError = Unreachable(
+            text, sqlstate=code, hint="PGREADY_ADMIN_DATABASE_URL may create it"
+        )
         return CannotConnect(error, missing_database=True)
     if code.startswith("28"):
         hint = "check the user, the password and pg_hba.conf"

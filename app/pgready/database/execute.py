@@ -44,7 +44,9 @@ class StatementRefused(Exception):
     character of the script that the server points at, where it does.
     """
 
-    def __init__(self, problem: asyncpg.PostgresError, statement: Statement | None, offset: int | None) -> None:
+    def __init__(
+        self, problem: asyncpg.PostgresError, statement: Statement | None, offset: int | None
+    ) -> None:
         super().__init__(str(problem))
         self.problem = problem
         self.statement = statement

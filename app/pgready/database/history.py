@@ -7,10 +7,13 @@ rules or defaults that call foreign functions. Nothing is found through search_p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from msgspec import Struct
 
 from pgready.core.errors import HistoryRefused
-from pgready.core.model import Folder, History, JournalRow, Kind, SegmentState, TableName
+from pgready.core.model import Applied, Folder, History, JournalRow, Kind, Row, SegmentState, TableName
 from pgready.core.quoting import table
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
@@ -36,7 +39,8 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_roles o ON o.oid = c.relowner
 JOIN pg_catalog.pg_roles r ON r.rolname = current_user
 JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
-WHERE (n.nspname, c.relname) IN (SELECT * FROM pg_catalog.unnest($1::text[], $2::text[]))
+WHERE (n.nspname, c.relname) IN (
+    SELECT * FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])))
 """
 
 _JOURNAL = """
@@ -54,24 +58,33 @@ class Tables(Struct, frozen=True):
         return name in self.columns
 
 
-async def find_tables(session: Session, dialect: Dialect) -> Tables:
-    """The history tables that exist. Raises HistoryRefused for one that we must not trust."""
+async def find_tables(session: Session, dialect: Dialect, *, read_only: bool = False) -> Tables:
+    """The history tables that exist. Raises HistoryRefused for one that we must not trust.
+
+    Reading a plain table runs nobody's code, so a *read_only* look asks for no more than that.
+    """
     names = {dialect.table, HISTORY, JOURNAL}
     rows = await session.fetch(_FACTS, [name.schema for name in names], [name.name for name in names])
     found: dict[TableName, frozenset[str]] = {}
     for row in rows:
         name = TableName(row["schema"], row["name"])
-        _refuse_untrusted(session, name, row)
+        _refuse_untrusted(session, name, {**row, **(_TRUSTED if read_only else {})})
         found[name] = frozenset(row["columns"] or ())
     return Tables(found)
 
 
-def _refuse_untrusted(session: Session, name: TableName, facts: dict[str, object]) -> None:
+_TRUSTED = {"trusted": True, "triggers": False, "foreign_defaults": False}
+
+
+def _refuse_untrusted(session: Session, name: TableName, facts: Mapping[str, Any]) -> None:
     wrong = [
         text
         for text, found in (
             ("is not a plain table", facts["kind"] != "r"),
-            (f"belongs to {facts['owner']}, whom {session.user} has no reason to trust", not facts["trusted"]),
+            (
+                f"belongs to {facts['owner']}, whom {session.user} has no reason to trust",
+                not facts["trusted"],
+            ),
             ("has a trigger", facts["triggers"]),
             ("has a rule or a policy", facts["rules"]),
             ("takes part in inheritance", facts["inherits"]),
@@ -87,16 +100,17 @@ def _refuse_untrusted(session: Session, name: TableName, facts: dict[str, object
         )
 
 
-async def read(session: Session, dialect: Dialect, native: Native, folder: Folder) -> tuple[Tables, History]:
+async def read(
+    session: Session, dialect: Dialect, native: Native, folder: Folder, *, read_only: bool = False
+) -> tuple[Tables, History]:
     """What the target says was applied, without any lock: the dialect's rows, ours, and the journal."""
-    tables = await find_tables(session, dialect)
-    applied = []
+    tables = await find_tables(session, dialect, read_only=read_only)
+    applied: list[Applied] = []
     if dialect.table in tables:
-        rows = await session.fetch(dialect.select_history(tables.columns[dialect.table]))
-        applied += dialect.match(rows, folder)
+        applied += dialect.match(await _rows(session, dialect, tables), folder)
     if dialect.table != HISTORY and HISTORY in tables:
-        rows = await session.fetch(native.select_history(tables.columns[HISTORY]))
-        applied += [row for row in native.match(rows, folder) if row.kind is not Kind.VERSIONED]
+        ours = native.match(await _rows(session, native, tables), folder)
+        applied += [row for row in ours if row.kind is not Kind.VERSIONED]
     journal: tuple[JournalRow, ...] = ()
     if JOURNAL in tables:
         rows = await session.fetch(_JOURNAL, dialect.identity)
@@ -111,3 +125,8 @@ async def read(session: Session, dialect: Dialect, native: Native, folder: Folde
             for row in rows
         )
     return tables, History(exists=dialect.table in tables, applied=tuple(applied), journal=journal)
+
+
+async def _rows(session: Session, dialect: Dialect, tables: Tables) -> list[Row]:
+    rows = await session.fetch(dialect.select_history(tables.columns[dialect.table]))
+    return [dict(row) for row in rows]

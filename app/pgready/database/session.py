@@ -81,6 +81,7 @@ class Session:
         self.deadlock_timeout_ms: int = identity["deadlock_timeout_ms"]
         self.pooling = pooling
         self.statements: StatementCounter = count_statements(connection)
+        self._own_settings: dict[int, str] = {}
 
     @property
     def server_major(self) -> int:
@@ -131,7 +132,7 @@ class Session:
             if message.sqlstate != _NO_TRANSACTION:
                 listener(str(getattr(message, "severity", "NOTICE")), str(message))
 
-        self.connection.add_log_listener(forward)  # type: ignore[arg-type]
+        self.connection.add_log_listener(forward)
 
     @asynccontextmanager
     async def rolled_back_on_failure(self) -> AsyncIterator[None]:
@@ -156,6 +157,11 @@ class Session:
         """The statement that sets OWN_SETTINGS; on a pooled backend that is not ours it sets nothing."""
         if self.pooling is Pooling.UNPROVEN:
             return "SELECT"
+        if statement_timeout_ms not in self._own_settings:
+            self._own_settings[statement_timeout_ms] = self._set_own(statement_timeout_ms)
+        return self._own_settings[statement_timeout_ms]
+
+    def _set_own(self, statement_timeout_ms: int) -> str:
         values = [(name, value) for name, value, since in OWN_SETTINGS if self.server_major >= since]
         values.append(("statement_timeout", f"{statement_timeout_ms}ms"))
         calls = ", ".join(
@@ -183,4 +189,5 @@ async def identify(connection: asyncpg.Connection[Any]) -> asyncpg.Record:
         await connection.execute("BEGIN")
         rows = await connection.fetch(_IDENTITY)
         await connection.execute("COMMIT")
-    return rows[0]
+    identity: asyncpg.Record = rows[0]
+    return identity

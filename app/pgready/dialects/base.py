@@ -22,6 +22,11 @@ class Dialect:
         """The history table."""
         raise NotImplementedError
 
+    @property
+    def identity(self) -> str:
+        """The history's name in our journal: one journal serves all."""
+        return str(self.table)
+
     def proof(self, paths: Collection[str]) -> str | None:
         """Why a folder with these *paths* is this tool's ("meta/_journal.json"), or None."""
         raise NotImplementedError

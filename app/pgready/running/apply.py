@@ -158,7 +158,11 @@ class Applier:
         return self._session.own_settings(self._statement_timeout_ms)
 
     def _opening(
-        self, action: steps.SegmentAction, migration: Migration, script: CompiledScript, segment: Segment | None
+        self,
+        action: steps.SegmentAction,
+        migration: Migration,
+        script: CompiledScript,
+        segment: Segment | None,
     ) -> list[str]:
         timeout_ms = action.lock_timeout_ms if isinstance(action, steps.RunTransaction) else 0
         if script.lock_timeout_ms is not None:
@@ -188,7 +192,7 @@ class Applier:
         last = segment + 1 >= len(script.segments)
         resets = execute.RESETS if last else _BETWEEN_SEGMENTS
         if last:
-            records = [self._tables.record(migration, self._outcome(script))]
+            records = [self._tables.record(migration, self._outcome(migration, script))]
             if len(script.segments) > 1:
                 records.append(self._marks.forget(migration.kind, migration.version))
         else:
@@ -204,7 +208,7 @@ class Applier:
             checksum = script.segments[action.segment].checksum
             return (self._marks.record(migration, action.segment, SegmentState.DONE, checksum),)
         return (
-            self._tables.record(migration, self._outcome(script)),
+            self._tables.record(migration, self._outcome(migration, script)),
             self._marks.forget(migration.kind, migration.version),
         )
 
@@ -291,8 +295,9 @@ class Applier:
         )
         self._source.forget(migration.kind, migration.version)
 
-    def _outcome(self, script: CompiledScript) -> Outcome:
+    def _outcome(self, migration: Migration, script: CompiledScript) -> Outcome:
         return Outcome(
+            earlier_ms=round(self._durations_ms.get((migration.kind, migration.version), 0.0)),
             segments=len(script.segments),
             token_checksum=script.token_checksum,
             applied_by=self._applied_by,
@@ -320,11 +325,13 @@ class Applier:
             report,
             refused.statement,
             done=self._done(action, migration, script),
-            next_command="then run it again: pgready up",
+            next_command="mend it, then: pgready up",
         )
 
     def _done(self, action: steps.SegmentAction, migration: Migration, script: CompiledScript) -> str:
-        others = f"{self.applied} before it were applied in this run" if self.applied else "nothing else was run"
+        others = (
+            f"{self.applied} before it were applied in this run" if self.applied else "nothing else was run"
+        )
         if action.segment == 0:
             return f"nothing of {migration.version} was applied; {others}"
         parts = "part 1" if action.segment == 1 else f"parts 1 to {action.segment}"

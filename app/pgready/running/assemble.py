@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -52,16 +52,18 @@ async def read_source(settings: Settings) -> Source:
     return Source(dialect, folder)
 
 
-def looker(settings: Settings, source: Source, emit: Emit) -> Looker:
-    """Who looks at the target of *settings* for *source*'s migrations."""
-    return Looker(
+def run_of(settings: Settings, source: Source, emit: Emit, *, read_only: bool = False) -> Run:
+    """A run of *source* against the target of *settings*; a *read_only* one is for `look_only`."""
+    looker = Looker(
         source,
         Native(settings.namespace),
         settings.policies,
         declared(settings),
         emit,
         applied_by=host_name(),
+        read_only=read_only,
     )
+    return Run(assignment(settings), looker, emit)
 
 
 def declared(settings: Settings) -> Declared:
@@ -90,10 +92,9 @@ def assignment(settings: Settings) -> Assignment:
     )
 
 
-async def prepare(settings: Settings, emit: Emit) -> Run:
+async def prepare(settings: Settings, emit: Emit, *, read_only: bool = False) -> Run:
     """A run that makes the target of *settings* (see `located`) ready."""
-    source = await read_source(settings)
-    return Run(assignment(settings), looker(settings, source, emit), emit)
+    return run_of(settings, await read_source(settings), emit, read_only=read_only)
 
 
 def host_name() -> str:

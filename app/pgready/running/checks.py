@@ -58,7 +58,7 @@ def _broken(check: Script, statement: Statement, problem: asyncpg.PostgresError)
         position=None if position is None else statement.start + int(position) - 1,
     )
     return explain(
-        check, report, statement, done="all migrations are applied", next_command="then run it again: pgready up"
+        check, report, statement, done="all migrations are applied", next_command="mend it, then: pgready up"
     )
 
 

@@ -42,6 +42,11 @@ class Sight(Struct, frozen=True):
     def bootstrap(self) -> bool:
         return self.needs.cluster or self.needs.target or self.create_history or self.create_native
 
+    @property
+    def bootstrap_or_work(self) -> bool:
+        """Whether `up` would change anything."""
+        return self.bootstrap or bool(self.work)
+
 
 class Looker:
     """Looks at a target for *source*'s migrations."""
@@ -55,7 +60,9 @@ class Looker:
         emit: Callable[[Event], None],
         *,
         applied_by: str,
+        read_only: bool = False,
     ) -> None:
+        self._read_only = read_only
         self._source = source
         self._native = native
         self._policies = policies
@@ -71,12 +78,16 @@ class Looker:
     async def look(self, session: Session, *, under_lock: bool) -> Sight:
         """Read the history, plan, and compile all that is pending before the first of it runs."""
         dialect = self._source.dialect
-        tables, found = await history.read(session, dialect, self._native, self._source.folder)
+        tables, found = await history.read(
+            session, dialect, self._native, self._source.folder, read_only=self._read_only
+        )
         plan = planning.plan(self._source.folder, found, self._policies)
         work, problems = await self._compile(plan, found)
         if problems:
             plan = Plan(plan.entries, (*plan.findings, *problems))
-        needs = await bootstrap.look(session, self._declared, compare_passwords=not self._passwords_compared)
+        needs = await bootstrap.look(
+            session, self._declared, compare_passwords=not (self._read_only or self._passwords_compared)
+        )
         self._emit(Planned(plan, under_lock))
         return Sight(
             plan=plan,
@@ -119,7 +130,14 @@ class Looker:
             await execute.run_plain(session, opening, [*scripts, "COMMIT"])
 
     def applier(
-        self, session: Session, sight: Sight, watcher: Watcher, *, version: str, applied_by: str, timeout_ms: int
+        self,
+        session: Session,
+        sight: Sight,
+        watcher: Watcher,
+        *,
+        version: str,
+        applied_by: str,
+        timeout_ms: int,
     ) -> Applier:
         """Who applies *sight*'s work on *session*."""
         return Applier(
@@ -157,4 +175,3 @@ def _needs_native(dialect: Dialect, work: Sequence[Work]) -> bool:
 
 def _journaled(work: Work) -> bool:
     return len(work.segments) > 1 or SegmentKind.SINGLE in work.segments
-

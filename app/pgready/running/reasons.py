@@ -88,7 +88,9 @@ def refused(plan: Plan) -> PgreadyError:
     errors = plan.errors
     hints = dict.fromkeys(finding.hint for finding in errors if finding.hint)
     return Diverged(
-        "\n".join(finding.message for finding in errors), hint="; ".join(hints) or None, done="nothing was run"
+        "\n".join(finding.message for finding in errors),
+        hint="; ".join(hints) or None,
+        done="nothing was run",
     )
 
 

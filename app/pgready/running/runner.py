@@ -99,6 +99,23 @@ class Run:
             raise failure
         self._emit(ReadyReached(self.applied, round(1000 * (anyio.current_time() - began))))
 
+    async def look_only(self) -> Sight:
+        """Connect, with the run's patience, and look once; changes nothing. Raises PgreadyError."""
+        observation: steps.Observation = steps.Started(anyio.current_time())
+        try:
+            while not isinstance(observation, steps.Looked):
+                before = run.phase_of(self._state)
+                self._state, action = run.decide(self._state, observation)
+                self._tell(before, observation, action)
+                if isinstance(action, steps.BootstrapCluster) and self._error is not None:
+                    raise self._error
+                if isinstance(action, steps.GiveUp):
+                    raise await self._reason(action)
+                observation = await self._observe(action)
+            return self._seen()
+        finally:
+            await self._close()
+
     async def _loop(self) -> None:
         observation: steps.Observation = steps.Started(anyio.current_time())
         while True:
@@ -118,7 +135,12 @@ class Run:
         except PgreadyError as error:
             self._error = error
             return steps.Failed(anyio.current_time())
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as problem:
+        except (
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            OSError,
+        ) as problem:
             closed = self._session is None or self._session.closed
             if not closed and not execute.lost_connection(problem):
                 self._error = reasons.unexpected(problem)
@@ -206,16 +228,19 @@ class Run:
         if sight.needs.cluster:
             await self._on_admin(self._make_cluster)
         if sight.needs.target:
-            admin = None
-            if self._assignment.admin is not None:
-                admin = await self._open(self._assignment.admin.with_database(session.database))
-            try:
-                await bootstrap.bootstrap_target(session, self._assignment.declared, self._emit, admin=admin)
-            finally:
-                if admin is not None:
-                    await admin.close()
+            await self._make_target(session)
         await self._looker.create_tables(session, sight)
         return steps.Bootstrapped(anyio.current_time())
+
+    async def _make_target(self, session: Session) -> None:
+        admin = None
+        if self._assignment.admin is not None:
+            admin = await self._open(self._assignment.admin.with_database(session.database))
+        try:
+            await bootstrap.bootstrap_target(session, self._assignment.declared, self._emit, admin=admin)
+        finally:
+            if admin is not None:
+                await admin.close()
 
     # Looking and locking
 
@@ -262,6 +287,8 @@ class Run:
             self._looker.refuse_singles(session, self._seen())
 
     async def _release_lock(self, _: steps.ReleaseLock) -> steps.Observation:
+        if self._applier is not None and self._applier.applied:
+            await self._make_target(self._here())  # grants on what the migrations have made
         await lock.release(self._here(), self._seen().keys)
         self._emit(LockReleased())
         return steps.Released(anyio.current_time())

@@ -1,0 +1,108 @@
+"""`pgready plan`: what `up` would do, statement by statement. Changes nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+
+from pgready.commands.console import Console
+from pgready.commands.options import load_settings, output_option, settings_options
+from pgready.commands.process import finish
+from pgready.core.errors import ExitCode
+from pgready.core.planning import Entry
+from pgready.core.segments import CompiledScript, Segment, SegmentKind
+from pgready.running import assemble
+from pgready.running.look import Sight
+from pgready.running.source import Source
+
+_SHOWN_CHARACTERS = 100
+
+
+@click.command("plan")
+@settings_options
+@output_option
+def command(output: str, **flags: object) -> int:
+    """Show every statement that `up` would run, in order, and what it would warn of or refuse."""
+    settings = load_settings(flags)
+    console = Console(settings, started_at=datetime.now(UTC), quiet=True)
+
+    async def work() -> int:
+        async with assemble.located(settings) as located:
+            source = await assemble.read_source(located)
+            run = assemble.run_of(located, source, console.emit, read_only=True)
+            sight = await run.look_only()
+        document = await _document(sight, source)
+        click.echo(_json(document) if output == "json" else _text(document))
+        return ExitCode.DIVERGED if sight.plan.errors else ExitCode.DONE
+
+    return finish(work)
+
+
+async def _document(sight: Sight, source: Source) -> dict[str, Any]:
+    pending = []
+    for entry in sight.plan.pending:
+        script = await source.compiled(entry.kind, entry.version)
+        pending.append(_migration(entry, script))
+    return {
+        "schema": 1,
+        "pending": pending,
+        "findings": [
+            {
+                "severity": finding.severity.value,
+                "version": finding.version,
+                "flag": finding.flag.value if finding.flag else None,
+                "message": finding.message,
+                "hint": finding.hint,
+            }
+            for finding in sight.plan.findings
+        ],
+        "bootstrap": {"cluster": sight.needs.cluster, "target": sight.needs.target},
+    }
+
+
+def _migration(entry: Entry, script: CompiledScript) -> dict[str, Any]:
+    assert entry.migration is not None
+    text = entry.migration.script.text
+    return {
+        "version": entry.version,
+        "name": entry.name,
+        "kind": entry.kind.value,
+        "state": entry.state.value,
+        "file": entry.migration.script.path,
+        "segments_done": entry.segments_done,
+        "segments": [_segment(segment, text) for segment in script.segments],
+    }
+
+
+def _segment(segment: Segment, text: str) -> dict[str, Any]:
+    return {
+        "transaction": segment.kind is SegmentKind.TRANSACTION,
+        "statements": [text[statement.start : statement.end] for statement in segment.statements],
+    }
+
+
+def _json(document: dict[str, Any]) -> str:
+    return msgspec.json.format(msgspec.json.encode(document)).decode()
+
+
+def _text(document: dict[str, Any]) -> str:
+    lines = [f"{finding['severity']}: {finding['message']}" for finding in document["findings"]]
+    needs = [part for part, needed in document["bootstrap"].items() if needed]
+    if needs:
+        lines.append(f"bootstrap: something declared is missing ({', '.join(needs)})")
+    for migration in document["pending"]:
+        lines.append(f"{migration['version']} {migration['name']} ({migration['file']})")
+        for number, segment in enumerate(migration["segments"]):
+            how = "in a transaction" if segment["transaction"] else "outside a transaction"
+            done = ", done already" if number < migration["segments_done"] else ""
+            lines.append(f"  {how}{done}:")
+            lines += [f"    {_short(statement)}" for statement in segment["statements"]]
+    return "\n".join(lines) or "nothing to do"
+
+
+def _short(statement: str) -> str:
+    line = " ".join(statement.split())
+    return line if len(line) <= _SHOWN_CHARACTERS else line[: _SHOWN_CHARACTERS - 1] + "…"

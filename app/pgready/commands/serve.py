@@ -1,0 +1,87 @@
+"""`pgready serve`: make the target ready, and answer /ready and /migrations meanwhile and afterwards."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import anyio
+import click
+from msgspec.structs import replace
+
+from pgready.commands.console import Console
+from pgready.commands.options import load_settings, settings_options
+from pgready.commands.process import finish
+from pgready.core.errors import ExitCode
+from pgready.core.events import PhaseEntered
+from pgready.core.run import Phase
+from pgready.core.status import text_table
+from pgready.running import assemble, serving
+from pgready.settings import Settings
+
+
+@click.command("serve")
+@settings_options
+def command(**flags: object) -> int:
+    """Make the target ready and serve /live, /ready, /startup and /migrations.
+
+    The port is bound before the database is touched. SIGTERM ends it: 0 when idle, 143 in mid-run.
+    """
+    settings = load_settings(flags)
+    console = Console(settings, started_at=datetime.now(UTC))
+    daemon = _Daemon(settings, flags, console)
+    return finish(daemon.work, on_signal=daemon.on_signal)
+
+
+class _Daemon:
+    def __init__(self, settings: Settings, flags: dict[str, object], console: Console) -> None:
+        self._settings = settings
+        self._flags = flags
+        self._console = console
+        self._idle = False
+
+    def on_signal(self) -> int | None:
+        """0 for a daemon that had nothing in hand; else the signal's own code."""
+        return ExitCode.DONE if self._idle else None
+
+    async def work(self) -> int:
+        from pgready.service import server, web  # the HTTP side is loaded by this command alone
+        from pgready.service.feed import Feed
+
+        sockets = server.listen(self._settings.host, self._settings.port)
+        feed = Feed(self._console.status)
+        self._console.listen(feed.publish)
+        addresses = [server.url(socket) for socket in sockets]
+        async with anyio.create_task_group() as group:
+            await group.start(server.serve, web.application(feed), sockets)
+            self._console.say(f"listening on {addresses[0]}")
+            try:
+                await self._make_ready(addresses[0])
+            finally:
+                feed.publish(PhaseEntered(Phase.DRAINING.value))
+                group.cancel_scope.cancel()
+        return ExitCode.DONE
+
+    async def _make_ready(self, address: str) -> None:
+        async with self._console.following(), assemble.located(self._settings) as located:
+            self._console.locate(located)
+            embedded = located if located is not self._settings else None
+
+            def reload() -> Settings:
+                fresh = load_settings(self._flags)
+                return (
+                    fresh if embedded is None else replace(fresh, target=located.target, admin=located.admin)
+                )
+
+            ready = await serving.until_ready(reload, self._console.emit, self._console.fail)
+            self._idle = True
+            if ready:
+                self._console.stop_following()
+                _tell(self._console, address)
+            await anyio.sleep_forever()
+
+
+def _tell(console: Console, address: str) -> None:
+    click.echo(text_table(console.status))
+    click.echo(f"\nready: {address}/ready\nmigrations: {address}/migrations\nstop with Ctrl-C")
+    sys.stdout.flush()

@@ -1,0 +1,39 @@
+"""`pgready status`: what is applied, pending, wrong. Creates and changes nothing."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from pgready.commands.console import Console
+from pgready.commands.options import load_settings, output_option, settings_options
+from pgready.commands.process import finish
+from pgready.core.errors import ExitCode
+from pgready.core.status import text_table, to_json
+from pgready.running import assemble
+
+
+@click.command("status")
+@settings_options
+@output_option
+@click.option("--exit-code", is_flag=True, help="exit 7 when anything is pending, 6 when the plan is refused")
+def command(output: str, exit_code: bool, **flags: object) -> int:
+    """Show where each migration stands; works with a read-only role."""
+    settings = load_settings(flags)
+    console = Console(settings, started_at=datetime.now(UTC), quiet=True)
+
+    async def work() -> int:
+        async with assemble.located(settings) as located:
+            run = await assemble.prepare(located, console.emit, read_only=True)
+            sight = await run.look_only()
+        if output == "json":
+            sys.stdout.buffer.write(to_json(console.status) + b"\n")
+        else:
+            click.echo(text_table(console.status))
+        if exit_code and sight.plan.errors:
+            return ExitCode.DIVERGED
+        return ExitCode.PENDING if exit_code and sight.bootstrap_or_work else ExitCode.DONE
+
+    return finish(work)

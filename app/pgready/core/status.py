@@ -1,0 +1,295 @@
+"""The one picture that every output renders: `/ready`, `/migrations`, the log, the command line.
+
+Events go in, one at a time; a new frozen Status comes out. The migrations of a plan are one shared tuple;
+what has happened to some of them since lies beside it and is merged when it is asked for, so that ten
+thousand events on ten thousand migrations do not copy the list ten thousand times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pgready.core import events
+from pgready.core.errors import Place
+from pgready.core.model import LockHolder
+from pgready.core.planning import Counts, Entry, Plan, State, summary
+
+_NOTICES = 20
+
+
+class MigrationStatus(Struct, frozen=True):
+    """Where one migration stands; *state* and *flags* are the words of `core.planning`."""
+
+    version: str
+    name: str
+    kind: str
+    state: str
+    flags: tuple[str, ...] = ()
+    checksum: str | None = None
+    applied_at: datetime | None = None
+    applied_by: str | None = None
+    duration_ms: int | None = None
+
+
+class Failure(Struct, frozen=True):
+    """How the last run failed; *retry_seconds* where the daemon tries again by itself."""
+
+    message: str
+    exit_code: int
+    hint: str | None = None
+    place: Place | None = None
+    sqlstate: str | None = None
+    detail: str | None = None
+    done: str | None = None
+    retry_seconds: float | None = None
+
+
+class Attempts(Struct, frozen=True):
+    """Attempts to connect: how many, and why the last one failed (None: it did not)."""
+
+    count: int = 0
+    last_reason: str | None = None
+
+
+class LockWait(Struct, frozen=True):
+    """The migration lock that another holds."""
+
+    holder: LockHolder | None
+    waited_seconds: float
+
+
+class Progress(Struct, frozen=True):
+    """The segment that runs: *statements* of *total* are done; *blockers* hold what it waits for."""
+
+    version: str
+    segment: int
+    segments: int
+    statements: int
+    total: int
+    blockers: tuple[LockHolder, ...] = ()
+
+
+class Status(Struct, frozen=True):
+    """One target at one moment. Times are UTC. *since* is when the phase was entered."""
+
+    schema: int = 1
+    phase: str = "connecting"
+    ready: bool = False
+    started_at: datetime | None = None
+    since: datetime | None = None
+    reason: str | None = None
+    failure: Failure | None = None
+    target: str | None = None
+    database: str | None = None
+    user: str | None = None
+    server_version: str | None = None
+    dialect: str = "native"
+    namespace: str = "default"
+    environment: str | None = None
+    attempts: Attempts = Attempts()
+    counts: Counts = Counts()
+    lock: LockWait | None = None
+    progress: Progress | None = None
+    warnings: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    applied_this_run: int = 0
+    duration_ms: int | None = None
+    planned: tuple[MigrationStatus, ...] = ()
+    changes: Mapping[tuple[str, str], MigrationStatus] = {}
+
+    @property
+    def migrations(self) -> tuple[MigrationStatus, ...]:
+        """Every migration as it stands now, in the order in which they run."""
+        if not self.changes:
+            return self.planned
+        return tuple(self.changes.get((each.kind, each.version), each) for each in self.planned)
+
+
+def initial(
+    *,
+    started_at: datetime,
+    target: str | None = None,
+    namespace: str = "default",
+    environment: str | None = None,
+) -> Status:
+    """The status of a run that has not begun."""
+    return Status(
+        started_at=started_at, since=started_at, target=target, namespace=namespace, environment=environment
+    )
+
+
+def advance(status: Status, event: events.Event, now: datetime) -> Status:
+    """*status* after *event*. An event that says nothing new about it leaves it as it is."""
+    match event:
+        case events.PhaseEntered(phase):
+            return _entered(status, phase, now)
+        case events.ConnectFailed(attempt=attempt, reason=reason):
+            return replace(status, attempts=Attempts(attempt, reason), reason=reason)
+        case events.Connected():
+            return replace(
+                status,
+                attempts=Attempts(event.attempt),
+                database=event.database,
+                user=event.user,
+                server_version=event.server_version,
+                reason=None,
+            )
+        case events.Planned(plan):
+            return _planned(status, plan)
+        case events.LockWaited(holder, waited_seconds):
+            return replace(status, lock=LockWait(holder, waited_seconds))
+        case events.LockTaken():
+            return replace(status, lock=None)
+        case events.MigrationStarted():
+            progress = Progress(event.version, event.segment, event.segments, 0, event.statements)
+            return replace(status, progress=progress)
+        case events.StatementsRan(statements=statements) if status.progress:
+            return replace(status, progress=replace(status.progress, statements=statements, blockers=()))
+        case events.Blocked(holders=holders) if status.progress:
+            return replace(status, progress=replace(status.progress, blockers=holders))
+        case events.MigrationApplied():
+            return _applied(status, event, now)
+        case events.ServerNotice():
+            text = f"{event.severity}: {event.message}"
+            return replace(status, notices=(*status.notices[1 - _NOTICES :], text))
+        case events.ConnectionLost(reason):
+            return replace(status, reason=f"connection lost: {reason}", lock=None, progress=None)
+        case events.ReadyReached():
+            done = replace(status, ready=True, reason=None, failure=None, duration_ms=event.duration_ms)
+            return _entered(done, "ready", now)
+        case events.RunFailed():
+            return _failed(status, event, now)
+    return status
+
+
+def _entered(status: Status, phase: str, now: datetime) -> Status:
+    if phase == status.phase:
+        return status
+    working = phase in ("migrating", "bootstrapping")
+    return replace(status, phase=phase, since=now, progress=status.progress if working else None)
+
+
+def _planned(status: Status, plan: Plan) -> Status:
+    return replace(
+        status,
+        planned=tuple(_standing(entry) for entry in plan.entries),
+        changes={},
+        counts=summary(plan),
+        warnings=tuple(finding.message for finding in plan.findings),
+    )
+
+
+def _standing(entry: Entry) -> MigrationStatus:
+    row = entry.applied
+    return MigrationStatus(
+        version=entry.version,
+        name=entry.name,
+        kind=entry.kind.value,
+        state=entry.state.value,
+        flags=tuple(flag.value for flag in entry.flags),
+        checksum=entry.migration.checksum if entry.migration else row.checksum if row else None,
+        applied_at=row.applied_at if row else None,
+        applied_by=row.applied_by if row else None,
+        duration_ms=row.duration_ms if row else None,
+    )
+
+
+def _applied(status: Status, event: events.MigrationApplied, now: datetime) -> Status:
+    """The change goes into the mapping that this status and its predecessors share: a predecessor that
+    somebody still holds may show a migration as applied that was applied since, which is true."""
+    key = event.kind, event.version
+    changes = status.changes if isinstance(status.changes, dict) and status.changes else {}
+    before = MigrationStatus(event.version, event.name, event.kind, State.PENDING.value)
+    changes[key] = replace(
+        changes.get(key, before), state=State.APPLIED.value, applied_at=now, duration_ms=event.duration_ms
+    )
+    counts = status.counts
+    partly = min(counts.partly_applied, 1) if not counts.pending else 0
+    return replace(
+        status,
+        changes=changes,
+        counts=replace(
+            counts,
+            applied=counts.applied + 1,
+            pending=max(0, counts.pending - (1 - partly)),
+            partly_applied=counts.partly_applied - partly,
+        ),
+        applied_this_run=status.applied_this_run + 1,
+        progress=None,
+    )
+
+
+def _failed(status: Status, event: events.RunFailed, now: datetime) -> Status:
+    values = {field: getattr(event, field) for field in Failure.__struct_fields__}
+    failed = replace(status, ready=False, failure=Failure(**values), reason=event.message, progress=None)
+    return _entered(failed, "failed", now)
+
+
+def headline(status: Status) -> str:
+    """*status* in one line."""
+    counts = status.counts
+    parts = [f"{counts.applied} applied"]
+    for number, word in ((counts.pending, "pending"), (counts.partly_applied, "partly applied")):
+        if number:
+            parts.append(f"{number} {word}")
+    text = f"{status.phase}: {', '.join(parts)}"
+    if status.progress is not None:
+        progress = status.progress
+        text += f"; {progress.version}, statement {progress.statements} of {progress.total}"
+        if progress.blockers:
+            text += f", blocked by pid {progress.blockers[0].pid}"
+    elif status.lock is not None:
+        who = f"pid {status.lock.holder.pid}" if status.lock.holder else "another"
+        text += f"; the lock is held by {who} ({status.lock.waited_seconds:.0f} s)"
+    elif status.reason and not status.ready:
+        text += f"; {status.reason.splitlines()[0]}"
+    return text
+
+
+def to_json(status: Status) -> bytes:
+    """*status* as JSON: snake_case keys, ISO 8601 times in UTC, `"schema": 1`."""
+    document = {
+        name: getattr(status, name)
+        for name in status.__struct_fields__
+        if name not in ("planned", "changes")
+    }
+    return msgspec.json.encode(document | {"migrations": status.migrations})
+
+
+_COLUMNS = ("version", "name", "state", "applied at (UTC)", "took", "by")
+
+
+def text_table(status: Status) -> str:
+    """*status* for people: a headline, the migrations, the warnings."""
+    lines = [headline(status)]
+    rows = [_row(each) for each in status.migrations]
+    if rows:
+        widths = [max(len(row[at]) for row in (_COLUMNS, *rows)) for at in range(len(_COLUMNS))]
+        for row in (_COLUMNS, *rows):
+            lines.append("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
+    lines += [f"warning: {warning}" for warning in status.warnings]
+    return "\n".join(lines)
+
+
+def _row(migration: MigrationStatus) -> tuple[str, ...]:
+    flags = f" ({', '.join(migration.flags)})" if migration.flags else ""
+    at = migration.applied_at
+    return (
+        migration.version,
+        migration.name,
+        migration.state + flags,
+        f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if at else "",
+        _took(migration.duration_ms),
+        migration.applied_by or "",
+    )
+
+
+def _took(duration_ms: int | None) -> str:
+    if duration_ms is None:
+        return ""
+    return f"{duration_ms} ms" if duration_ms < 10_000 else f"{duration_ms / 1000:.1f} s"
