@@ -34,7 +34,7 @@ class Console:
         self._write = eventlog.log_events(self._log)
         self._people = settings.log_format == "console"
         self._line: display.Line | None = None
-        self._following = anyio.CancelScope()
+        self._following: anyio.CancelScope | None = None
         self._listeners: list[Callable[[Event], None]] = []
         self.status: Status = statuses.initial(
             started_at=started_at,
@@ -99,12 +99,13 @@ class Console:
             raise failure
 
     async def _follow(self, show: Callable[..., Awaitable[None]], *arguments: object) -> None:
-        with self._following:
+        with anyio.CancelScope() as self._following:
             await show(*arguments)
 
     def stop_following(self) -> None:
         """Nothing more is under way: draw and beat no longer."""
-        self._following.cancel()
+        if self._following is not None:
+            self._following.cancel()
 
     def _beat(self) -> None:
         self._log.info("run.waiting", phase=self.status.phase, status=statuses.headline(self.status))

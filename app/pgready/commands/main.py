@@ -81,4 +81,8 @@ def run(arguments: Sequence[str]) -> int:
     except PgreadyError as error:
         print(render(error), file=sys.stderr)  # noqa: T201
         return error.exit_code
+    except Exception as error:
+        from pgready.commands.process import unexpected
+
+        return unexpected(error)
     return code if isinstance(code, int) else ExitCode.DONE

@@ -35,7 +35,7 @@ def finish(work: Work, *, on_signal: Callable[[], int | None] = lambda: None) ->
         print(render(error), file=sys.stderr)  # noqa: T201
         return error.exit_code
     except Exception as error:
-        return _unexpected(error)
+        return unexpected(error)
 
 
 async def _until_signalled(work: Work, on_signal: Callable[[], int | None]) -> int:
@@ -70,7 +70,7 @@ async def _listen(
             return
 
 
-def _unexpected(error: Exception) -> int:
+def unexpected(error: Exception) -> int:
     """A defect of ours: named by type and place, without the traceback and whatever it may hold."""
     innermost = error
     while isinstance(innermost, ExceptionGroup):

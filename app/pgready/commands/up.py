@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 
-import anyio
 import click
 
 from pgready.commands.console import Console

@@ -248,7 +248,7 @@ def _gone(migrations: Sequence[Migration], rows: _Rows) -> list[tuple[int, Entry
     lost = [row for (kind, version), row in rows.items() if kind is Kind.VERSIONED and version not in known]
     if not lost:
         return []
-    by_stamp = all(item.stamp is not None for item in (*migrations, *lost))
+    by_stamp = all(item.stamp is not None for group in (migrations, lost) for item in group)
     keys = [_order(migration, by_stamp) for migration in migrations]
     # In an empty folder nothing is newer than everything: more likely it is the wrong folder.
     newest = max(keys, default=None)

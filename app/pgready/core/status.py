@@ -254,9 +254,7 @@ def headline(status: Status) -> str:
 def to_json(status: Status) -> bytes:
     """*status* as JSON: snake_case keys, ISO 8601 times in UTC, `"schema": 1`."""
     document = {
-        name: getattr(status, name)
-        for name in status.__struct_fields__
-        if name not in ("planned", "changes")
+        name: getattr(status, name) for name in status.__struct_fields__ if name not in ("planned", "changes")
     }
     return msgspec.json.encode(document | {"migrations": status.migrations})
 
@@ -271,7 +269,9 @@ def text_table(status: Status) -> str:
     if rows:
         widths = [max(len(row[at]) for row in (_COLUMNS, *rows)) for at in range(len(_COLUMNS))]
         for row in (_COLUMNS, *rows):
-            lines.append("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
+            lines.append(
+                "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
+            )
     lines += [f"warning: {warning}" for warning in status.warnings]
     return "\n".join(lines)
 

@@ -73,7 +73,8 @@ class _Message:
 
     @property
     def text(self) -> str:
-        return ";\n".join(self._texts)
+        # A statement may end in a comment to the end of its line.
+        return "\n;".join(self._texts)
 
     def blame(self, problem: asyncpg.PostgresError, completed: int) -> tuple[int, int | None]:
         """Index of the statement that *problem* is about, and the offset into it, where there is one."""

@@ -28,7 +28,7 @@ from pgready.dialects.native import Native
 from pgready.running.source import Source
 from pgready.running.watch import Watcher
 
-BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
 _BETWEEN_SEGMENTS = execute.RESETS[:4]
 _LOCK_CODES = frozenset({"55P03", "40P01", "40001"})
@@ -140,12 +140,12 @@ class Applier:
         migration, script, segment = await self._at(action)
         await self._prepare(migration, segment, script)
         answer = await catalog.probe(self._session, segment)
-        await self._session.execute(";".join((*execute.RESETS, self._own_settings)))
+        await self._session.execute("\n;".join((*execute.RESETS, self._own_settings)))
         return steps.Probed(anyio.current_time(), answer)
 
     async def record_done(self, action: steps.RecordDone) -> Observation:
         migration, script, segment = await self._at(action)
-        await self._session.execute(";".join((*execute.RESETS, self._own_settings)))
+        await self._session.execute("\n;".join((*execute.RESETS, self._own_settings)))
         observation = await self._commit(action, migration, script, *self._records(migration, script, action))
         if isinstance(observation, steps.Marked):
             self._told_if_complete(action, migration, script)
@@ -236,7 +236,7 @@ class Applier:
             statements.append(
                 fill("SELECT pg_catalog.set_config('statement_timeout', :value, false)", value=value)
             )
-        await self._session.execute(";\n".join(statements))
+        await self._session.execute("\n;".join(statements))
 
     async def _index_is_there(self, migration: Migration, segment: Segment) -> bool:
         index = await catalog.find_index(self._session, segment)
@@ -246,7 +246,7 @@ class Applier:
         """A single that the server refused did not happen: drop what it left, and its mark."""
         if segment.single is Single.CREATE_INDEX:
             await catalog.drop_invalid_index(self._session, segment)
-        await self._session.execute(";".join((*execute.RESETS, self._own_settings)))
+        await self._session.execute("\n;".join((*execute.RESETS, self._own_settings)))
         await self._session.execute(self._marks.forget_segment(action.kind, action.version, action.segment))
 
     # What is told

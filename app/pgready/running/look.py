@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from pgready.core import planning, resumption
+from pgready.core.bootstrap import Declared
 from pgready.core.errors import PgreadyError, Place, ScriptError
 from pgready.core.events import Event, Planned
 from pgready.core.model import History, Kind, Script
 from pgready.core.planning import Finding, Plan, Policies, Work
 from pgready.core.segments import SegmentKind, place
-from pgready.core.bootstrap import Declared
 from pgready.database import bootstrap, execute, history, journal, lock, pooler
 from pgready.database.bootstrap import Needs
 from pgready.database.session import Session
