@@ -10,13 +10,12 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import anyio
-from msgspec.structs import replace
 
 from pgready import logs
 from pgready.commands import display, eventlog
 from pgready.core import status as statuses
 from pgready.core.errors import PgreadyError, render
-from pgready.core.events import Event
+from pgready.core.events import Event, Located
 from pgready.core.status import Status
 from pgready.settings import Settings
 
@@ -48,7 +47,7 @@ class Console:
     def locate(self, settings: Settings) -> None:
         """Learn where the target is, once that is known."""
         if settings.target is not None:
-            self.status = replace(self.status, target=settings.target.masked)
+            self.emit(Located(settings.target.masked))
 
     def say(self, text: str) -> None:
         """A line for people; programs have the events."""

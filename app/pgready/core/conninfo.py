@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from pgready.core.dsn_parameters import MEANT
 from pgready.core.errors import SettingsError
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
@@ -90,6 +91,8 @@ def _split_url(rest: str) -> Conninfo:
     if "#" in tail:
         raise _error(f"a # must be percent-encoded as %23; {ENCODE}")
     user_info, at, hosts = authority.rpartition("@")
+    if not at and authority.endswith(":"):  # user:/… with the rest of a password after it, more likely
+        raise _error(f"nothing follows the : of its host; {ENCODE}")
     path, _, query = tail.partition("?")
     user, colon, password = user_info.partition(":")
     written = {
@@ -155,6 +158,8 @@ def _split_keywords(text: str) -> Conninfo:
             hidden.add(name)
         parameters[name] = _ESCAPED.sub(r"\1", bare if quoted is None else quoted)
         position = match.end()
+    if not parameters.keys() & MEANT:  # a password by itself may end in = (base64)
+        hidden.update(parameters)
     return Conninfo(parameters, frozenset(hidden))
 
 

@@ -27,6 +27,7 @@ DEFAULT_USER = "postgres"
 DEFAULT_HOSTS = "/var/run/postgresql,/tmp,localhost"
 """Tried in this order where no host is given: the places where servers on this machine listen."""
 
+_HOST = re.compile(r"/.*|[\w.-]+|[0-9A-Fa-f:.]+(%[\w.-]+)?", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
 _FOREIGN = re.compile(r"x-[a-z-]+|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 """Unknown names that are accepted: golang-migrate's own, and server settings of extensions (`app.tenant`)."""
@@ -161,6 +162,8 @@ class _Builder:
     def _hosts(self) -> tuple[tuple[str, int], ...]:
         text = self.values.get("hostaddr") or self.values.get("host") or DEFAULT_HOSTS
         hosts = [_host_and_port(host) for host in text.split(",")]
+        if not all(not host or _HOST.fullmatch(host) for host, _ in hosts):
+            self.problems.append(f"a host is no name, address or /directory; {conninfo.ENCODE}")
         ports = self.values.get("port", "").split(",")
         if len(ports) == 1:
             ports *= len(hosts)

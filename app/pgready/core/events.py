@@ -20,6 +20,12 @@ class PhaseEntered(Event, frozen=True, tag="phase.entered"):
     phase: str
 
 
+class Located(Event, frozen=True, tag="target.located"):
+    """Where the target is, as a URL without its password."""
+
+    target: str
+
+
 class ConnectFailed(Event, frozen=True, tag="connect.failed"):
     """An attempt to connect failed; the next one follows in *retry_seconds* (None: there is none)."""
 

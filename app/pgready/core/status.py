@@ -7,7 +7,7 @@ thousand events on ten thousand migrations do not copy the list ten thousand tim
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -139,6 +139,8 @@ def advance(status: Status, event: events.Event, now: datetime) -> Status:
                 server_version=event.server_version,
                 reason=None,
             )
+        case events.Located(target):
+            return replace(status, target=target)
         case events.Planned(plan):
             return _planned(status, plan)
         case events.LockWaited(holder, waited_seconds):
@@ -251,12 +253,24 @@ def headline(status: Status) -> str:
     return text
 
 
+def narrowed(status: Status, migrations: Iterable[MigrationStatus]) -> Status:
+    """*status* with only these *migrations* to show; its counts are still those of all."""
+    return replace(status, planned=tuple(migrations), changes={})
+
+
 def to_json(status: Status) -> bytes:
     """*status* as JSON: snake_case keys, ISO 8601 times in UTC, `"schema": 1`."""
-    document = {
-        name: getattr(status, name) for name in status.__struct_fields__ if name not in ("planned", "changes")
-    }
-    return msgspec.json.encode(document | {"migrations": status.migrations})
+    return msgspec.json.encode(_document(status) | {"migrations": status.migrations})
+
+
+def summary_json(status: Status) -> bytes:
+    """The same without the list of migrations."""
+    return msgspec.json.encode(_document(status))
+
+
+def _document(status: Status) -> dict[str, object]:
+    shown = (name for name in status.__struct_fields__ if name not in ("planned", "changes"))
+    return {name: getattr(status, name) for name in shown}
 
 
 _COLUMNS = ("version", "name", "state", "applied at (UTC)", "took", "by")

@@ -27,11 +27,13 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS ki
        c.relowner = r.oid OR o.rolsuper
          OR (NOT r.rolsuper AND pg_catalog.pg_has_role(r.oid, c.relowner, 'USAGE'))
          OR (NOT r.rolsuper AND c.relowner = d.datdba) AS trusted,
-       EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS triggers,
+       EXISTS (SELECT FROM pg_catalog.pg_trigger t
+               WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS triggers,
        c.relhasrules OR EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid) AS rules,
        EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)) AS inherits,
        EXISTS (SELECT FROM pg_catalog.pg_depend x
-               JOIN pg_catalog.pg_attrdef f ON x.classid = 'pg_catalog.pg_attrdef'::regclass AND x.objid = f.oid
+               JOIN pg_catalog.pg_attrdef f
+                 ON x.classid = 'pg_catalog.pg_attrdef'::regclass AND x.objid = f.oid
                WHERE f.adrelid = c.oid AND x.refclassid = 'pg_catalog.pg_proc'::regclass
                  AND x.refobjid >= 16384) AS foreign_defaults
 FROM pg_catalog.pg_class c
@@ -94,7 +96,8 @@ def _refuse_untrusted(session: Session, name: TableName, facts: Mapping[str, Any
     ]
     if wrong:
         raise HistoryRefused(
-            f"the history table {table(name)} {', '.join(wrong)}: whoever made it could run code as {session.user}",
+            f"the history table {table(name)} {', '.join(wrong)}: "
+            f"whoever made it could run code as {session.user}",
             hint=f"look at it (\\d+ {table(name)}); drop it if it was planted, or give it to {session.user}",
             done="nothing was run",
         )

@@ -13,7 +13,8 @@ from pgready.core.quoting import Sql, fill
 _RECORD = """
 INSERT INTO pgready.journal AS j (history, kind, version, segment, state, checksum, duration_ms, recorded_by)
 VALUES (:history, :kind, :version, :segment, :state, :checksum,
-        pg_catalog.round(1000 * extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now())), :recorded_by)
+        pg_catalog.round(1000 * extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now())),
+        :recorded_by)
 ON CONFLICT (history, kind, version, segment) DO UPDATE
 SET state = excluded.state, checksum = excluded.checksum, recorded_by = excluded.recorded_by,
     duration_ms = pg_catalog.round(1000 * extract(epoch FROM pg_catalog.clock_timestamp() - j.recorded_at)),

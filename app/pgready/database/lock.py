@@ -111,7 +111,7 @@ _FENCE = """SELECT pg_catalog.set_config('lock_timeout', :lock_timeout, true),
 
 _POOLED_FENCE = """SELECT pg_catalog.set_config('lock_timeout', :lock_timeout, true),
  CASE WHEN pg_catalog.pg_try_advisory_xact_lock(:main) AND pg_catalog.pg_try_advisory_xact_lock(:fence)
-  THEN 0 ELSE pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: the lock is held elsewhere, not by ',
+  THEN 0 ELSE pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: the lock is not free for ',
    pg_catalog.pg_backend_pid()))) END"""
 
 

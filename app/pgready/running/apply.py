@@ -144,7 +144,7 @@ class Applier:
         return steps.Probed(anyio.current_time(), answer)
 
     async def record_done(self, action: steps.RecordDone) -> Observation:
-        migration, script, segment = await self._at(action)
+        migration, script, _ = await self._at(action)
         await self._session.execute("\n;".join((*execute.RESETS, self._own_settings)))
         observation = await self._commit(action, migration, script, *self._records(migration, script, action))
         if isinstance(observation, steps.Marked):

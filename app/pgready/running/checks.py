@@ -19,7 +19,7 @@ _SHOWN_ROWS = 3
 
 
 async def run_checks(session: Session, checks: Sequence[Script], emit: Callable[[Event], None]) -> None:
-    """Run every query of *checks* in a read-only transaction. Raises ChecksFailed naming all that returned rows."""
+    """Run every query of *checks*, read-only. Raises ChecksFailed naming all that returned rows."""
     failures: list[tuple[Script, Statement, list[str]]] = []
     for check in checks:
         for segment in compile_script(check).segments:

@@ -28,7 +28,7 @@ from pgready.running.watch import Watcher
 
 
 class Sight(Struct, frozen=True):
-    """One look: *plan*, *work* (its pending part, compiled), what is missing around it, and the lock's keys."""
+    """One look: *plan*, *work* (its pending part, compiled), what is missing, and the lock's keys."""
 
     plan: Plan
     work: tuple[Work, ...]

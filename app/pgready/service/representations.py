@@ -6,11 +6,9 @@ from collections.abc import Callable, Set
 
 import msgspec
 
-from pgready.core.status import MigrationStatus, Status, headline, text_table, to_json
+from pgready.core.status import MigrationStatus, Status, headline, narrowed, summary_json, text_table, to_json
 from pgready.service.feed import Feed
 from pgready.service.problems import JSON, TEXT
-
-_READINESS_FIELDS = tuple(field for field in Status.__struct_fields__ if field != "migrations")
 
 
 class Representations:
@@ -51,7 +49,7 @@ class Representations:
 def _readiness(status: Status, media_type: str) -> bytes:
     if media_type == TEXT:
         return f"{headline(status)}\n".encode()
-    return _line({field: getattr(status, field) for field in _READINESS_FIELDS})
+    return summary_json(status) + b"\n"
 
 
 def _migrations(status: Status, media_type: str) -> bytes:
@@ -62,13 +60,12 @@ def _migrations(status: Status, media_type: str) -> bytes:
 
 def _migration(status: Status, found: tuple[MigrationStatus, ...], media_type: str) -> bytes:
     if media_type == TEXT:
-        return _migrations(msgspec.structs.replace(status, migrations=found), TEXT)
+        return _migrations(narrowed(status, found), TEXT)
     return _line({"schema": status.schema, **msgspec.structs.asdict(found[0])})
 
 
 def _only(status: Status, states: Set[str]) -> Status:
-    chosen = tuple(migration for migration in status.migrations if migration.state in states)
-    return msgspec.structs.replace(status, migrations=chosen)
+    return narrowed(status, (each for each in status.migrations if each.state in states))
 
 
 def _line(value: object) -> bytes:

@@ -6,7 +6,7 @@ import re
 
 from pgready.core.dsn import Dsn
 
-_FIELD = r"((?:[^:\\]|\\.)*)(?::|$)"
+_LINE = r"((?:[^:\\]|\\.)*):" * 4 + "(.*)"
 _ESCAPED = r"\\(.)"
 
 
@@ -32,7 +32,7 @@ def password(text: str, dsn: Dsn) -> str | None:
     for host, port in dsn.hosts:
         names = {host, "localhost", "*"} if host.startswith("/") else {host, "*"}
         for entry in entries:
-            if len(entry) >= 5 and entry[0] in names and _fits(entry, str(port), dsn):
+            if entry and entry[0] in names and _fits(entry, str(port), dsn):
                 return entry[4]
     return None
 
@@ -45,4 +45,6 @@ def _fits(entry: list[str], port: str, dsn: Dsn) -> bool:
 
 
 def _entry(line: str) -> list[str]:
-    return [re.sub(_ESCAPED, r"\1", field) for field in re.findall(_FIELD, line)]
+    """The five fields of *line*; a password's own colons need no escape. Empty where it is none."""
+    match = re.match(_LINE, line)
+    return [re.sub(_ESCAPED, r"\1", field) for field in match.groups()] if match else []
