@@ -91,7 +91,7 @@ def _split_url(rest: str) -> Conninfo:
     if "#" in tail:
         raise _error(f"a # must be percent-encoded as %23; {ENCODE}")
     user_info, at, hosts = authority.rpartition("@")
-    if not at and authority.endswith(":"):  # user:/… with the rest of a password after it, more likely
+    if not at and ":," in f"{authority},":  # user:/… with the rest of a password after it, more likely
         raise _error(f"nothing follows the : of its host; {ENCODE}")
     path, _, query = tail.partition("?")
     user, colon, password = user_info.partition(":")

@@ -1,0 +1,344 @@
+"""Where settings come from and which source wins (DESIGN 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from pgready.core.bootstrap import Extension, Role
+from pgready.core.errors import ExitCode, SettingsError
+from pgready.core.planning import Policies, Policy
+from pgready.settings import Settings, load, required_target
+from pgready.settings.catalogue import CATALOGUE, OTHER_VARIABLES
+
+
+def read(
+    environ: Mapping[str, str] | None = None,
+    files: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+) -> Settings:
+    return load(flags or {}, environ or {}, (files or {}).get)
+
+
+def no_files(path: str) -> str | None:
+    return None
+
+
+def problems(
+    environ: Mapping[str, str] | None = None,
+    files: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as caught:
+        read(environ, files, flags)
+    assert caught.value.exit_code is ExitCode.USAGE
+    return caught.value.problems
+
+
+def test_defaults_are_those_of_the_design() -> None:
+    settings = read()
+
+    assert settings.target is None
+    assert settings.admin is None
+    assert (settings.dir, settings.dialect, settings.namespace) == ("sql", None, "default")
+    assert (settings.connect_timeout_seconds, settings.lock_timeout_seconds) == (60, 600)
+    assert (settings.relation_lock_timeout_seconds, settings.statement_timeout_seconds) == (600, 0)
+    assert settings.policies == Policies()
+    assert (settings.host, settings.port) == ("127.0.0.1", 8080)
+    assert (settings.embedded, settings.pooler, settings.environment) == (None, None, None)
+    assert settings.notices == ()
+
+
+LAYERS = [
+    ("--dir", {"flags": {"dir": "flag"}}),
+    ("PGREADY_DIR", {"environ": {"PGREADY_DIR": "variable"}}),
+    (".env: PGREADY_DIR", {"files": {".env": "PGREADY_DIR=dotenv"}}),
+    ("pgready.toml: dir", {"files": {"pgready.toml": "dir = 'file'"}}),
+    ("default", {}),
+]
+
+
+@pytest.mark.parametrize("nearest", range(len(LAYERS)))
+def test_the_nearest_source_wins_and_is_named(nearest: int) -> None:
+    layers: dict[str, dict[str, object]] = {"flags": {}, "environ": {}, "files": {}}
+    for _, layer in LAYERS[nearest:]:
+        for source, values in layer.items():
+            layers[source].update(values)
+    settings = read(layers["environ"], layers["files"], layers["flags"])  # type: ignore[arg-type]
+
+    assert settings.origins["dir"] == LAYERS[nearest][0]
+
+
+def test_a_file_variable_is_read_without_its_trailing_newline() -> None:
+    settings = read({"PGREADY_DIR_FILE": "/run/dir"}, {"/run/dir": "a b\n"})
+
+    assert settings.dir == "a b"
+    assert settings.origins["dir"] == "PGREADY_DIR_FILE"
+
+
+@pytest.mark.parametrize("name", ["PGREADY_DIR", "PGREADY_DATABASE_URL", "POSTGRES_PASSWORD", "DB_HOST"])
+def test_both_forms_of_a_variable_are_an_error_that_names_both(name: str) -> None:
+    environ = {"POSTGRES_USER": "u", name: "x", f"{name}_FILE": "/x"}
+
+    assert f"{name} and {name}_FILE are both set; set one of them" in problems(environ, {"/x": "x"})
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    settings = read({"PGREADY_DIR": "", "PGREADY_DIR_FILE": "/x", "PGREADY_DIALECT": ""}, {"/x": "y"})
+
+    assert (settings.dir, settings.dialect) == ("y", None)
+
+
+def test_a_missing_file_is_a_problem_that_does_not_show_the_path() -> None:
+    """People put the secret itself there by mistake."""
+    (problem,) = problems({"DATABASE_URL": "postgres://u@h/d", "PGPASSWORD_FILE": "hunter2"})
+
+    assert problem == "PGPASSWORD_FILE names a file that does not exist"
+
+
+def test_an_unreadable_file_is_a_problem() -> None:
+    def refuse(path: str) -> str | None:
+        if path == "/x":
+            raise PermissionError(13, "Permission denied")
+        return None
+
+    with pytest.raises(SettingsError, match="PGREADY_DIR_FILE names a file that cannot be read"):
+        load({}, {"PGREADY_DIR_FILE": "/x"}, refuse)
+
+
+@pytest.mark.parametrize("real", ["PGREADY_DIR", "PGREADY_DIR_FILE"])
+def test_dotenv_never_wins_over_a_real_variable_in_either_form(real: str) -> None:
+    for written in ("PGREADY_DIR=dotenv", "PGREADY_DIR_FILE=/dotenv"):
+        settings = read({real: "/real"}, {".env": written, "/real": "/real"})
+
+        assert settings.dir == "/real"
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("PGREADY_DIR=a", "a"),
+        ("export PGREADY_DIR = a ", "a"),
+        ("PGREADY_DIR=a b # comment", "a b"),
+        ("PGREADY_DIR=a#b", "a#b"),
+        ("PGREADY_DIR='a # $b ${X}'", "a # $b ${X}"),
+        ('PGREADY_DIR="a\\tb\\"" # comment', 'a\tb"'),
+        ("X=1\nPGREADY_DIR=${X}${Y:-2}${Z}", "12"),
+        ("X=1\nPGREADY_DIR=${REAL}$X", "real$X"),
+        ("# comment\nnonsense\n\r\nPGREADY_DIR=a\r\n", "a"),
+        ('PGREADY_DIR="unclosed', '"unclosed'),
+    ],
+)
+def test_dotenv_lines_are_read_as_its_users_write_them(line: str, value: str) -> None:
+    assert read({"REAL": "real"}, {".env": line}).dir == value
+
+
+def test_pyproject_is_read_where_there_is_no_own_file() -> None:
+    settings = read({}, {"pyproject.toml": "[tool.pgready]\ndir = 'a'\nport = 1\n[tool.other]\nx = 1"})
+
+    assert (settings.dir, settings.port) == ("a", 1)
+    assert settings.origins["dir"] == "pyproject.toml [tool.pgready]: dir"
+
+
+def test_own_file_wins_over_pyproject_and_says_so() -> None:
+    settings = read({}, {"pyproject.toml": "[tool.pgready]\ndir = 'a'", "pgready.toml": "dir = 'b'"})
+
+    assert settings.dir == "b"
+    assert settings.notices == ("[tool.pgready] of pyproject.toml is not read: there is a pgready.toml",)
+
+
+def test_broken_toml_is_a_problem_with_its_place_and_without_its_text() -> None:
+    (problem,) = problems({}, {"pgready.toml": "database_url = 'postgres://u:hunter2@h/d"})
+
+    assert problem.startswith("pgready.toml: not valid TOML")
+    assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30s", 30),
+        ("5m", 300),
+        ("1h", 3600),
+        ("250ms", 0.25),
+        ("1h30m", 5400),
+        ("7", 7),
+        ("0.5", 0.5),
+        (" 5M ", 300),
+    ],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert read({"PGREADY_LOCK_TIMEOUT": text}).lock_timeout_seconds == pytest.approx(seconds)
+
+
+def test_durations_of_the_file_may_be_numbers() -> None:
+    assert read({}, {"pgready.toml": "lock_timeout = 7"}).lock_timeout_seconds == 7
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PGREADY_LOCK_TIMEOUT", "-1"),
+        ("PGREADY_LOCK_TIMEOUT", "soon"),
+        ("PGREADY_LOCK_TIMEOUT", "inf"),
+        ("PGREADY_LOCK_TIMEOUT", "9" * 5000),
+        ("PGREADY_PORT", "65536"),
+        ("PGREADY_PORT", "²"),
+        ("PGREADY_POOLER", "transaction"),
+        ("PGREADY_CHANGED", "shrug"),
+        ("PGREADY_LOG_LEVEL", "loud"),
+        ("PGREADY_NAMESPACE", "a\nb"),
+        ("PGREADY_EXTENSIONS", "a b=;"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_a_problem_under_its_origin(variable: str, value: str) -> None:
+    (problem,) = problems({variable: value})
+
+    assert problem.startswith(variable)
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    found = problems(
+        {"PGREADY_DIRR": "a", "PGREADY_PORT": "x", "DATABASE_URL": "nonsense"},
+        {"pgready.toml": "dialekt = 1\n[[role]]\nnam = 'x'"},
+        {"lock_timeout": "x"},
+    )
+
+    assert len(found) >= 6
+
+
+@pytest.mark.parametrize(
+    ("environ", "files", "expected"),
+    [
+        ({"PGREADY_DIRR": "a"}, {}, "PGREADY_DIRR is no variable of pgready (did you mean PGREADY_DIR?)"),
+        (
+            {},
+            {".env": "PGREADY_DIRR=a"},
+            "PGREADY_DIRR is no variable of pgready (did you mean PGREADY_DIR?)",
+        ),
+        ({"PGREADY_ZEBRA_FILE": "a"}, {}, "PGREADY_ZEBRA_FILE is no variable of pgready"),
+        ({}, {"pgready.toml": "dialekt = 1"}, "pgready.toml: unknown key dialekt (did you mean dialect?)"),
+    ],
+)
+def test_unknown_names_are_errors_with_a_suggestion(
+    environ: dict[str, str], files: dict[str, str], expected: str
+) -> None:
+    assert problems(environ, files) == (expected,)
+
+
+@pytest.mark.parametrize("name", [*OTHER_VARIABLES, "PGREADY_TEST_BINDIR", "PGREADY_BENCH_ROUNDS"])
+def test_variables_of_other_parts_are_no_errors(name: str) -> None:
+    read({name: "x"})
+
+
+def test_a_variable_that_a_role_s_password_comes_from_is_no_error() -> None:
+    toml = "[[role]]\nname = 'app'\npassword_env = 'PGREADY_APP_PASSWORD'"
+
+    settings = read({"PGREADY_APP_PASSWORD": "x"}, {"pgready.toml": toml})
+
+    assert settings.declared.roles == (Role("app", password_env="PGREADY_APP_PASSWORD"),)
+
+
+def test_what_kubernetes_sets_for_a_service_named_pgready_is_no_setting() -> None:
+    environ = {
+        "PGREADY_PORT": "tcp://10.0.0.1:8080",
+        "PGREADY_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+        "PGREADY_PORT_8080_TCP_ADDR": "10.0.0.1",
+        "PGREADY_SERVICE_HOST": "10.0.0.1",
+        "PGREADY_SERVICE_PORT_HTTP": "8080",
+        "PGREADY_ADMIN_PORT": "tcp://10.0.0.2:80",
+        "PGREADY_ADMIN_SERVICE_PORT": "80",
+    }
+
+    assert read(environ).port == 8080
+
+
+def test_an_unknown_flag_is_a_mistake_of_the_caller() -> None:
+    with pytest.raises(TypeError, match="no such settings: dirr"):
+        read(flags={"dirr": "x"})
+
+
+def test_policies_are_read_one_by_one() -> None:
+    environ = {"PGREADY_OUT_OF_ORDER": "refuse", "PGREADY_AHEAD": "Allow", "PGREADY_CHANGED": "warn"}
+
+    assert read(environ).policies == Policies(Policy.REFUSE, Policy.ALLOW, Policy.WARN, Policy.WARN)
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({"PGREADY_ENV": "a", "APP_ENV": "b", "NODE_ENV": "c"}, "a"),
+        ({"APP_ENV": "b", "NODE_ENV": "c"}, "b"),
+        ({"NODE_ENV": "c"}, "c"),
+    ],
+)
+def test_the_environment_has_three_names(environ: dict[str, str], name: str) -> None:
+    assert read(environ).environment == name
+
+
+@pytest.mark.parametrize(("isatty", "log_format"), [(True, "console"), (False, "json")])
+def test_the_log_s_format_follows_the_terminal(isatty: bool, log_format: str) -> None:
+    assert load({}, {}, no_files, isatty).log_format == log_format
+    assert load({}, {"PGREADY_LOG_FORMAT": "logfmt"}, no_files, isatty).log_format == "logfmt"
+
+
+def test_extensions_of_a_nearer_source_replace_the_file_s() -> None:
+    files = {"pgready.toml": "extensions = ['citext']\n[[schema]]\nname = 'app'"}
+
+    assert read({}, files).declared.extensions == (Extension("citext"),)
+    settings = read({"PGREADY_EXTENSIONS": "vector,uuid-ossp?,pg_trgm=1.6"}, files)
+    assert settings.declared.extensions == (
+        Extension("vector"),
+        Extension("uuid-ossp", optional=True),
+        Extension("pg_trgm", "1.6"),
+    )
+    assert [schema.name for schema in settings.declared.schemas] == ["app"]
+
+
+@pytest.mark.parametrize(
+    ("value", "embedded"), [("on", ""), ("true", ""), ("0", None), ("off", None), ("./data", "./data")]
+)
+def test_embedded_is_a_switch_or_a_directory(value: str, embedded: str | None) -> None:
+    assert read({"PGREADY_EMBEDDED": value}).embedded == embedded
+
+
+@pytest.mark.parametrize("value", ["", True, "on"])
+def test_a_bare_embedded_flag_is_the_default_directory(value: object) -> None:
+    assert read(flags={"embedded": value}).embedded == ""
+
+
+def test_embedded_by_flag_wins_over_a_configured_database_and_says_so() -> None:
+    settings = read({"DATABASE_URL": "postgres://u@h/d"}, flags={"embedded": True})
+
+    assert (settings.target, settings.embedded) == (None, "")
+    assert settings.notices == ("DATABASE_URL is ignored: --embedded asks for an embedded one",)
+
+
+def test_a_configured_database_wins_over_embedded_of_the_file() -> None:
+    settings = read({"DATABASE_URL": "postgres://u@h/d"}, {"pgready.toml": "embedded = true"})
+
+    assert settings.target is not None
+    assert settings.embedded is None
+    assert settings.notices == ("pgready.toml: embedded is ignored: DATABASE_URL configures a database",)
+
+
+def test_embedded_and_a_database_from_equally_near_sources_are_an_error() -> None:
+    found = problems({"DATABASE_URL": "postgres://u@h/d", "PGREADY_EMBEDDED": "on"})
+
+    assert found == ("PGREADY_EMBEDDED and DATABASE_URL are both set; set one of them",)
+
+
+def test_where_nothing_is_configured_the_message_says_what_to_set() -> None:
+    with pytest.raises(SettingsError, match="no database is configured") as caught:
+        required_target(read())
+
+    assert "DATABASE_URL" in str(caught.value.hint)
+    assert "--embedded" in str(caught.value.hint)
+
+
+def test_every_setting_has_an_origin() -> None:
+    origins = read().origins
+
+    renamed = {"database_url": "target", "admin_database_url": "admin"}
+    assert {renamed.get(setting.name, setting.name) for setting in CATALOGUE} <= origins.keys()
