@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pgready.core.status import Status
     from pgready.running.library import migrate, status
 
+__version__ = "0.1.0"
+
 __all__ = ["PgreadyError", "ReadyMiddleware", "Status", "lifespan", "migrate", "status"]
 
 _HOMES = {

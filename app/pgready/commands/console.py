@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -28,7 +27,7 @@ class Console:
         level = "warning" if quiet and settings.log_level == "info" else settings.log_level
         bound = {"environment": settings.environment} if settings.environment else {}
         self._log = logs.configure(
-            settings.log_format, level, sys.stderr, environ=os.environ, run_id=secrets.token_hex(4), **bound
+            settings.log_format, level, sys.stderr, environ=os.environ, run_id=os.urandom(4).hex(), **bound
         )
         self._write = eventlog.log_events(self._log)
         self._people = settings.log_format == "console"

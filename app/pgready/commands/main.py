@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from pgready import __version__
 from pgready.core.errors import ExitCode, PgreadyError, render
 
 _COMMANDS = {
@@ -64,7 +65,7 @@ class _Lazy(click.Group):
 
 
 @click.group(cls=_Lazy, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="pgready", message="%(version)s")
+@click.version_option(__version__, message="%(version)s")
 def pgready() -> None:
     """Makes a PostgreSQL schema ready, and tells everyone when it is."""
 

@@ -6,13 +6,12 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import anyio.to_thread
 from msgspec.structs import replace
 
-from pgready import files
+from pgready import __version__, files
 from pgready.core.bootstrap import Declared, with_passwords
 from pgready.core.errors import SettingsError
 from pgready.core.events import Event
@@ -88,7 +87,7 @@ def assignment(settings: Settings) -> Assignment:
         vouched_pooler=settings.pooler == "session",
         statement_timeout_ms=round(settings.statement_timeout_seconds * 1000),
         applied_by=host_name(),
-        pgready_version=version("pgready"),
+        pgready_version=__version__,
     )
 
 

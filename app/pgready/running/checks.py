@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import asyncpg
 
-from pgready.core.compile import compile_script
 from pgready.core.diagnostics import ServerReport, explain
 from pgready.core.errors import ChecksFailed, PgreadyError
 from pgready.core.events import CheckFailed, Event
@@ -20,6 +19,10 @@ _SHOWN_ROWS = 3
 
 async def run_checks(session: Session, checks: Sequence[Script], emit: Callable[[Event], None]) -> None:
     """Run every query of *checks*, read-only. Raises ChecksFailed naming all that returned rows."""
+    if not checks:
+        return
+    from pgready.core.compile import compile_script  # a start without checks needs no compiler
+
     failures: list[tuple[Script, Statement, list[str]]] = []
     for check in checks:
         for segment in compile_script(check).segments:

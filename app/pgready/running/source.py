@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import anyio.to_thread
 
-from pgready.core.compile import compile_script
 from pgready.core.errors import PgreadyError, ScriptError
 from pgready.core.model import Folder, Kind, Migration
 from pgready.core.segments import CompiledScript
@@ -33,6 +32,8 @@ class Source:
         """The script of *version*, compiled. Raises ScriptError."""
         key = kind, version
         if key not in self._compiled:
+            from pgready.core.compile import compile_script  # a start with nothing to do needs no compiler
+
             script = self._migrations[key].script
             if len(script.text) <= _INLINE_CHARACTERS:
                 self._compiled[key] = compile_script(script)
