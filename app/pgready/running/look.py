@@ -13,7 +13,7 @@ from msgspec import Struct
 from pgready.core import planning, resumption
 from pgready.core.bootstrap import Declared
 from pgready.core.errors import PgreadyError, Place, ScriptError
-from pgready.core.events import Event, Planned
+from pgready.core.events import DriftFound, Event, Planned
 from pgready.core.model import History, Kind, Script
 from pgready.core.planning import Finding, Plan, Policies, Work
 from pgready.core.segments import SegmentKind, place
@@ -89,6 +89,9 @@ class Looker:
             session, self._declared, compare_passwords=not (self._read_only or self._passwords_compared)
         )
         self._emit(Planned(plan, under_lock))
+        if not (under_lock or needs.cluster or needs.target):  # a bootstrap tells its drift itself
+            for drift in needs.drift:
+                self._emit(DriftFound(drift.what, drift.name, drift.difference))
         return Sight(
             plan=plan,
             work=work,

@@ -41,6 +41,7 @@ from pgready.running.checks import run_checks
 from pgready.running.look import Looker, Sight
 from pgready.running.watch import Watcher
 
+_TELL_HOLDER_SECONDS = 5.0
 _MAINTENANCE_DATABASES = ("postgres", "template1")
 
 
@@ -77,7 +78,7 @@ class Run:
         self._holder: LockHolder | None = None
         self._attempts = 0
         self._lock_since = 0.0
-        self._told_holder: float = 0.0
+        self._tell_holder_at = 0.0
         self._watcher = Watcher(self._open_another, emit)
         self.applied = 0
 
@@ -152,6 +153,7 @@ class Run:
 
     async def _connect(self, action: steps.Connect) -> steps.Observation:
         await self._close()
+        self._lock_since = self._tell_holder_at = 0.0  # the next session has yet to be examined
         await anyio.sleep(action.delay_seconds)
         self._attempts += 1
         now = anyio.current_time()
@@ -273,8 +275,8 @@ class Run:
             self._emit(LockTaken(waited))
             return steps.LockTaken(anyio.current_time())
         self._holder = await lock.holder(session, keys)
-        if waited - self._told_holder >= 1.0 or not self._told_holder:
-            self._told_holder = max(waited, 0.001)
+        if waited >= self._tell_holder_at:
+            self._tell_holder_at = waited + _TELL_HOLDER_SECONDS
             self._emit(LockWaited(self._holder, waited))
         return steps.LockBusy(anyio.current_time(), self._holder)
 
