@@ -6,6 +6,8 @@ tenth of a second (FIELD-NOTES 18); `commands.process` replaces it by one that c
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
 import sys
 
@@ -17,16 +19,23 @@ def _stop_at_once(number: int, _frame: object) -> None:
 def main() -> None:
     arguments = sys.argv[1:]
     if arguments[:1] == ["healthcheck"]:
-        import os
-
         from pgready.commands import healthcheck
 
         raise SystemExit(healthcheck.main(arguments[1:], os.environ))
     signal.signal(signal.SIGTERM, _stop_at_once)
     signal.signal(signal.SIGINT, _stop_at_once)
+    gc.disable()  # what importing allocates stays: looking for garbage in it costs 13 ms
+    import contextlib
+
     from pgready.commands.main import run
 
-    raise SystemExit(run(arguments))
+    code = run(arguments)
+    # Everything is closed and told by now. Taking the interpreter apart costs another 27 ms, and frees
+    # memory that the kernel frees at once.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

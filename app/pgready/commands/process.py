@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -29,6 +30,8 @@ def finish(work: Work, *, on_signal: Callable[[], int | None] = lambda: None) ->
 
     An error that reaches this place is printed, without a traceback.
     """
+    gc.enable()
+    gc.freeze()
     try:
         return anyio.run(_until_signalled, work, on_signal)
     except PgreadyError as error:
