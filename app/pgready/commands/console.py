@@ -14,7 +14,7 @@ from pgready import logs
 from pgready.commands import display, eventlog
 from pgready.core import status as statuses
 from pgready.core.errors import PgreadyError, render
-from pgready.core.events import Event, Located
+from pgready.core.events import Event
 from pgready.core.status import Status
 from pgready.settings import Settings
 
@@ -42,11 +42,6 @@ class Console:
         )
         for notice in settings.notices:
             self._log.warning("settings.noticed", message=notice)
-
-    def locate(self, settings: Settings) -> None:
-        """Learn where the target is, once that is known."""
-        if settings.target is not None:
-            self.emit(Located(settings.target.masked))
 
     def say(self, text: str) -> None:
         """A line for people; programs have the events."""

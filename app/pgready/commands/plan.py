@@ -30,7 +30,7 @@ def command(output: str, **flags: object) -> int:
     console = Console(settings, started_at=datetime.now(UTC), quiet=True)
 
     async def work() -> int:
-        async with assemble.located(settings) as located:
+        async with assemble.located(settings, console.emit) as located:
             source = await assemble.read_source(located)
             run = assemble.run_of(located, source, console.emit, read_only=True)
             sight = await run.look_only()

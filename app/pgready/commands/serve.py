@@ -13,9 +13,9 @@ from pgready.commands.console import Console
 from pgready.commands.options import load_settings, settings_options
 from pgready.commands.process import finish
 from pgready.core.errors import ExitCode
-from pgready.core.events import PhaseEntered
+from pgready.core.events import EmbeddedStarted, Event, PhaseEntered
 from pgready.core.run import Phase
-from pgready.core.status import text_table
+from pgready.core.status import Status, text_table
 from pgready.running import assemble, serving
 from pgready.settings import Settings
 
@@ -39,10 +39,16 @@ class _Daemon:
         self._flags = flags
         self._console = console
         self._idle = False
+        self._psql: str | None = None
+        console.listen(self._note)
 
     def on_signal(self) -> int | None:
         """0 for a daemon that had nothing in hand; else the signal's own code."""
         return ExitCode.DONE if self._idle else None
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, EmbeddedStarted):
+            self._psql = event.psql
 
     async def work(self) -> int:
         from pgready.service import server, web  # the HTTP side is loaded by this command alone
@@ -63,8 +69,7 @@ class _Daemon:
         return ExitCode.DONE
 
     async def _make_ready(self, address: str) -> None:
-        async with self._console.following(), assemble.located(self._settings) as located:
-            self._console.locate(located)
+        async with self._console.following(), assemble.located(self._settings, self._console.emit) as located:
             embedded = located if located is not self._settings else None
 
             def reload() -> Settings:
@@ -77,11 +82,14 @@ class _Daemon:
             self._idle = True
             if ready:
                 self._console.stop_following()
-                _tell(self._console, address)
+                _tell(self._console.status, address, self._psql)
             await anyio.sleep_forever()
 
 
-def _tell(console: Console, address: str) -> None:
-    click.echo(text_table(console.status))
-    click.echo(f"\nready: {address}/ready\nmigrations: {address}/migrations\nstop with Ctrl-C")
+def _tell(status: Status, address: str, psql: str | None) -> None:
+    """What was done, and what there is to open, for the person who started this."""
+    lines = [text_table(status), "", f"ready:      {address}/ready", f"migrations: {address}/migrations"]
+    if psql is not None:
+        lines.append(f"psql:       {psql}")
+    click.echo("\n".join([*lines, "stop with Ctrl-C"]))
     sys.stdout.flush()

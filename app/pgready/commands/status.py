@@ -25,7 +25,7 @@ def command(output: str, exit_code: bool, **flags: object) -> int:
     console = Console(settings, started_at=datetime.now(UTC), quiet=True)
 
     async def work() -> int:
-        async with assemble.located(settings) as located:
+        async with assemble.located(settings, console.emit) as located:
             run = await assemble.prepare(located, console.emit, read_only=True)
             sight = await run.look_only()
         if output == "json":

@@ -25,8 +25,7 @@ def command(output: str, **flags: object) -> int:
 
     async def work() -> int:
         try:
-            async with console.following(), assemble.located(settings) as located:
-                console.locate(located)
+            async with console.following(), assemble.located(settings, console.emit) as located:
                 run = await assemble.prepare(located, console.emit)
                 await run.to_end()
         except PgreadyError as error:

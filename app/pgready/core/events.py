@@ -26,6 +26,16 @@ class Located(Event, frozen=True, tag="target.located"):
     target: str
 
 
+class EmbeddedStarted(Event, frozen=True, tag="embedded.started"):
+    """An embedded PostgreSQL serves; *psql* is the command that opens it, *adopted* if it ran already."""
+
+    version: str
+    directory: str
+    psql: str
+    created: bool
+    adopted: bool
+
+
 class ConnectFailed(Event, frozen=True, tag="connect.failed"):
     """An attempt to connect failed; the next one follows in *retry_seconds* (None: there is none)."""
 
@@ -119,6 +129,7 @@ class MigrationApplied(Event, frozen=True, tag="migration.applied"):
     name: str
     kind: str
     duration_ms: int
+    applied_by: str = ""
 
 
 class MigrationFailed(Event, frozen=True, tag="migration.failed"):

@@ -208,7 +208,11 @@ def _applied(status: Status, event: events.MigrationApplied, now: datetime) -> S
     changes = status.changes if isinstance(status.changes, dict) and status.changes else {}
     before = MigrationStatus(event.version, event.name, event.kind, State.PENDING.value)
     changes[key] = replace(
-        changes.get(key, before), state=State.APPLIED.value, applied_at=now, duration_ms=event.duration_ms
+        changes.get(key, before),
+        state=State.APPLIED.value,
+        applied_at=now,
+        applied_by=event.applied_by or None,
+        duration_ms=event.duration_ms,
     )
     counts = status.counts
     partly = min(counts.partly_applied, 1) if not counts.pending else 0

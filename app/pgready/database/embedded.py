@@ -67,11 +67,10 @@ class EmbeddedServer(Struct, frozen=True):
         """The port on 127.0.0.1; it stays the same over restarts while nobody else takes it."""
         return self.dsn.hosts[0][1]
 
-    @property
-    def psql(self) -> str:
-        """The command that opens psql on it, without showing the password."""
+    def psql(self, database: str = DATABASE) -> str:
+        """The command that opens psql on *database*, without showing the password."""
         password = shlex.quote(str(self.directory / "password"))
-        return f'PGPASSWORD="$(cat {password})" psql -h {HOST} -p {self.port} -U {USER} {DATABASE}'
+        return f'PGPASSWORD="$(cat {password})" psql -h {HOST} -p {self.port} -U {USER} {database}'
 
 
 @asynccontextmanager

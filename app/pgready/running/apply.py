@@ -291,7 +291,13 @@ class Applier:
         self.applied += 1
         duration_ms = self._durations_ms.pop((migration.kind, migration.version), 0.0)
         self._emit(
-            MigrationApplied(migration.version, migration.name, migration.kind.value, round(duration_ms))
+            MigrationApplied(
+                migration.version,
+                migration.name,
+                migration.kind.value,
+                round(duration_ms),
+                self._applied_by,
+            )
         )
         self._source.forget(migration.kind, migration.version)
 

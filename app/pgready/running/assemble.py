@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from pgready import __version__, files
 from pgready.core.bootstrap import Declared, with_passwords
 from pgready.core.errors import SettingsError
-from pgready.core.events import Event
+from pgready.core.events import EmbeddedStarted, Event, Located
 from pgready.core.run import Patience
 from pgready.dialects import detect
 from pgready.dialects.native import Native
@@ -27,17 +27,31 @@ Emit = Callable[[Event], None]
 
 
 @asynccontextmanager
-async def located(settings: Settings) -> AsyncIterator[Settings]:
-    """*settings* with a target: the configured one, or an embedded PostgreSQL that runs meanwhile."""
+async def located(settings: Settings, emit: Emit) -> AsyncIterator[Settings]:
+    """*settings* with a target: the configured one, or an embedded PostgreSQL that runs meanwhile.
+
+    Emits where it is. Raises SettingsError where nothing is configured.
+    """
     if settings.embedded is None:
-        required_target(settings)
+        emit(Located(required_target(settings).masked))
         yield settings
         return
     from pgready.database import embedded
 
     directory = Path(settings.embedded) if settings.embedded else embedded.DEFAULT_DIRECTORY
     async with embedded.running(directory, environ=os.environ) as server:
-        yield replace(settings, target=server.dsn.with_database(DATABASE), admin=server.dsn)
+        emit(
+            EmbeddedStarted(
+                version=server.version,
+                directory=str(server.directory),
+                psql=server.psql(DATABASE),
+                created=server.created,
+                adopted=server.adopted,
+            )
+        )
+        target = server.dsn.with_database(DATABASE)
+        emit(Located(target.masked))
+        yield replace(settings, target=target, admin=server.dsn)
 
 
 DATABASE = "app"

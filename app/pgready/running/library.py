@@ -27,7 +27,7 @@ async def migrate(
     their names there (`lock_timeout="5m"`). Raises PgreadyError, whose `exit_code` says what kind.
     """
     fold = _Fold(_load(url, dir, settings), on_event)
-    async with assemble.located(fold.settings) as located:
+    async with assemble.located(fold.settings, fold.emit) as located:
         run = await assemble.prepare(located, fold.emit)
         await run.to_end()
     return fold.status
@@ -36,7 +36,7 @@ async def migrate(
 async def status(url: str | None = None, *, dir: str | Path | None = None, **settings: object) -> Status:
     """Where each migration stands in the target; changes nothing. Raises PgreadyError."""
     fold = _Fold(_load(url, dir, settings), None)
-    async with assemble.located(fold.settings) as located:
+    async with assemble.located(fold.settings, fold.emit) as located:
         run = await assemble.prepare(located, fold.emit, read_only=True)
         await run.look_only()
     return fold.status
