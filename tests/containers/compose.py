@@ -1,0 +1,112 @@
+"""One Compose project of a test: brought up from a file of compose/, looked into, and removed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 120
+MISSING = (
+    "no container engine answers: start Docker and its compose, and set DOCKER_HOST if it is not the default"
+)
+
+_numbers = itertools.count(1)
+
+
+def run(*command: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; its output is text, its exit code the caller's to judge."""
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=CHECKOUT, env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL, timeout=900,
+    )  # fmt: skip
+
+
+def docker(*arguments: str) -> str:
+    """The standard output of a docker command that must succeed."""
+    result = run("docker", *arguments)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def compose_command() -> list[str]:
+    """`docker compose`, or the older `docker-compose`; fails the test where neither works."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        try:
+            if run(*command, "version").returncode == 0 and run("docker", "version").returncode == 0:
+                return command
+        except FileNotFoundError:
+            continue
+    pytest.fail(MISSING)
+
+
+def wait_until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    """Return once *holds* answers true; the engine has no event for what is waited for here."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds} s in vain for {what}")
+        time.sleep(0.2)
+
+
+class Project:
+    """A project with a name of its own, so that nothing of anybody else's is touched."""
+
+    def __init__(self, files: Sequence[Path], environment: Mapping[str, str]) -> None:
+        self._name = f"pgready-test-{os.getpid()}-{next(_numbers)}"
+        self._environment = environment
+        self._command = [*compose_command(), "-p", self._name]
+        for file in files:
+            self._command += ["-f", str(file)]
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a compose command on this project."""
+        return run(*self._command, *arguments, env=self._environment)
+
+    def container(self, service: str) -> str:
+        """The id of a service's container, of one that never started too."""
+        labels = {"project": self._name, "service": service}
+        filters = [f"--filter=label=com.docker.compose.{key}={value}" for key, value in labels.items()]
+        return docker("ps", "-aq", *filters).strip()
+
+    def state(self, service: str) -> dict[str, Any]:
+        """What the engine says of it: Status, ExitCode, StartedAt, FinishedAt, Health."""
+        state: dict[str, Any] = json.loads(
+            docker("inspect", "-f", "{{json .State}}", self.container(service))
+        )
+        return state
+
+    def moment(self, service: str, key: str) -> datetime:
+        """StartedAt or FinishedAt."""
+        return datetime.fromisoformat(self.state(service)[key])
+
+    def has_started(self, service: str) -> bool:
+        return bool(self.container(service)) and self.moment(service, "StartedAt").year > 1
+
+    def log(self, service: str) -> str:
+        """What it wrote to standard output and standard error."""
+        result = run("docker", "logs", self.container(service))
+        return result.stdout + result.stderr
+
+    def events(self, service: str, name: str) -> list[dict[str, Any]]:
+        """The lines of pgready's log that are the event *name*."""
+        lines = [line for line in self.log(service).splitlines() if line.startswith("{")]
+        return [event for event in map(json.loads, lines) if event.get("event") == name]
+
+    def query(self, sql: str) -> str:
+        """What psql answers inside the database's container; empty while the server is not up."""
+        command = ["psql", "-U", "notes", "-d", "notes", "-h", "/var/run/postgresql", "-Atc", sql]
+        return run("docker", "exec", self.container("postgres"), *command).stdout.strip()
+
+    def remove(self) -> None:
+        """Containers, network and volumes."""
+        self("down", "-v", "-t", "1")
