@@ -29,7 +29,7 @@ class Console:
         self._log = logs.configure(
             settings.log_format, level, sys.stderr, environ=os.environ, run_id=os.urandom(4).hex(), **bound
         )
-        self._write = eventlog.log_events(self._log)
+        self._write = eventlog.log_events(self._log, level)
         self._people = settings.log_format == "console"
         self._line: display.Line | None = None
         self._following: anyio.CancelScope | None = None

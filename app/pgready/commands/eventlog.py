@@ -28,6 +28,7 @@ _LEVELS: Mapping[type[events.Event], str] = {
     events.PhaseEntered: "debug",
 }
 
+_ORDER = ("debug", "info", "warning", "error")
 _NOTICE_LEVELS = {"WARNING": "warning", "NOTICE": "info", "INFO": "info"}
 
 
@@ -51,10 +52,13 @@ def fields(event: events.Event) -> dict[str, Any]:
     return {name: _plain(value) for name, value in values.items() if value not in (None, "", ())}
 
 
-def log_events(log: Any) -> Callable[[events.Event], None]:
-    """A listener that writes each event to the structlog logger *log*."""
+def log_events(log: Any, least: str) -> Callable[[events.Event], None]:
+    """A listener that writes each event of level *least* or above to the structlog logger *log*."""
+    shown = _ORDER[_ORDER.index(least) :]
 
     def write(event: events.Event) -> None:
+        if level(event) not in shown:
+            return
         getattr(log, level(event))(tag(event), **fields(event))
         if isinstance(event, events.Planned) and not event.under_lock:
             for finding in event.plan.findings:

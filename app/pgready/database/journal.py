@@ -31,9 +31,8 @@ WHERE history = :history AND kind = :kind AND version = :version AND segment = :
 """
 
 _REFUSE_RECORDED = """
-SELECT CASE WHEN EXISTS (:recorded)
- THEN pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: recorded meanwhile, seen by ',
-  pg_catalog.pg_backend_pid()))) ELSE 0 END
+SELECT pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: recorded meanwhile, seen by ',
+ pg_catalog.pg_backend_pid()))) FROM (:recorded) AS recorded
 """
 
 _REFUSE_JOURNALED = """

@@ -103,21 +103,22 @@ async def holder(session: Session, keys: LockKeys) -> LockHolder | None:
     )
 
 
-_FENCE = """SELECT pg_catalog.set_config('lock_timeout', :lock_timeout, true),
- CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) :pid
-       AND pg_catalog.pg_try_advisory_xact_lock(:fence)
-  THEN 0 ELSE pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: the lock is not held by ',
-   pg_catalog.pg_backend_pid()))) END"""
+_SET_TIMEOUT = "SET LOCAL lock_timeout = :lock_timeout"
 
-_POOLED_FENCE = """SELECT pg_catalog.set_config('lock_timeout', :lock_timeout, true),
- CASE WHEN pg_catalog.pg_try_advisory_xact_lock(:main) AND pg_catalog.pg_try_advisory_xact_lock(:fence)
-  THEN 0 ELSE pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: the lock is not free for ',
-   pg_catalog.pg_backend_pid()))) END"""
+_FENCE = """SELECT CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) :pid
+  AND pg_catalog.pg_try_advisory_xact_lock(:fence)
+ THEN 0 ELSE pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: the lock is not held by ',
+  pg_catalog.pg_backend_pid()))) END"""
+
+_POOLED_FENCE = """SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock(:main)
+  AND pg_catalog.pg_try_advisory_xact_lock(:fence)
+ THEN 0 ELSE pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: the lock is not free for ',
+  pg_catalog.pg_backend_pid()))) END"""
 
 
-def fence(session: Session, keys: LockKeys, lock_timeout_ms: int) -> str:
-    """One statement that fails (22P02) unless this transaction has the right to migrate."""
-    timeout = f"{lock_timeout_ms}ms"
+def fence(session: Session, keys: LockKeys, lock_timeout_ms: int) -> list[str]:
+    """Statements of which the last fails (22P02) unless this transaction has the right to migrate."""
+    timeout = fill(_SET_TIMEOUT, lock_timeout=f"{lock_timeout_ms}ms")
     if session.pooling is Pooling.UNPROVEN:
-        return fill(_POOLED_FENCE, lock_timeout=timeout, main=keys.main, fence=keys.fence)
-    return fill(_FENCE, lock_timeout=timeout, pid=session.backend_pid, fence=keys.fence)
+        return [timeout, fill(_POOLED_FENCE, main=keys.main, fence=keys.fence)]
+    return [timeout, fill(_FENCE, pid=session.backend_pid, fence=keys.fence)]

@@ -16,7 +16,7 @@ import anyio
 import asyncpg
 
 from pgready.core.dsn import Dsn
-from pgready.core.quoting import fill
+from pgready.core.quoting import Name, fill
 from pgready.database.wire import StatementCounter, count_statements
 
 GRACE_SECONDS = 3.0
@@ -154,7 +154,7 @@ class Session:
             self.connection.terminate()
 
     def own_settings(self, statement_timeout_ms: int) -> str:
-        """The statement that sets OWN_SETTINGS; on a pooled backend that is not ours it sets nothing."""
+        """The statements that set OWN_SETTINGS; on a pooled backend that is not ours it sets nothing."""
         if self.pooling is Pooling.UNPROVEN:
             return "SELECT"
         if statement_timeout_ms not in self._own_settings:
@@ -164,11 +164,8 @@ class Session:
     def _set_own(self, statement_timeout_ms: int) -> str:
         values = [(name, value) for name, value, since in OWN_SETTINGS if self.server_major >= since]
         values.append(("statement_timeout", f"{statement_timeout_ms}ms"))
-        calls = ", ".join(
-            fill("pg_catalog.set_config(:name, :value, false)", name=name, value=value)
-            for name, value in values
-        )
-        return f"SELECT {calls}"
+        # SET costs the server a third of what set_config in a SELECT does, and this runs after each script.
+        return "\n;".join(fill("SET :name = :value", name=Name(name), value=value) for name, value in values)
 
     async def close(self) -> None:
         """Say goodbye within the grace period; whatever happens, the connection is gone afterwards."""

@@ -84,7 +84,8 @@ class Applier:
         self.applied = 0
 
     async def run_transaction(self, action: steps.RunTransaction) -> Observation:
-        await anyio.sleep(action.delay_seconds)
+        if action.delay_seconds:
+            await anyio.sleep(action.delay_seconds)
         migration, script, segment = await self._at(action)
         started = self._begin(migration, script, action.segment)
         try:
@@ -169,7 +170,7 @@ class Applier:
             timeout_ms = script.lock_timeout_ms
         statements = [
             BEGIN,
-            lock.fence(self._session, self._keys, timeout_ms),
+            *lock.fence(self._session, self._keys, timeout_ms),
             journal.refuse_recorded(self._tables.recorded(migration)),
         ]
         if len(script.segments) > 1:
@@ -217,7 +218,7 @@ class Applier:
     ) -> Observation:
         opening = [
             BEGIN,
-            lock.fence(self._session, self._keys, 0),
+            *lock.fence(self._session, self._keys, 0),
             journal.refuse_recorded(self._tables.recorded(migration)),
         ]
         try:

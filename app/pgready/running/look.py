@@ -129,7 +129,7 @@ class Looker:
         if sight.create_native and self._source.dialect.table != HISTORY:
             scripts.append(self._native.create_history())
         if scripts:
-            opening = [BEGIN, lock.fence(session, sight.keys, 0)]
+            opening = [BEGIN, *lock.fence(session, sight.keys, 0)]
             await execute.run_plain(session, opening, [*scripts, "COMMIT"])
 
     def applier(
