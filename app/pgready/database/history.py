@@ -29,6 +29,7 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS ki
          OR (NOT r.rolsuper AND c.relowner = d.datdba) AS trusted,
        EXISTS (SELECT FROM pg_catalog.pg_trigger t
                WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS triggers,
+       pg_catalog.has_table_privilege(c.oid, 'SELECT') AS readable,
        c.relhasrules OR EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid) AS rules,
        EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)) AS inherits,
        EXISTS (SELECT FROM pg_catalog.pg_depend x
@@ -52,9 +53,10 @@ ORDER BY kind, version, segment
 
 
 class Tables(Struct, frozen=True):
-    """Which of the tables that concern us exist, and their columns."""
+    """Which of the tables that concern us exist, their columns, and which of them we may not read."""
 
     columns: dict[TableName, frozenset[str]]
+    unreadable: frozenset[TableName] = frozenset()
 
     def __contains__(self, name: TableName) -> bool:
         return name in self.columns
@@ -72,7 +74,8 @@ async def find_tables(session: Session, dialect: Dialect, *, read_only: bool = F
         name = TableName(row["schema"], row["name"])
         _refuse_untrusted(session, name, {**row, **(_TRUSTED if read_only else {})})
         found[name] = frozenset(row["columns"] or ())
-    return Tables(found)
+    unreadable = frozenset(TableName(row["schema"], row["name"]) for row in rows if not row["readable"])
+    return Tables(found, unreadable)
 
 
 _TRUSTED = {"trusted": True, "triggers": False, "foreign_defaults": False}
@@ -115,7 +118,7 @@ async def read(
         ours = native.match(await _rows(session, native, tables), folder)
         applied += [row for row in ours if row.kind is not Kind.VERSIONED]
     journal: tuple[JournalRow, ...] = ()
-    if JOURNAL in tables:
+    if JOURNAL in tables and not (read_only and JOURNAL in tables.unreadable):
         rows = await session.fetch(_JOURNAL, dialect.identity)
         journal = tuple(
             JournalRow(
@@ -131,5 +134,8 @@ async def read(
 
 
 async def _rows(session: Session, dialect: Dialect, tables: Tables) -> list[Row]:
-    rows = await session.fetch(dialect.select_history(tables.columns[dialect.table]))
+    query = dialect.select_history(tables.columns[dialect.table])
+    if isinstance(dialect, Native) and HISTORY in tables.unreadable:
+        query = dialect.select_status()
+    rows = await session.fetch(query)
     return [dict(row) for row in rows]

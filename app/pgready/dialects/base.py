@@ -1,19 +1,20 @@
 """What pgready needs to know of a migration tool, in one place: layout, history, checksum, lock key.
 
-A dialect is a pure value: it never touches a file or a connection. `docs/add-a-dialect.md` walks through
-one. What a method returns as SQL is run by `database.history`.
+A dialect is a pure value: it never touches a file or a connection. What a method returns as SQL is run by
+`database.history` and `running.apply`. A dialect's own history keeps its versions; repeatables and
+bootstrap scripts, which most tools do not know, are kept by `native.Native` for all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pgready.core.model import Applied, Folder, Migration, Outcome, Row, SourceFile, TableName
 
 
 class Dialect:
-    """Base of all dialects; the defaults are what most tools do."""
+    """Base of all dialects."""
 
     name: ClassVar[str]
 
@@ -27,8 +28,12 @@ class Dialect:
         """The history's name in our journal: one journal serves all."""
         return str(self.table)
 
-    def proof(self, paths: Collection[str]) -> str | None:
-        """Why a folder with these *paths* is this tool's ("meta/_journal.json"), or None."""
+    @classmethod
+    def proof(cls, paths: Sequence[str], texts: Mapping[str, str]) -> str | None:
+        """Why a folder with these *paths* is this tool's (`meta/_journal.json`), or None.
+
+        *texts* are the beginnings of its `.sql` files by path.
+        """
         raise NotImplementedError
 
     def read(self, files: Sequence[SourceFile]) -> Folder:
@@ -53,6 +58,10 @@ class Dialect:
 
     def recorded(self, migration: Migration) -> str:
         """A query that returns a row when the history already holds *migration* (for the fence)."""
+        raise NotImplementedError
+
+    def accept(self, migration: Migration, token_checksum: str | None) -> str:
+        """One UPDATE that makes the recorded checksum the file's (`pgready repair`)."""
         raise NotImplementedError
 
     def lock_key(self, database: str) -> int | None:

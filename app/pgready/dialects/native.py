@@ -1,13 +1,16 @@
-"""pgready's own layout and history: `<version>_<name>.sql`, recorded in the schema `pgready`."""
+"""pgready's own layout and history: `<version>_<name>.sql`, recorded in the schema `pgready`.
+
+Every name in its SQL is qualified: nothing is found through a search_path that somebody else may have set.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from pgready.core.errors import FolderError
+from pgready.core.errors import FolderError, PgreadyError
 from pgready.core.model import Applied, Folder, Kind, Migration, Outcome, Row, Script, SourceFile, TableName
 from pgready.core.quoting import fill
 from pgready.core.sql import decode
@@ -15,8 +18,10 @@ from pgready.dialects.base import Dialect
 
 HISTORY = TableName("pgready", "history")
 JOURNAL = TableName("pgready", "journal")
+STATUS = TableName("pgready", "status")
 
 _NAME = re.compile(r"(?P<version>[0-9]+)_(?P<name>.+?)(?P<down>\.down)?\.sql")
+_SHAPE = "<digits>_<name>.sql, and <digits>_<name>.down.sql beside it to revert it"
 
 _CREATE = """
 CREATE SCHEMA IF NOT EXISTS pgready;
@@ -55,30 +60,40 @@ GRANT SELECT ON pgready.status TO PUBLIC
 
 _SELECT = """
 SELECT kind, version, name, checksum, token_checksum, applied_at, duration_ms, applied_by
-FROM pgready.history WHERE namespace = :namespace ORDER BY applied_at
+FROM :source WHERE namespace OPERATOR(pg_catalog.=) :namespace ORDER BY applied_at
 """
 
 _RECORD = """
 INSERT INTO pgready.history AS h (namespace, kind, version, name, checksum, token_checksum, segments,
                                   duration_ms, applied_by, pgready_version)
 VALUES (:namespace, :kind, :version, :name, :checksum, :token_checksum, :segments,
-        :earlier_ms + pg_catalog.round(1000 * extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now())),
+        :earlier_ms
+        + pg_catalog.round(1000 * extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now())),
         :applied_by, :pgready_version)
-ON CONFLICT (namespace, kind, version) DO UPDATE
+"""
+
+_AGAIN = """ON CONFLICT (namespace, kind, version) DO UPDATE
 SET name = excluded.name, checksum = excluded.checksum, token_checksum = excluded.token_checksum,
     segments = excluded.segments, applied_at = excluded.applied_at, duration_ms = excluded.duration_ms,
     applied_by = excluded.applied_by, pgready_version = excluded.pgready_version
-WHERE h.kind <> 'versioned'
 """
 
 _RECORDED = """
-SELECT FROM pgready.history WHERE namespace = :namespace AND kind = :kind AND version = :version
- AND (kind = 'versioned' OR checksum = :checksum)
+SELECT FROM pgready.history WHERE namespace OPERATOR(pg_catalog.=) :namespace
+ AND kind OPERATOR(pg_catalog.=) :kind AND version OPERATOR(pg_catalog.=) :version
+"""
+
+_WITH_CHECKSUM = " AND checksum OPERATOR(pg_catalog.=) :checksum"
+
+_ACCEPT = """
+UPDATE pgready.history SET checksum = :checksum, token_checksum = :token_checksum, name = :name
+WHERE namespace OPERATOR(pg_catalog.=) :namespace
+ AND kind OPERATOR(pg_catalog.=) :kind AND version OPERATOR(pg_catalog.=) :version
 """
 
 
 class Native(Dialect):
-    """The layout and history of pgready itself; it keeps repeatables and bootstrap scripts for all dialects."""
+    """The layout and history of pgready itself."""
 
     name: ClassVar[str] = "native"
 
@@ -93,36 +108,30 @@ class Native(Dialect):
     def identity(self) -> str:
         return f"{HISTORY}:{self.namespace}"
 
-    def proof(self, paths: Collection[str]) -> str | None:
+    @classmethod
+    def proof(cls, paths: Sequence[str], texts: Mapping[str, str]) -> str | None:
+        """Nothing proves a native folder; it is what no other tool claims."""
         return None
 
     def read(self, files: Sequence[SourceFile]) -> Folder:
-        problems: list[str] = []
-        found: dict[int, Migration] = {}
-        down: dict[int, Script] = {}
+        """`<version>_<name>.sql` by number, with its `.down.sql`. A `.sql` of another name is an error."""
+        reading = _Reading()
         for file in files:
-            match = _NAME.fullmatch(file.path.rpartition("/")[2])
-            if match is None:
-                problems.append(f"{file.path}: the name is not <version>_<name>.sql")
-                continue
-            number = int(match["version"])
-            script = Script(file.path, decode(file.path, file.data))
-            if match["down"]:
-                down[number] = script
-                continue
-            if number in found:
-                problems.append(f"{file.path}: the version of {found[number].script.path} again")
-            checksum = hashlib.sha256(file.data).hexdigest()
-            found[number] = Migration(match["version"], match["name"], script, checksum)
-        if problems:
-            raise FolderError(tuple(problems))
-        return Folder(self.name, migrations=tuple(found[number] for number in sorted(found)))
+            if file.path.endswith(".sql"):
+                reading.take(file)
+            else:
+                reading.ignored.append(file.path)
+        return reading.folder(self.name)
 
     def create_history(self) -> str:
         return _CREATE
 
     def select_history(self, columns: frozenset[str]) -> str:
-        return fill(_SELECT, namespace=self.namespace)
+        return fill(_SELECT, source=HISTORY, namespace=self.namespace)
+
+    def select_status(self) -> str:
+        """The same rows through the view that everybody may read: `wait` runs under the app's own role."""
+        return fill(_SELECT, source=STATUS, namespace=self.namespace)
 
     def match(self, rows: Sequence[Row], folder: Folder) -> tuple[Applied, ...]:
         return tuple(
@@ -140,8 +149,9 @@ class Native(Dialect):
         )
 
     def record(self, migration: Migration, outcome: Outcome, columns: frozenset[str]) -> str:
+        template = _RECORD if migration.kind is Kind.VERSIONED else _RECORD + _AGAIN
         return fill(
-            _RECORD,
+            template,
             namespace=self.namespace,
             kind=migration.kind.value,
             version=migration.version,
@@ -155,10 +165,74 @@ class Native(Dialect):
         )
 
     def recorded(self, migration: Migration) -> str:
+        template = _RECORDED if migration.kind is Kind.VERSIONED else _RECORDED + _WITH_CHECKSUM
         return fill(
-            _RECORDED,
+            template,
             namespace=self.namespace,
             kind=migration.kind.value,
             version=migration.version,
             checksum=migration.checksum,
         )
+
+    def accept(self, migration: Migration, token_checksum: str | None) -> str:
+        return fill(
+            _ACCEPT,
+            namespace=self.namespace,
+            kind=migration.kind.value,
+            version=migration.version,
+            name=migration.name,
+            checksum=migration.checksum,
+            token_checksum=token_checksum,
+        )
+
+
+class _Reading:
+    """A native folder on its way to being understood; collects every problem."""
+
+    def __init__(self) -> None:
+        self.ignored: list[str] = []
+        self._problems: list[str] = []
+        self._ups: dict[int, Migration] = {}
+        self._downs: dict[int, Script] = {}
+
+    def take(self, file: SourceFile) -> None:
+        match = _NAME.fullmatch(file.path)
+        if match is None:
+            self._problems.append(f"{file.path}: not a migration's name; it is {_SHAPE}")
+            return
+        script = read_script(file, self._problems)
+        number = int(match["version"])
+        other = self._downs.get(number) if match["down"] else self._up_script(number)
+        if other is not None:
+            self._problems.append(f"{file.path}: has the version of {other.path}, {match['version']}")
+        elif match["down"]:
+            self._downs[number] = script
+        else:
+            checksum = hashlib.sha256(file.data).hexdigest()
+            self._ups[number] = Migration(match["version"], match["name"], script, checksum)
+
+    def _up_script(self, number: int) -> Script | None:
+        up = self._ups.get(number)
+        return None if up is None else up.script
+
+    def folder(self, dialect: str) -> Folder:
+        """What was read. Raises FolderError."""
+        for number in sorted(self._downs.keys() - self._ups.keys()):
+            self._problems.append(f"{self._downs[number].path}: reverts a version that has no file")
+        if self._problems:
+            raise FolderError(tuple(self._problems), hint="no file is skipped in silence; nothing was run")
+        migrations = (
+            Migration(up.version, up.name, up.script, up.checksum, revert=self._downs.get(number))
+            for number, up in sorted(self._ups.items())
+        )
+        return Folder(dialect, migrations=tuple(migrations), ignored=tuple(self.ignored))
+
+
+def read_script(file: SourceFile, problems: list[str]) -> Script:
+    """The file's text; what is wrong with its encoding is added to *problems*."""
+    try:
+        return Script(file.path, decode(file.path, file.data))
+    except PgreadyError as problem:
+        place = problem.place or file.path
+        problems.append(f"{place}: {problem.what}" + (f" ({problem.hint})" if problem.hint else ""))
+        return Script(file.path, "")
