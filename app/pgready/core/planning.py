@@ -331,7 +331,7 @@ def _cosmetic(entry: Entry) -> tuple[str, str]:
 
 def _out_of_order(entry: Entry) -> tuple[str, str]:
     return (
-        "pending, while a later migration is applied",
+        "pending out of order: a later migration is applied already",
         "give it a version after the newest one, or allow it: --out-of-order allow",
     )
 
