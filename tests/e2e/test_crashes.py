@@ -49,13 +49,13 @@ def environment(database: Database) -> dict[str, str]:
 async def test_replicas_killed_at_random_moments_leave_what_an_undisturbed_run_leaves(
     seed: int, undisturbed: Undisturbed, database: Database, pgready: Pgready
 ) -> None:
-    kills = schedules.draw(seed, undisturbed.seconds)
+    schedule = schedules.draw(seed, undisturbed.seconds)
     command = ("up", "--dir", undisturbed.folder)
-    replicas = await schedules.carry_out(kills, lambda: pgready.start(*command, env=environment(database)))
+    replicas = await schedule.carry_out(lambda: pgready.start(*command, env=environment(database)))
 
     last = await pgready(*command, env=environment(database))
 
-    told = f"{schedules.replay(seed)}\n{kills}\n{last.stderr}"
+    told = f"{schedules.replay(seed)}\n{schedule}\n{last.stderr}"
     assert last.exit_code == 0, told
     assert {replica.exit_code for replica in replicas} <= {0, -9}, told
     found = await oracle.outcome(database)

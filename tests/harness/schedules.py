@@ -2,7 +2,7 @@
 
 A schedule is a function of its seed, so a failure is replayed by its seed alone (what the machine does
 between two moments stays its own affair). Half of the kills come at any time of a run, half right at or
-shortly behind an event in the log, which is where a record has just been written or is about to be.
+shortly behind an event in the log, where a record has just been written or is about to be.
 """
 
 from __future__ import annotations
@@ -22,76 +22,78 @@ SCHEDULES_VARIABLE = "PGREADY_TEST_SCHEDULES"
 SEED_VARIABLE = "PGREADY_TEST_SEED"
 IN_EVERY_RUN = 40
 
-_EVENTS = (
-    "connect.succeeded",
-    "plan.made",
-    "bootstrap.changed",
-    "lock.waited",
-    "lock.taken",
-    "migration.started",
-    "migration.started",
-    "migration.started",
-    "migration.applied",
-    "migration.applied",
-    "lock.released",
+# Where to count from: an event (None: the process's start), how often it happens in a run, how often it is
+# drawn, and whether the kill comes any time later in the run or at once.
+_ORIGINS: tuple[tuple[str | None, int, int, bool], ...] = (
+    (None, 1, 1, True),
+    ("connect.succeeded", 1, 2, True),
+    ("lock.taken", 1, 6, True),
+    ("migration.started", 28, 6, False),
+    ("migration.applied", 13, 4, False),
+    ("lock.taken", 1, 1, False),
+    ("lock.waited", 1, 1, False),
+    ("bootstrap.changed", 1, 1, False),
+    ("lock.released", 1, 1, False),
 )
 _POLL_SECONDS = 0.001
 
 
 class Kill(Struct, frozen=True):
-    """When a replica is killed: *delay_seconds* after it started, or after it logged its *nth* *event*."""
+    """A replica's death: *delay_seconds* after its start, or after it logged its *nth* *event*."""
 
-    start_seconds: float
     delay_seconds: float
     event: str | None = None
     nth: int = 1
 
     async def due(self, running: Running) -> None:
         """Return at that moment, or when *running* has ended before it."""
-        if self.event is None:
-            await _pause(running, self.delay_seconds)
-            return
         sign = f'"event":"{self.event}"'
-        while running.stderr.count(sign) < self.nth and running.exit_code is None:
+        while self.event and running.stderr.count(sign) < self.nth and running.exit_code is None:
             await anyio.sleep(_POLL_SECONDS)
-        await _pause(running, self.delay_seconds)
+        until = anyio.current_time() + self.delay_seconds
+        while anyio.current_time() < until and running.exit_code is None:
+            await anyio.sleep(_POLL_SECONDS)
 
 
-async def _pause(running: Running, seconds: float) -> None:
-    until = anyio.current_time() + seconds
-    while anyio.current_time() < until and running.exit_code is None:
-        await anyio.sleep(_POLL_SECONDS)
+class Schedule(Struct, frozen=True):
+    """A replica for each of *kills*, all started at once or, *in_turn*, each when the one before is dead."""
+
+    kills: tuple[Kill, ...]
+    in_turn: bool
+
+    async def carry_out(self, start: Callable[[], Running]) -> list[Running]:
+        """Let it happen; the replicas, all ended, in the order of their ends."""
+        ended: list[Running] = []
+
+        async def live(kill: Kill) -> None:
+            running = start()
+            await kill.due(running)
+            running.kill()
+            ended.append(running)
+
+        async with anyio.create_task_group() as group:
+            for kill in self.kills:
+                if self.in_turn:
+                    await live(kill)
+                else:
+                    group.start_soon(live, kill)
+        return ended
 
 
-def draw(seed: int, run_seconds: float) -> tuple[Kill, ...]:
+def draw(seed: int, run_seconds: float) -> Schedule:
     """Two or three kills; *run_seconds* is how long a run takes that nothing disturbs."""
     chance = random.Random(seed)
-    return tuple(_kill(chance, run_seconds) for _ in range(chance.choice((2, 2, 3))))
+    kills = tuple(_kill(chance, run_seconds) for _ in range(chance.choice((2, 3))))
+    return Schedule(kills, in_turn=chance.random() < 0.6)
 
 
 def _kill(chance: random.Random, run_seconds: float) -> Kill:
-    start = chance.uniform(0, 0.5) * run_seconds
-    if chance.random() < 0.5:
-        return Kill(start, chance.uniform(0, 1.3) * run_seconds)
-    delay = chance.choice((0.0, 0.0, chance.uniform(0, 0.03)))
-    return Kill(start, delay, chance.choice(_EVENTS), chance.randint(1, 12))
-
-
-async def carry_out(kills: tuple[Kill, ...], start: Callable[[], Running]) -> list[Running]:
-    """Start a replica for each of *kills* and kill it when its time has come; return them, all ended."""
-    ended: list[Running] = []
-
-    async def live(kill: Kill) -> None:
-        await anyio.sleep(kill.start_seconds)
-        running = start()
-        await kill.due(running)
-        running.kill()
-        ended.append(running)
-
-    async with anyio.create_task_group() as group:
-        for kill in kills:
-            group.start_soon(live, kill)
-    return ended
+    weights = [weight for _, _, weight, _ in _ORIGINS]
+    event, times, _, any_time = chance.choices(_ORIGINS, weights)[0]
+    nth = chance.randint(1, times)
+    if any_time:
+        return Kill(chance.uniform(0, run_seconds), event, nth)
+    return Kill(chance.choice((0.0, 0.0, chance.uniform(0, 0.03))), event, nth)
 
 
 def seeds() -> list[Any]:

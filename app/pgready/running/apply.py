@@ -112,7 +112,7 @@ class Applier:
 
     async def mark_started(self, action: steps.MarkStarted) -> Observation:
         migration, script, segment = await self._at(action)
-        if segment.single is Single.CREATE_INDEX and await self._index_is_there(migration, segment):
+        if segment.single is Single.CREATE_INDEX and await self._index_is_there(migration, script, segment):
             # Whoever made it, it was not us: the server's own answer to a second one is wanted, and a
             # mark would let a later probe take it for ours.
             return steps.Marked(anyio.current_time())
@@ -141,12 +141,12 @@ class Applier:
         migration, script, segment = await self._at(action)
         await self._prepare(migration, segment, script)
         answer = await catalog.probe(self._session, segment)
-        await self._session.execute("\n;".join((*execute.RESETS, self._own_settings)))
+        await self._reset()
         return steps.Probed(anyio.current_time(), answer)
 
     async def record_done(self, action: steps.RecordDone) -> Observation:
         migration, script, _ = await self._at(action)
-        await self._session.execute("\n;".join((*execute.RESETS, self._own_settings)))
+        await self._reset()
         observation = await self._commit(action, migration, script, *self._records(migration, script, action))
         if isinstance(observation, steps.Marked):
             self._told_if_complete(action, migration, script)
@@ -239,15 +239,21 @@ class Applier:
             )
         await self._session.execute("\n;".join(statements))
 
-    async def _index_is_there(self, migration: Migration, segment: Segment) -> bool:
+    async def _reset(self) -> None:
+        """Take back what `_prepare` and a single left in the session."""
+        await self._session.execute("\n;".join((*execute.RESETS[1:], self._own_settings)))
+
+    async def _index_is_there(self, migration: Migration, script: CompiledScript, segment: Segment) -> bool:
+        await self._prepare(migration, segment, script)  # names mean what the script's search_path says
         index = await catalog.find_index(self._session, segment)
+        await self._reset()
         return index is not None and index.valid
 
     async def _undo_failed_single(self, action: steps.RunSingle, segment: Segment) -> None:
         """A single that the server refused did not happen: drop what it left, and its mark."""
         if segment.single is Single.CREATE_INDEX:
             await catalog.drop_invalid_index(self._session, segment)
-        await self._session.execute("\n;".join((*execute.RESETS, self._own_settings)))
+        await self._reset()
         await self._session.execute(self._marks.forget_segment(action.kind, action.version, action.segment))
 
     # What is told
@@ -342,4 +348,4 @@ class Applier:
         if action.segment == 0:
             return f"nothing of {migration.version} was applied; {others}"
         parts = "part 1" if action.segment == 1 else f"parts 1 to {action.segment}"
-        return f"{parts} of {len(script.segments)} of {migration.version} are applied and kept; {others}"
+        return f"{parts} of {len(script.segments)} of {migration.version} stay applied; {others}"
