@@ -199,8 +199,8 @@ def heading(server: Server, rounds: int) -> str:
     )
     return (
         f"# {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n\n"
-        f"{os.cpu_count()} x {model}; Python {platform.python_version()}; PostgreSQL {server.version}, durable; "
-        f"{rounds} rounds, interleaved, order alternating. Peers: "
+        f"{os.cpu_count()} x {model}; Python {platform.python_version()}; PostgreSQL {server.version}, "
+        f"durable; {rounds} rounds, interleaved, order alternating. Peers: "
         f"{', '.join(f'{name} {number}' for name, number in tools.NODE_PACKAGES.items())}, "
         f"{', '.join(tools.PYTHON_PACKAGES)}.\n"
     )

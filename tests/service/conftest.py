@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import anyio
 import httpx
 import pytest
-from pgready.core.status import Status
 from starlette.types import ASGIApp
 
+from pgready.core.status import Status
 from pgready.service import server
 from pgready.service.feed import Feed
 from pgready.service.web import application

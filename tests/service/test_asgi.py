@@ -10,7 +10,6 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from pgready.core.status import Status
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -19,6 +18,7 @@ from starlette.routing import Route
 
 from pgready.asgi import ReadyMiddleware, making_ready
 from pgready.core.errors import Unreachable
+from pgready.core.status import Status
 
 ROUTES = [Route(path, lambda _: PlainTextResponse("hello")) for path in ("/", "/live")]
 
@@ -143,7 +143,7 @@ async def test_a_websocket_is_closed_with_try_again_later_until_ready() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    app = _app(anyio.sleep_forever, background=True)
+    app = _app(_never, background=True)
     async with app.router.lifespan_context(app) as state:
         await app({"type": "websocket", "path": "/", "state": state}, send, send)  # type: ignore[arg-type]
 

@@ -240,7 +240,7 @@ def _milliseconds(digits: str) -> int | None:
 def _unambiguous(
     matched: Sequence[tuple[Row, Migration | None]], left: Sequence[Migration]
 ) -> dict[str, Migration]:
-    """Migrations without a row, by hash, where just one of them and just one row without a migration has it."""
+    """Migrations without a row, by hash, where one of them alone and one such row alone has it."""
     rows = Counter(row["hash"] for row, found in matched if found is None)
     files = Counter(migration.checksum for migration in left)
     return {each.checksum: each for each in left if files[each.checksum] == 1 and rows[each.checksum] == 1}
