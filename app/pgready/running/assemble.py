@@ -15,10 +15,14 @@ from pgready import __version__, files
 from pgready.core.bootstrap import Declared, with_passwords
 from pgready.core.errors import SettingsError
 from pgready.core.events import EmbeddedStarted, Event, Located
+from pgready.core.model import Outcome
 from pgready.core.run import Patience
+from pgready.database.journal import Journal
+from pgready.database.session import Session
 from pgready.dialects import detect
 from pgready.dialects.native import Native
-from pgready.running.look import Looker
+from pgready.running.look import Looker, Sight
+from pgready.running.repair import Repair, Repairer, record
 from pgready.running.runner import Assignment, Run
 from pgready.running.source import Source
 from pgready.settings import Settings, required_target
@@ -108,6 +112,18 @@ def assignment(settings: Settings) -> Assignment:
 async def prepare(settings: Settings, emit: Emit, *, read_only: bool = False) -> Run:
     """A run that makes the target of *settings* (see `located`) ready."""
     return run_of(settings, await read_source(settings), emit, read_only=read_only)
+
+
+def repairer_of(source: Source) -> Repairer:
+    """Who repairs the history of *source*'s migrations."""
+    host = host_name()
+    outcome = Outcome(segments=0, token_checksum=None, applied_by=host, pgready_version=__version__)
+    return Repairer(source, Journal(source.dialect.identity, host), outcome)
+
+
+async def record_repair(settings: Settings, session: Session, sight: Sight, repair: Repair) -> None:
+    """Record *repair* under the migration lock."""
+    await record(session, sight.keys, repair, settings.lock_timeout_seconds)
 
 
 def host_name() -> str:

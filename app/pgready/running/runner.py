@@ -7,7 +7,8 @@ are all elsewhere. Every way out passes `close`, so that no lock and no backend 
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import anyio
 import asyncpg
@@ -102,6 +103,12 @@ class Run:
 
     async def look_only(self) -> Sight:
         """Connect, with the run's patience, and look once; changes nothing. Raises PgreadyError."""
+        async with self.looking() as (_, sight):
+            return sight
+
+    @asynccontextmanager
+    async def looking(self) -> AsyncIterator[tuple[Session, Sight]]:
+        """The same, with the connection still open."""
         observation: steps.Observation = steps.Started(anyio.current_time())
         try:
             while not isinstance(observation, steps.Looked):
@@ -113,7 +120,7 @@ class Run:
                 if isinstance(action, steps.GiveUp):
                     raise await self._reason(action)
                 observation = await self._observe(action)
-            return self._seen()
+            yield self._here(), self._seen()
         finally:
             await self._close()
 
