@@ -51,8 +51,9 @@ format: install  ## Format, and fix what can be fixed.
 test-all: install  ## Run the server tests on PostgreSQL 15, 16, 17 and 18 (MAJORS="16 18").
 	$(BIN)/python tests/versions.py $(MAJORS) $(WORKERS) -m '$(MARKS)'
 
-chaos: install  ## Kill and cut at random, for long.
-	$(BIN)/pytest -m chaos --timeout 3600
+SCHEDULES ?= 500
+chaos: install  ## Kill and cut at random, for long (SCHEDULES=2000).
+	PGREADY_TEST_SCHEDULES=$(SCHEDULES) $(BIN)/pytest $(WORKERS) -m chaos --timeout 3600
 
 test-peers: install  ## Compare with the real tools of others (needs Node.js and npm).
 	$(BIN)/pytest -m peers tests/peers

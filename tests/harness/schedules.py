@@ -90,9 +90,10 @@ def draw(seed: int, run_seconds: float) -> Schedule:
 def _kill(chance: random.Random, run_seconds: float) -> Kill:
     weights = [weight for _, _, weight, _ in _ORIGINS]
     event, times, _, any_time = chance.choices(_ORIGINS, weights)[0]
-    nth = chance.randint(1, times)
+    # Early ones more often: who dies in the beginning leaves something for the next to die in.
+    nth = 1 + int(times * chance.random() ** 2)
     if any_time:
-        return Kill(chance.uniform(0, run_seconds), event, nth)
+        return Kill(run_seconds * chance.random() ** 2, event, nth)
     return Kill(chance.choice((0.0, 0.0, chance.uniform(0, 0.03))), event, nth)
 
 
