@@ -1,0 +1,94 @@
+"""What `files.read_folder` finds on a disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from pgready.core.errors import ExitCode, FolderError
+from pgready.files import read_folder
+
+Write = Callable[[Mapping[str, str | bytes]], Path]
+
+
+def paths(folder: Path) -> list[str]:
+    return [file.path for file in read_folder(str(folder))]
+
+
+def test_files_are_sorted_by_path_with_slashes(sql_folder: Write) -> None:
+    folder = sql_folder({"b.sql": "", "a/z.sql": "", "a.sql": "", "A/1.sql": ""})
+
+    assert paths(folder) == ["A/1.sql", "a.sql", "a/z.sql", "b.sql"]
+
+
+def test_bytes_are_as_they_are_on_disk(sql_folder: Write) -> None:
+    data = b"\xef\xbb\xbfselect 1;\r\n\x00\xff"
+    (file,) = read_folder(str(sql_folder({"1_a.sql": data})))
+
+    assert file.data == data
+
+
+@pytest.mark.parametrize(
+    "name", [".#a.sql", "a.sql~", ".a.sql.swp", "#a.sql#", ".git/a.sql", "node_modules/p/a.sql"]
+)
+def test_droppings_and_foreign_trees_are_left_out(sql_folder: Write, name: str) -> None:
+    assert paths(sql_folder({"1_a.sql": "", name: "select 1"})) == ["1_a.sql"]
+
+
+def test_what_no_dialect_reads_is_named_without_its_bytes(sql_folder: Write) -> None:
+    files = read_folder(str(sql_folder({"meta/0000_snapshot.json": "{}", "meta/_journal.json": "{}"})))
+
+    assert [(file.path, file.data) for file in files] == [
+        ("meta/0000_snapshot.json", b""),
+        ("meta/_journal.json", b"{}"),
+    ]
+
+
+def test_a_mounted_configmap_is_read_once_through_its_links(tmp_path: Path) -> None:
+    version = tmp_path / "..2026_11_24"
+    (version / "repeatable").mkdir(parents=True)
+    (version / "1_a.sql").write_text("select 1")
+    (version / "repeatable" / "v.sql").write_text("select 2")
+    (tmp_path / "..data").symlink_to(version.name)
+    (tmp_path / "1_a.sql").symlink_to("..data/1_a.sql")
+    (tmp_path / "repeatable").symlink_to("..data/repeatable")
+
+    assert paths(tmp_path) == ["1_a.sql", "repeatable/v.sql"]
+
+
+def test_a_link_to_a_folder_above_ends(sql_folder: Write) -> None:
+    folder = sql_folder({"a/1_a.sql": ""})
+    (folder / "a" / "up").symlink_to("..")
+
+    assert paths(folder) == ["a/1_a.sql"]
+
+
+@pytest.mark.parametrize(("name", "said"), [("nowhere", "no such folder"), ("file", "not a folder")])
+def test_what_is_no_folder_is_a_usage_error(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FolderError, match=said) as refused:
+        read_folder(str(tmp_path / name))
+
+    assert refused.value.exit_code is ExitCode.USAGE
+
+
+def test_all_that_cannot_be_read_is_named_at_once(sql_folder: Write) -> None:
+    folder = sql_folder({"1_a.sql": ""})
+    (folder / "2_b.sql").symlink_to("gone.sql")
+    os.mkfifo(folder / "3_c.sql")
+    with pytest.raises(FolderError) as refused:
+        read_folder(str(folder))
+
+    assert refused.value.problems == (
+        "2_b.sql: cannot be read: No such file or directory",
+        "3_c.sql: cannot be read: it is neither a file nor a folder",
+    )
+
+
+def test_a_file_larger_than_its_size_said_is_read_to_its_end() -> None:
+    from pgready import files
+
+    assert b"PPid" in files._read("/proc/self/status")
