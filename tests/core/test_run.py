@@ -1,0 +1,426 @@
+"""The run's decisions one by one; what they add up to is in test_run_properties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pgready.core import steps
+from pgready.core.ladder import rungs_ms
+from pgready.core.model import Kind
+from pgready.core.planning import Work
+from pgready.core.run import (
+    FENCE_LOSSES,
+    TRIES_BETWEEN_LOOKS,
+    Patience,
+    Phase,
+    RunState,
+    begin,
+    decide,
+    phase_of,
+)
+from pgready.core.segments import SegmentKind
+from pgready.core.steps import GiveUp, GiveUpReason, ProbeAnswer
+
+T, S = SegmentKind.TRANSACTION, SegmentKind.SINGLE
+PATIENCE = Patience(connect_seconds=60, lock_seconds=30, relation_lock_seconds=100, reconnects=3)
+V = Kind.VERSIONED
+
+
+class Player:
+    """Feeds observations to a run; *action* is what it asks for."""
+
+    def __init__(self, patience: Patience = PATIENCE) -> None:
+        self.now = 0.0
+        self.state: RunState = begin(patience, seed=7)
+        self.action: steps.Action
+        self.see(steps.Started)
+
+    def see(
+        self, kind: Callable[..., steps.Observation], after_seconds: float = 0.0, **fields: object
+    ) -> steps.Action:
+        self.now += after_seconds
+        self.state, self.action = decide(self.state, kind(self.now, **fields))
+        return self.action
+
+    def look(self, *work: Work, refused: bool = False, bootstrap: bool = False) -> steps.Action:
+        return self.see(steps.Looked, refused=refused, bootstrap=bootstrap, work=work)
+
+    def connect(self) -> Player:
+        self.see(steps.Connected)
+        return self
+
+    def lock(self, *work: Work) -> Player:
+        """Up to the second look, which finds *work*."""
+        self.connect().look(*work)
+        self.see(steps.LockTaken)
+        self.look(*work)
+        return self
+
+
+def work(*segments: SegmentKind, version: str = "1", done: int = 0, started: bool = False) -> Work:
+    return Work(V, version, segments, done, started)
+
+
+def test_nothing_pending_needs_no_lock() -> None:
+    player = Player().connect()
+
+    assert player.action == steps.Look(under_lock=False)
+    assert player.look() == steps.RunChecks()
+    assert player.see(steps.ChecksPassed) == steps.Finish()
+
+
+def test_only_the_look_under_the_lock_decides_what_is_applied() -> None:
+    player = Player().connect()
+    player.look(work(T, version="1"), work(T, version="2"))
+
+    assert player.see(steps.LockTaken) == steps.Look(under_lock=True)
+    assert player.look(work(T, version="2")) == steps.RunTransaction(V, "2", 0, 100)
+
+
+def test_what_is_missing_is_made_under_the_lock_before_the_second_look() -> None:
+    player = Player().connect()
+    player.look(bootstrap=True)
+
+    assert player.see(steps.LockTaken) == steps.BootstrapTarget()
+    assert player.see(steps.Bootstrapped) == steps.Look(under_lock=True)
+    assert player.look(bootstrap=True) == steps.ReleaseLock()
+
+
+def test_the_second_look_may_find_something_missing() -> None:
+    player = Player().connect()
+    player.look(work(T))
+    player.see(steps.LockTaken)
+
+    assert player.look(work(T), bootstrap=True) == steps.BootstrapTarget()
+
+
+def test_segments_run_in_order_and_the_lock_is_given_back_before_the_checks() -> None:
+    player = Player().lock(work(T, T, version="1"), work(T, version="2"))
+
+    ran = [player.action, *(player.see(steps.SegmentDone) for _ in range(3)), player.see(steps.Released)]
+
+    assert ran == [
+        steps.RunTransaction(V, "1", 0, 100),
+        steps.RunTransaction(V, "1", 1, 100),
+        steps.RunTransaction(V, "2", 0, 100),
+        steps.ReleaseLock(),
+        steps.RunChecks(),
+    ]
+
+
+def test_a_single_is_marked_before_it_runs_and_recorded_after() -> None:
+    player = Player().lock(work(T, S, done=1))
+
+    ran = [player.action, player.see(steps.Marked), player.see(steps.SegmentDone), player.see(steps.Marked)]
+
+    assert ran == [
+        steps.MarkStarted(V, "1", 1),
+        steps.RunSingle(V, "1", 1),
+        steps.RecordDone(V, "1", 1),
+        steps.ReleaseLock(),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "then"),
+    [
+        (ProbeAnswer.HAPPENED, steps.RecordDone(V, "1", 0)),
+        (ProbeAnswer.NOT_HAPPENED, steps.RunSingle(V, "1", 0)),
+        (ProbeAnswer.UNKNOWN, steps.ReleaseLock()),
+    ],
+)
+def test_a_started_single_is_probed_before_anything_runs(answer: ProbeAnswer, then: steps.Action) -> None:
+    player = Player().lock(work(S, started=True))
+
+    assert player.action == steps.Probe(V, "1", 0)
+    assert player.see(steps.Probed, answer=answer) == then
+
+
+def test_where_no_probe_can_tell_the_run_ends_uncertain_without_the_lock() -> None:
+    player = Player().lock(work(S, started=True))
+    player.see(steps.Probed, answer=ProbeAnswer.UNKNOWN)
+
+    assert player.see(steps.Released) == GiveUp(GiveUpReason.UNCERTAIN, "1", 0, V)
+
+
+def test_a_script_whose_failing_end_was_cut_off_only_lacks_its_history_row() -> None:
+    player = Player().lock(work(T, T, done=2))
+
+    assert player.action == steps.RecordDone(V, "1", 1)
+    assert player.see(steps.Marked) == steps.ReleaseLock()
+
+
+# Connecting
+
+
+def test_connecting_is_tried_until_its_patience_ends_and_once_more_at_the_end() -> None:
+    player = Player()
+    waited = []
+    while isinstance(player.action, steps.Connect):
+        waited.append(player.action.delay_seconds)
+        player.see(steps.ConnectRefused, after_seconds=player.action.delay_seconds, transient=True)
+
+    assert player.action == GiveUp(GiveUpReason.UNREACHABLE)
+    assert waited[0] == 0
+    assert sum(waited) == pytest.approx(60)
+    assert max(waited) <= 5
+
+
+def test_a_refusal_that_does_not_pass_ends_the_run_at_once() -> None:
+    assert Player().see(steps.ConnectRefused, transient=False) == GiveUp(GiveUpReason.FAILED)
+
+
+def test_a_missing_database_is_created_and_then_waited_for() -> None:
+    player = Player()
+    missing = {"transient": False, "missing_database": True}
+
+    assert player.see(steps.ConnectRefused, **missing) == steps.BootstrapCluster()
+    assert player.see(steps.Bootstrapped) == steps.Connect(0.0)
+    assert isinstance(player.see(steps.ConnectRefused, **missing), steps.Connect)
+
+
+def test_the_deadline_counts_anew_from_a_loss() -> None:
+    player = Player().lock(work(T))
+    player.see(steps.Lost, after_seconds=1000)
+
+    assert isinstance(player.see(steps.ConnectRefused, after_seconds=59, transient=True), steps.Connect)
+    assert player.see(steps.ConnectRefused, after_seconds=1, transient=True) == GiveUp(
+        GiveUpReason.UNREACHABLE
+    )
+
+
+# Losing
+
+
+def test_after_a_loss_the_run_looks_again_from_the_start() -> None:
+    player = Player().lock(work(T))
+
+    assert isinstance(player.see(steps.Lost), steps.Connect)
+    assert player.see(steps.Connected) == steps.Look(under_lock=False)
+    assert player.look() == steps.RunChecks()
+
+
+def lose_again_and_again(player: Player, kind: Callable[..., steps.Observation], *left: Work) -> int:
+    """How many losses it took to give up, where every look finds what was *left*."""
+    losses = 0
+    while True:
+        losses += 1
+        player.see(kind)
+        if isinstance(player.action, GiveUp):
+            return losses
+        player.lock(*left)
+
+
+def test_losing_again_and_again_without_progress_gives_up() -> None:
+    player = Player().lock(work(T))
+
+    assert lose_again_and_again(player, steps.Lost, work(T)) == PATIENCE.reconnects + 1
+    assert player.action == GiveUp(GiveUpReason.UNREACHABLE, "1", 0, V)
+
+
+def test_losing_the_fence_again_and_again_gives_up() -> None:
+    player = Player().lock(work(T))
+
+    assert lose_again_and_again(player, steps.FenceLost, work(T)) == FENCE_LOSSES
+    assert player.action == GiveUp(GiveUpReason.FENCE_LOST, "1", 0, V)
+
+
+def test_losing_before_any_look_gives_up_too() -> None:
+    player = Player()
+    losses = 0
+    while not isinstance(player.action, GiveUp):
+        player.connect().see(steps.Lost)
+        losses += 1
+
+    assert losses == PATIENCE.reconnects + 1
+
+
+def test_progress_between_losses_forgives_them() -> None:
+    left = [work(T, version=str(number)) for number in range(20)]
+    player = Player().lock(*left)
+    while left:
+        player.see(steps.Lost)
+        left.pop(0)
+        player.connect().look(*left)
+        if left:
+            player.see(steps.LockTaken)
+            player.look(*left)
+
+    assert player.action == steps.RunChecks()
+
+
+def test_a_lock_that_is_lost_while_giving_up_does_not_delay_that() -> None:
+    player = Player().lock(work(T))
+    player.see(steps.Failed)
+
+    assert player.see(steps.Lost) == GiveUp(GiveUpReason.FAILED, "1", 0, V)
+
+
+# Waiting
+
+
+def test_a_busy_lock_is_polled_until_its_patience_ends() -> None:
+    player = Player().connect()
+    player.look(work(T))
+    waited = []
+    while not isinstance(player.action, GiveUp):
+        if isinstance(player.action, steps.TakeLock):
+            waited.append(player.action.delay_seconds)
+            player.see(steps.LockBusy, after_seconds=player.action.delay_seconds)
+        else:
+            player.look(work(T))
+
+    assert player.action == GiveUp(GiveUpReason.LOCK_NOT_OBTAINED)
+    assert sum(waited) == pytest.approx(30)
+    assert all(0.1 <= wait <= 1.0 for wait in waited[1:-1])
+
+
+def test_a_replica_that_waits_needs_no_lock_once_another_has_finished() -> None:
+    player = Player().connect()
+    player.look(work(T))
+    for _ in range(TRIES_BETWEEN_LOOKS):
+        player.see(steps.LockBusy)
+
+    assert player.action == steps.Look(under_lock=False)
+    assert phase_of(player.state) is Phase.WAITING
+    assert player.look() == steps.RunChecks()
+
+
+# Refusals and failures
+
+
+def test_a_plan_that_is_refused_before_the_lock_takes_none() -> None:
+    assert Player().connect().look(refused=True) == GiveUp(GiveUpReason.REFUSED)
+
+
+def test_a_plan_that_is_refused_under_the_lock_gives_it_back() -> None:
+    player = Player().connect()
+    player.look(work(T))
+    player.see(steps.LockTaken)
+
+    assert player.look(work(T), refused=True) == steps.ReleaseLock()
+    assert player.see(steps.Released) == GiveUp(GiveUpReason.REFUSED)
+
+
+def test_a_failed_segment_gives_the_lock_back_and_is_named() -> None:
+    player = Player().lock(work(T, T, done=1))
+
+    assert player.see(steps.Failed) == steps.ReleaseLock()
+    assert player.see(steps.Released) == GiveUp(GiveUpReason.FAILED, "1", 1, V)
+
+
+def test_failed_checks_end_the_run() -> None:
+    player = Player().connect()
+    player.look()
+
+    assert player.see(steps.Failed) == GiveUp(GiveUpReason.FAILED)
+
+
+def test_nothing_follows_the_end() -> None:
+    player = Player()
+    player.see(steps.ConnectRefused, transient=False)
+
+    with pytest.raises(ValueError, match="cannot follow"):
+        player.see(steps.Connected)
+
+
+def test_an_answer_to_another_question_is_refused() -> None:
+    with pytest.raises(ValueError, match="Marked cannot follow Connect"):
+        Player().see(steps.Marked)
+
+
+# The ladder
+
+
+def climb(player: Player, elapsed_seconds: float) -> list[int]:
+    """The timeouts that are tried until the run gives up."""
+    timeouts = []
+    while isinstance(player.action, steps.RunTransaction):
+        timeouts.append(player.action.lock_timeout_ms)
+        wait = player.action.delay_seconds + elapsed_seconds
+        player.see(steps.LockTimedOut, after_seconds=wait, elapsed_seconds=elapsed_seconds)
+    return timeouts
+
+
+def test_lock_timeouts_grow_up_to_five_seconds_until_the_budget_ends() -> None:
+    player = Player().lock(work(T))
+    timeouts = climb(player, elapsed_seconds=0.2)
+
+    assert timeouts[:7] == [100, 250, 500, 1000, 1500, 3000, 5000]
+    assert set(timeouts[7:]) == {5000}
+    assert 100 <= player.now <= 131
+    assert player.see(steps.Released) == GiveUp(GiveUpReason.RELATION_LOCKED, "1", 0, V)
+
+
+def test_an_attempt_that_was_dear_skips_the_short_timeouts() -> None:
+    assert climb(Player().lock(work(T)), elapsed_seconds=12)[:3] == [100, 1500, 3000]
+
+
+def test_no_timeout_is_longer_than_the_last_rung_however_dear_the_attempt() -> None:
+    assert climb(Player().lock(work(T)), elapsed_seconds=90)[1] == 5000
+
+
+def test_progress_starts_the_ladder_again() -> None:
+    player = Player().lock(work(T, T))
+    player.see(steps.LockTimedOut, elapsed_seconds=0.1)
+
+    assert player.see(steps.SegmentDone) == steps.RunTransaction(V, "1", 1, 100)
+
+
+def test_a_rung_is_above_the_servers_deadlock_timeout() -> None:
+    player = Player()
+    player.see(steps.Connected, deadlock_timeout_ms=8000)
+
+    assert max(rungs_ms(player.state.patience.deadlock_timeout_ms)) == 12_000
+
+
+# Phases
+
+
+def test_phases_come_in_the_order_that_people_know() -> None:
+    player = Player()
+    seen = [phase_of(player.state)]
+    for observe in (
+        player.connect,
+        lambda: player.look(work(T), bootstrap=True),
+        lambda: player.see(steps.LockTaken),
+        lambda: player.see(steps.Bootstrapped),
+        lambda: player.look(work(T)),
+        lambda: player.see(steps.SegmentDone),
+        lambda: player.see(steps.Released),
+        lambda: player.see(steps.ChecksPassed),
+    ):
+        observe()
+        seen.append(phase_of(player.state))
+
+    assert [phase.value for phase in seen] == [
+        "connecting",
+        "planning",
+        "waiting",
+        "bootstrapping",
+        "planning",
+        "migrating",
+        "checking",
+        "checking",
+        "ready",
+    ]
+
+
+def test_a_run_that_gives_up_has_failed() -> None:
+    player = Player()
+    player.see(steps.ConnectRefused, transient=False)
+
+    assert phase_of(player.state) is Phase.FAILED
+
+
+def test_ten_thousand_migrations_are_walked_without_copying_what_is_left() -> None:
+    many = tuple(work(T, version=str(number)) for number in range(10_000))
+    player = Player().lock(*many)
+    looked_at = player.state.work
+    for _ in many:
+        player.see(steps.SegmentDone)
+
+    assert player.action == steps.ReleaseLock()
+    assert player.state.work is looked_at
