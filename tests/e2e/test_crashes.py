@@ -179,9 +179,7 @@ async def test_a_run_goes_on_after_the_server_crashed_and_came_back(
 
         assert result.exit_code == 0, result.stderr
         assert "connection.lost" in result.stderr
-        assert [
-            entry for (entry,) in await database.fetch("SELECT entry FROM ledger ORDER BY id")
-        ] == _NOTED_ONCE
+        assert await database.fetch("SELECT entry FROM ledger ORDER BY id") == _NOTED_ONCE
         assert await oracle.leftovers(database) == oracle.NOTHING
 
 
