@@ -130,7 +130,7 @@ class Session:
 
         def forward(_connection: object, message: asyncpg.PostgresLogMessage) -> None:
             if message.sqlstate != _NO_TRANSACTION:
-                listener(str(getattr(message, "severity", "NOTICE")), str(message))
+                listener(str(getattr(message, "severity", "NOTICE")), str(getattr(message, "message", "")))
 
         self.connection.add_log_listener(forward)
 
