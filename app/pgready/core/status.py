@@ -1,13 +1,15 @@
 """The one picture that every output renders: `/ready`, `/migrations`, the log, the command line.
 
-Events go in, one at a time; a new frozen Status comes out. The migrations of a plan are one shared tuple;
-what has happened to some of them since lies beside it and is merged when it is asked for, so that ten
+Events go in, one at a time; a new frozen Status comes out. The migrations are a roster, so that ten
 thousand events on ten thousand migrations do not copy the list ten thousand times.
+
+`ready` latches (DESIGN 6): that the database cannot be reached, or is ahead of this folder, is told and
+changes nothing about it. Whatever is pending, refused or failed after it does, and so does draining.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,9 +17,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pgready.core import events
-from pgready.core.errors import Place
-from pgready.core.model import LockHolder
-from pgready.core.planning import Counts, Entry, Plan, State, summary
+from pgready.core.errors import ExitCode, Place
+from pgready.core.model import Kind, LockHolder
+from pgready.core.planning import Counts, Entry, Plan, Severity, State, summary
+from pgready.core.roster import Roster, roster
 
 _NOTICES = 20
 
@@ -75,7 +78,11 @@ class Progress(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """One target at one moment. Times are UTC. *since* is when the phase was entered."""
+    """One target at one moment. Times are UTC. *since* is when the phase was entered.
+
+    *errors* and *warnings* are what the last plan refused and warned of; *drift* is what exists and
+    differs from what is declared; *applied_this_run* counts since *started_at*.
+    """
 
     schema: int = 1
     phase: str = "connecting"
@@ -95,19 +102,18 @@ class Status(Struct, frozen=True):
     counts: Counts = Counts()
     lock: LockWait | None = None
     progress: Progress | None = None
+    errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    drift: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     applied_this_run: int = 0
     duration_ms: int | None = None
-    planned: tuple[MigrationStatus, ...] = ()
-    changes: Mapping[tuple[str, str], MigrationStatus] = {}
+    roster: Roster[MigrationStatus] = Roster()
 
     @property
     def migrations(self) -> tuple[MigrationStatus, ...]:
         """Every migration as it stands now, in the order in which they run."""
-        if not self.changes:
-            return self.planned
-        return tuple(self.changes.get((each.kind, each.version), each) for each in self.planned)
+        return tuple(self.roster)
 
 
 def initial(
@@ -138,11 +144,14 @@ def advance(status: Status, event: events.Event, now: datetime) -> Status:
                 user=event.user,
                 server_version=event.server_version,
                 reason=None,
+                drift=(),
             )
+        case events.DriftFound(what, name, difference):
+            return _drifted(status, f"{what} {name}: {difference}")
         case events.Located(target):
             return replace(status, target=target)
         case events.Planned(plan):
-            return _planned(status, plan)
+            return _planned(status, plan, now)
         case events.LockWaited(holder, waited_seconds):
             return replace(status, lock=LockWait(holder, waited_seconds))
         case events.LockTaken():
@@ -156,6 +165,8 @@ def advance(status: Status, event: events.Event, now: datetime) -> Status:
             return replace(status, progress=replace(status.progress, blockers=holders))
         case events.MigrationApplied():
             return _applied(status, event, now)
+        case events.MigrationFailed(version):
+            return _stopped(status, version)
         case events.ServerNotice():
             text = f"{event.severity}: {event.message}"
             return replace(status, notices=(*status.notices[1 - _NOTICES :], text))
@@ -173,17 +184,41 @@ def _entered(status: Status, phase: str, now: datetime) -> Status:
     if phase == status.phase:
         return status
     working = phase in ("migrating", "bootstrapping")
-    return replace(status, phase=phase, since=now, progress=status.progress if working else None)
-
-
-def _planned(status: Status, plan: Plan) -> Status:
     return replace(
         status,
-        planned=tuple(_standing(entry) for entry in plan.entries),
-        changes={},
-        counts=summary(plan),
-        warnings=tuple(finding.message for finding in plan.findings),
+        phase=phase,
+        since=now,
+        ready=status.ready and phase != "draining",
+        progress=status.progress if working else None,
     )
+
+
+def _drifted(status: Status, text: str) -> Status:
+    # Every look tells of the same drift.
+    return status if text in status.drift else replace(status, drift=(*status.drift, text))
+
+
+def _planned(status: Status, plan: Plan, now: datetime) -> Status:
+    warnings = (finding for finding in plan.findings if finding.severity is Severity.WARNING)
+    planned = replace(
+        status,
+        roster=roster(((entry.kind.value, entry.version), _standing(entry)) for entry in plan.entries),
+        counts=summary(plan),
+        errors=tuple(finding.message for finding in plan.errors),
+        warnings=tuple(finding.message for finding in warnings),
+    )
+    unready = _unready(plan) if status.ready else None
+    if unready is None:
+        return planned
+    return _entered(replace(planned, ready=False, reason=unready), "planning", now)
+
+
+def _unready(plan: Plan) -> str | None:
+    """Why a target with this *plan* is not ready, if so."""
+    if plan.errors:
+        return plan.errors[0].message
+    pending = len(plan.pending)
+    return f"{pending} pending" if pending else None
 
 
 def _standing(entry: Entry) -> MigrationStatus:
@@ -202,45 +237,61 @@ def _standing(entry: Entry) -> MigrationStatus:
 
 
 def _applied(status: Status, event: events.MigrationApplied, now: datetime) -> Status:
-    """The change goes into the mapping that this status and its predecessors share: a predecessor that
-    somebody still holds may show a migration as applied that was applied since, which is true."""
+    applied = replace(status, applied_this_run=status.applied_this_run + 1, progress=None)
     key = event.kind, event.version
-    changes = status.changes if isinstance(status.changes, dict) and status.changes else {}
-    before = MigrationStatus(event.version, event.name, event.kind, State.PENDING.value)
-    changes[key] = replace(
-        changes.get(key, before),
+    before = status.roster.find(key)
+    if before is None:
+        return applied
+    after = replace(
+        before,
         state=State.APPLIED.value,
+        flags=(),
         applied_at=now,
         applied_by=event.applied_by or None,
         duration_ms=event.duration_ms,
     )
+    return _moved(applied, key, before, after)
+
+
+def _stopped(status: Status, version: str) -> Status:
+    """A failed migration is shown as failed until the next plan, though a transaction left nothing."""
+    for kind in Kind:
+        key = kind.value, version
+        before = status.roster.find(key)
+        if before is not None and before.state != State.APPLIED.value:
+            return _moved(status, key, before, replace(before, state=State.FAILED.value))
+    return status
+
+
+def _moved(status: Status, key: _Key, before: MigrationStatus, after: MigrationStatus) -> Status:
+    """*status* with one migration in another place; the counts follow."""
     counts = status.counts
-    partly = min(counts.partly_applied, 1) if not counts.pending else 0
-    return replace(
-        status,
-        changes=changes,
-        counts=replace(
-            counts,
-            applied=counts.applied + 1,
-            pending=max(0, counts.pending - (1 - partly)),
-            partly_applied=counts.partly_applied - partly,
-        ),
-        applied_this_run=status.applied_this_run + 1,
-        progress=None,
-    )
+    for state, change in ((before.state, -1), (after.state, 1)):
+        field = state.replace(" ", "_")
+        counts = replace(counts, **{field: getattr(counts, field) + change})
+    return replace(status, roster=status.roster.with_item(key, after), counts=counts)
+
+
+_Key = tuple[str, str]
 
 
 def _failed(status: Status, event: events.RunFailed, now: datetime) -> Status:
     values = {field: getattr(event, field) for field in Failure.__struct_fields__}
-    failed = replace(status, ready=False, failure=Failure(**values), reason=event.message, progress=None)
-    return _entered(failed, "failed", now)
+    failed = replace(status, failure=Failure(**values), reason=event.message, progress=None, lock=None)
+    if status.ready and event.exit_code == ExitCode.UNREACHABLE:
+        return _entered(failed, "ready", now)
+    return _entered(replace(failed, ready=False), "failed", now)
 
 
 def headline(status: Status) -> str:
     """*status* in one line."""
     counts = status.counts
     parts = [f"{counts.applied} applied"]
-    for number, word in ((counts.pending, "pending"), (counts.partly_applied, "partly applied")):
+    for number, word in (
+        (counts.pending, "pending"),
+        (counts.partly_applied, "partly applied"),
+        (counts.failed, "failed"),
+    ):
         if number:
             parts.append(f"{number} {word}")
     text = f"{status.phase}: {', '.join(parts)}"
@@ -252,14 +303,14 @@ def headline(status: Status) -> str:
     elif status.lock is not None:
         who = f"pid {status.lock.holder.pid}" if status.lock.holder else "another"
         text += f"; the lock is held by {who} ({status.lock.waited_seconds:.0f} s)"
-    elif status.reason and not status.ready:
+    elif status.reason:
         text += f"; {status.reason.splitlines()[0]}"
     return text
 
 
 def narrowed(status: Status, migrations: Iterable[MigrationStatus]) -> Status:
     """*status* with only these *migrations* to show; its counts are still those of all."""
-    return replace(status, planned=tuple(migrations), changes={})
+    return replace(status, roster=roster(((each.kind, each.version), each) for each in migrations))
 
 
 def to_json(status: Status) -> bytes:
@@ -273,15 +324,14 @@ def summary_json(status: Status) -> bytes:
 
 
 def _document(status: Status) -> dict[str, object]:
-    shown = (name for name in status.__struct_fields__ if name not in ("planned", "changes"))
-    return {name: getattr(status, name) for name in shown}
+    return {name: getattr(status, name) for name in status.__struct_fields__ if name != "roster"}
 
 
 _COLUMNS = ("version", "name", "state", "applied at (UTC)", "took", "by")
 
 
 def text_table(status: Status) -> str:
-    """*status* for people: a headline, the migrations, the warnings."""
+    """*status* for people: a headline, the migrations, what is refused, the warnings."""
     lines = [headline(status)]
     rows = [_row(each) for each in status.migrations]
     if rows:
@@ -290,7 +340,8 @@ def text_table(status: Status) -> str:
             lines.append(
                 "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
             )
-    lines += [f"warning: {warning}" for warning in status.warnings]
+    lines += [f"error: {error}" for error in status.errors]
+    lines += [f"warning: {warning}" for warning in (*status.warnings, *status.drift)]
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 import asyncpg
 
 from pgready.core.segments import Segment, Statement
-from pgready.database.session import Session
+from pgready.database.session import PROGRESS_MARKER, Session
 
 MESSAGE_CHARACTERS = 256 * 1024
 _COPY_CHARACTERS = 256 * 1024
@@ -31,6 +31,15 @@ RESETS = (
 )
 """What ends a script's influence on the next and on its own history row; never the driver's `reset()`,
 whose pg_advisory_unlock_all() would free the migration lock."""
+
+
+MARKER = f"DROP SEQUENCE IF EXISTS pg_catalog.{PROGRESS_MARKER}"
+"""Between the statements of a longer script, so that its progress is seen: the server keeps its answers to
+the statements of one message back until the end, or until there is something to tell at once, such as this
+one's notice (which is not forwarded). It costs a hundredth of what a round trip does."""
+
+MARKED_FROM_STATEMENTS = 4
+_MARKERS = 100
 
 
 class OpeningRefused(Exception):
@@ -76,6 +85,10 @@ class _Message:
         # A statement may end in a comment to the end of its line.
         return "\n;".join(self._texts)
 
+    def statements_before(self, index: int) -> int:
+        """How many of the script's statements stand before the one at *index*."""
+        return sum(source is not None for source in self._sources[:index])
+
     def blame(self, problem: asyncpg.PostgresError, completed: int) -> tuple[int, int | None]:
         """Index of the statement that *problem* is about, and the offset into it, where there is one."""
         position = getattr(problem, "position", None)
@@ -95,21 +108,31 @@ class Progress:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._before = 0
-        self._opening = 0
+        self._message: _Message | None = None
         self.total = 0
 
     def begin(self, total: int) -> None:
         self.total = total
         self._before = 0
-        self._opening = 0
+        self._message = None
 
-    def message_started(self, before: int, opening: int) -> None:
-        self._before, self._opening = before, opening
+    def message_started(self, message: _Message) -> None:
+        self._message = message
+
+    def message_ended(self) -> None:
+        if self._message is not None:
+            self.add(self._message.statements_before(len(self._message)))
+        self._message = None
+
+    def add(self, statements: int) -> None:
+        self._before += statements
 
     @property
     def completed(self) -> int:
-        done = self._before + max(0, self._session.statements.completed - self._opening)
-        return min(done, self.total)
+        """Exact at the end of a message; within one, as far as the server has told."""
+        if self._message is None:
+            return self._before
+        return self._before + self._message.statements_before(self._session.statements.completed)
 
 
 async def run_transaction(
@@ -126,30 +149,31 @@ async def run_transaction(
 
     Raises OpeningRefused or StatementRefused after a ROLLBACK; nothing of the segment remains then.
     """
-    progress.begin(len(segment.statements))
+    total = len(segment.statements)
+    progress.begin(total)
+    marked_every = max(1, total // _MARKERS) if total >= MARKED_FROM_STATEMENTS else total + 1
     limit = 0 if stepwise else MESSAGE_CHARACTERS
     async with session.rolled_back_on_failure():
         message = _Message()
         for sql in opening:
             message.add(sql)
-        opened, done = len(opening), 0
-        for statement in segment.statements:
+        opened = len(opening)
+        for number, statement in enumerate(segment.statements):
             sql = text[statement.start : statement.end]
-            if statement.copy_data is not None:
-                await _send(session, message, opened, done, progress)
-                done += len(message) - opened
+            copies = statement.copy_data is not None
+            if len(message) and (copies or message.characters + len(sql) > limit):
+                await _send(session, message, opened, progress)
                 message, opened = _Message(), 0
+            if copies:
                 await _copy(session, sql, text, statement)
-                done += 1
+                progress.add(1)
                 continue
-            if message.characters + len(sql) > limit and len(message):
-                await _send(session, message, opened, done, progress)
-                done += len(message) - opened
-                message, opened = _Message(), 0
             message.add(sql, statement)
+            if number % marked_every == marked_every - 1 and number + 1 < total:
+                message.add(MARKER)
         for sql in closing:
             message.add(sql)
-        await _send(session, message, opened, done, progress)
+        await _send(session, message, opened, progress)
 
 
 async def run_single(session: Session, text: str, statement: Statement) -> None:
@@ -172,7 +196,7 @@ async def run_plain(session: Session, opening: Sequence[str], closing: Sequence[
         message = _Message()
         for sql in (*opening, *closing):
             message.add(sql)
-        await _send(session, message, len(opening), 0, None)
+        await _send(session, message, len(opening), None)
 
 
 def lost_connection(problem: BaseException) -> bool:
@@ -183,15 +207,13 @@ def lost_connection(problem: BaseException) -> bool:
     return isinstance(problem, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
-async def _send(
-    session: Session, message: _Message, opened: int, before: int, progress: Progress | None
-) -> None:
+async def _send(session: Session, message: _Message, opened: int, progress: Progress | None) -> None:
     """Send *message*, of which the first *opened* statements are the opening's."""
     if not len(message):
         return
     session.statements.reset()
     if progress is not None:
-        progress.message_started(before, opened)
+        progress.message_started(message)
     try:
         await session.execute(message.text)
     except asyncpg.PostgresError as problem:
@@ -203,6 +225,8 @@ async def _send(
         statement = message.source(index)
         offset = None if statement is None or within is None else statement.start + within
         raise StatementRefused(problem, statement, offset) from problem
+    if progress is not None:
+        progress.message_ended()
 
 
 async def _copy(session: Session, sql: str, text: str, statement: Statement) -> None:

@@ -38,6 +38,9 @@ OWN_SETTINGS = (
 seconds that we died, and so free the lock (SAFETY 4). They are set after connecting, since PgBouncer
 refuses start-up parameters that it does not know, and again after each script, whose reset undoes them."""
 
+PROGRESS_MARKER = "pgready_progress"
+"""In the text of the notices that `execute` provokes to learn how far a script is."""
+
 _NO_TRANSACTION = "25P01"
 """The warning of our own ROLLBACK after a message of which nothing ran."""
 
@@ -129,8 +132,9 @@ class Session:
         """Call *listener* with severity and message of each notice that the server sends."""
 
         def forward(_connection: object, message: asyncpg.PostgresLogMessage) -> None:
-            if message.sqlstate != _NO_TRANSACTION:
-                listener(str(getattr(message, "severity", "NOTICE")), str(getattr(message, "message", "")))
+            text = str(getattr(message, "message", ""))
+            if message.sqlstate != _NO_TRANSACTION and PROGRESS_MARKER not in text:
+                listener(str(getattr(message, "severity", "NOTICE")), text)
 
         self.connection.add_log_listener(forward)
 

@@ -7,10 +7,15 @@ bootstrap scripts, which most tools do not know, are kept by `native.Native` for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pgready.core.model import Applied, Folder, Migration, Outcome, Row, SourceFile, TableName
+
+
+def is_sql(path: str) -> bool:
+    """Whether *path* is a script; `X.SQL` is one too, lest it be skipped in silence."""
+    return path.lower().endswith(".sql")
 
 
 class Dialect:
@@ -29,11 +34,8 @@ class Dialect:
         return str(self.table)
 
     @classmethod
-    def proof(cls, paths: Sequence[str], texts: Mapping[str, str]) -> str | None:
-        """Why a folder with these *paths* is this tool's (`meta/_journal.json`), or None.
-
-        *texts* are the beginnings of its `.sql` files by path.
-        """
+    def proof(cls, paths: Sequence[str]) -> str | None:
+        """Why a folder with these *paths* is this tool's (`meta/_journal.json`), or None."""
         raise NotImplementedError
 
     def read(self, files: Sequence[SourceFile]) -> Folder:

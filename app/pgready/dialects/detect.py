@@ -1,7 +1,7 @@
 """Which dialect a folder is written in, and everything in it that is to be run.
 
-Native is what nobody else claims. A folder that is clearly another tool's is refused by name: read as
-native, a goose file would run its Down section too.
+Native is what nobody else claims. Side folders (`bootstrap/`, `repeatable/`, `checks/`, `seeds/`) belong
+to every dialect.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pgready.core.errors import FolderError, SettingsError
 from pgready.core.model import Folder, Kind, Migration, Script, SourceFile
 from pgready.core.suggestions import suggest
-from pgready.dialects.base import Dialect
+from pgready.dialects.base import Dialect, is_sql
 from pgready.dialects.drizzle import Drizzle
 from pgready.dialects.native import Native, read_script
+from pgready.dialects.strangers import find_strangers, two_way_files
 
 DIALECTS: Mapping[str, Callable[[str], Dialect]] = {
     "native": Native,
@@ -29,7 +31,16 @@ _PEERS: tuple[type[Dialect], ...] = (Drizzle,)
 
 _SIDES = ("bootstrap", "repeatable", "checks", "seeds")
 _MAIN = "migrations"
-_HEAD_BYTES = 4096
+_VERSIONED = re.compile(r"[0-9]+_.*\.sql", re.IGNORECASE)
+
+
+class _Parts(Struct, frozen=True):
+    """A folder's files by purpose. *main*'s paths begin below *below*: `migrations/`, or nothing."""
+
+    below: str
+    main: tuple[SourceFile, ...]
+    sides: Mapping[str, list[SourceFile]]
+    beside: tuple[SourceFile, ...]
 
 
 def read(files: Sequence[SourceFile], *, dialect: str | None, namespace: str) -> tuple[Dialect, Folder]:
@@ -37,24 +48,28 @@ def read(files: Sequence[SourceFile], *, dialect: str | None, namespace: str) ->
 
     Raises SettingsError for an unknown *dialect*, FolderError for everything else, all problems at once.
     """
-    sides, main = _split(files)
-    chosen = _chosen(main, dialect, namespace)
-    folder = _placed(chosen.read(main), _MAIN if _below(files) else "")
-    problems: list[str] = []
+    parts = _split(files)
+    chosen = _chosen(parts, dialect, namespace)
+    problems = [
+        f"{file.path}: lies beside {_MAIN}/, where it would never run"
+        for file in parts.beside
+        if _VERSIONED.fullmatch(file.path)
+    ]
+    folder = _placed(chosen.read(parts.main), parts.below)
+    sides = parts.sides
     complete = replace(
         folder,
         bootstrap=_scripts(sides["bootstrap"], Kind.BOOTSTRAP, problems),
         repeatables=_scripts(sides["repeatable"], Kind.REPEATABLE, problems),
         checks=tuple(read_script(file, problems) for file in _sql(sides["checks"])),
-        ignored=(*folder.ignored, *_ignored(sides)),
+        ignored=tuple(sorted((*folder.ignored, *_ignored(parts)))),
     )
     if problems:
         raise FolderError(tuple(problems), hint="nothing was run")
     return chosen, complete
 
 
-def _split(files: Sequence[SourceFile]) -> tuple[dict[str, list[SourceFile]], list[SourceFile]]:
-    """The side folders' files, and the versions': those below `migrations/`, where there is one."""
+def _split(files: Sequence[SourceFile]) -> _Parts:
     sides: dict[str, list[SourceFile]] = {side: [] for side in _SIDES}
     below: list[SourceFile] = []
     beside: list[SourceFile] = []
@@ -66,11 +81,9 @@ def _split(files: Sequence[SourceFile]) -> tuple[dict[str, list[SourceFile]], li
             below.append(SourceFile(rest, file.data))
         else:
             beside.append(file)
-    return sides, below or [file for file in beside if not _is_settings(file.path)]
-
-
-def _below(files: Sequence[SourceFile]) -> bool:
-    return any(file.path.startswith(f"{_MAIN}/") for file in files)
+    if below:
+        return _Parts(f"{_MAIN}/", tuple(below), sides, tuple(beside))
+    return _Parts("", tuple(beside), sides, ())
 
 
 def _placed(folder: Folder, below: str) -> Folder:
@@ -80,78 +93,44 @@ def _placed(folder: Folder, below: str) -> Folder:
     migrations = (
         replace(
             migration,
-            script=replace(migration.script, path=f"{below}/{migration.script.path}"),
-            revert=migration.revert and replace(migration.revert, path=f"{below}/{migration.revert.path}"),
+            script=replace(migration.script, path=below + migration.script.path),
+            revert=migration.revert and replace(migration.revert, path=below + migration.revert.path),
         )
         for migration in folder.migrations
     )
-    ignored = tuple(f"{below}/{path}" for path in folder.ignored)
+    ignored = tuple(below + path for path in folder.ignored)
     return replace(folder, migrations=tuple(migrations), ignored=ignored)
 
 
-def _is_settings(path: str) -> bool:
-    return path in ("pgready.toml", "pyproject.toml")
+def _chosen(parts: _Parts, dialect: str | None, namespace: str) -> Dialect:
+    if dialect is None:
+        return DIALECTS[_proven(parts) or Native.name](namespace)
+    if dialect not in DIALECTS:
+        known = ", ".join(DIALECTS)
+        raise SettingsError(
+            (f"dialect {dialect!r} is not known{suggest(dialect, DIALECTS)}; known are {known}",)
+        )
+    if dialect == Native.name and (problems := two_way_files(_sql(parts.main))):
+        hint = "put what reverts into <version>_<name>.down.sql beside the file"
+        raise FolderError(tuple(problems), hint=hint)
+    return DIALECTS[dialect](namespace)
 
 
-def _chosen(files: Sequence[SourceFile], dialect: str | None, namespace: str) -> Dialect:
-    if dialect is not None:
-        if dialect not in DIALECTS:
-            known = ", ".join(DIALECTS)
-            raise SettingsError(
-                (f"dialect {dialect!r} is not known{suggest(dialect, DIALECTS)}; known are {known}",)
-            )
-        return DIALECTS[dialect](namespace)
-    paths = [file.path for file in files]
-    heads = {file.path: _head(file) for file in files if file.path.endswith(".sql")}
-    proofs = {peer.name: proof for peer in _PEERS if (proof := peer.proof(paths, heads))}
-    strange = _strangers(paths, heads)
-    if len(proofs) + len(strange) > 1:
-        lines = [f"{name}: {proof}" for name, proof in (proofs | strange).items()]
+def _proven(parts: _Parts) -> str | None:
+    """The dialect that the folder's own files prove; a history table cannot say what a folder is."""
+    paths = [file.path for file in parts.main]
+    proofs = {peer.name: proof for peer in _PEERS if (proof := peer.proof(paths))}
+    strangers = find_strangers([*paths, *(file.path for file in parts.beside)], _sql(parts.main))
+    if len(proofs) + len(strangers) > 1:
+        lines = [f"{name}: {proof}" for name, proof in (proofs | strangers).items()]
         hint = "say which it is with --dialect"
         raise FolderError(("the folder looks like more than one tool's", *lines), hint=hint)
-    for name, proof in strange.items():
+    for name, proof in strangers.items():
         raise FolderError(
             (f"the folder looks like {name}'s ({proof}), which this version does not read",),
-            hint=f"it reads {' and '.join(DIALECTS)} folders; --dialect native reads it as pgready's own",
+            hint=f"it reads {' and '.join(DIALECTS)} folders; --dialect says which, where this is a mistake",
         )
-    return DIALECTS[next(iter(proofs), "native")](namespace)
-
-
-def _head(file: SourceFile) -> str:
-    return file.data[:_HEAD_BYTES].decode("utf-8", errors="replace")
-
-
-_PATHS = (
-    ("Flyway", re.compile(r"(.*/)?[VR][0-9._]*__.+\.sql")),
-    ("Prisma", re.compile(r"migration_lock\.toml")),
-    ("golang-migrate or sqlx", re.compile(r"[0-9]+_.*\.up\.sql")),
-    ("Atlas", re.compile(r"atlas\.sum")),
-    ("Alembic", re.compile(r"alembic\.ini|versions/.+\.py")),
-    ("Sqitch", re.compile(r"sqitch\.plan")),
-)
-_TEXTS = (
-    ("goose", re.compile(r"^--\s*\+goose\s+(up|down)\b", re.IGNORECASE | re.MULTILINE)),
-    ("dbmate", re.compile(r"^--\s*migrate:(up|down)\b", re.MULTILINE)),
-    ("node-pg-migrate", re.compile(r"^\s*--\s*(up|down) migration", re.IGNORECASE | re.MULTILINE)),
-    ("tern", re.compile(r"^---- create above / drop below ----", re.MULTILINE)),
-    ("graphile-migrate", re.compile(r"^--! (previous|hash):", re.IGNORECASE | re.MULTILINE)),
-    ("Liquibase", re.compile(r"\A\s*--\s*liquibase formatted sql", re.IGNORECASE)),
-)
-
-
-def _strangers(paths: Sequence[str], heads: Mapping[str, str]) -> dict[str, str]:
-    """Tools that we do not read yet, and what in the folder is theirs."""
-    found: dict[str, str] = {}
-    for name, pattern in _PATHS:
-        path = next((path for path in paths if pattern.fullmatch(path)), None)
-        if path is not None:
-            found[name] = path
-    for name, pattern in _TEXTS:
-        for path, head in heads.items():
-            if match := pattern.search(head):
-                found[name] = f"{path} has `{match.group().strip()}`"
-                break
-    return found
+    return next(iter(proofs), None)
 
 
 def _scripts(files: Sequence[SourceFile], kind: Kind, problems: list[str]) -> tuple[Migration, ...]:
@@ -160,14 +139,14 @@ def _scripts(files: Sequence[SourceFile], kind: Kind, problems: list[str]) -> tu
 
 
 def _rerunnable(file: SourceFile, script: Script, kind: Kind) -> Migration:
-    name = file.path.partition("/")[2].removesuffix(".sql")
+    name = file.path.partition("/")[2][: -len(".sql")]
     return Migration(name, name, script, hashlib.sha256(file.data).hexdigest(), kind=kind)
 
 
 def _sql(files: Sequence[SourceFile]) -> list[SourceFile]:
-    return [file for file in files if file.path.endswith(".sql")]
+    return [file for file in files if is_sql(file.path)]
 
 
-def _ignored(sides: Mapping[str, Sequence[SourceFile]]) -> tuple[str, ...]:
-    others = (file.path for side in _SIDES[:3] for file in sides[side] if not file.path.endswith(".sql"))
-    return (*others, *(file.path for file in sides["seeds"]))
+def _ignored(parts: _Parts) -> tuple[str, ...]:
+    sides = (file.path for side in _SIDES[:3] for file in parts.sides[side] if not is_sql(file.path))
+    return (*sides, *(file.path for file in (*parts.sides["seeds"], *parts.beside)))

@@ -6,7 +6,11 @@ digits and the folder's name. A hash is the hex SHA-256 of the file's text.
 
 Drizzle applies an entry whose `when` is greater than the newest `created_at`, so one merged from an older
 branch is skipped in silence; here an entry is applied unless a row is its own. Real folders hold entries
-of the same text, so a hash identifies a row only where neither another entry nor another row has it.
+of the same text, so a hash identifies rows only where as many entries as rows are left with it.
+
+A table is used as it is found: rows of 0.x in front of a folder of 1.0 (drizzle-orm 1.0 adds its columns
+when it next runs), and rows of 1.0 in front of an older release's folder of 0.x, which get the name that
+`drizzle-kit up` would give them, or 1.0 would apply them again.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import ClassVar
 
 import msgspec
@@ -26,12 +31,14 @@ from pgready.core.model import Applied, Folder, Migration, Outcome, Row, Script,
 from pgready.core.quoting import fill
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import read_script
+from pgready.dialects.pairs import Pairs
 
 BREAKPOINT = "--> statement-breakpoint"
 TABLE = TableName("drizzle", "__drizzle_migrations")
 
 _JOURNAL = "meta/_journal.json"
-_FOLDER = re.compile(r"(?P<stamp>[0-9]{14})_(?P<name>[^/]+)/migration\.sql")
+_SCRIPT = "/migration.sql"
+_FOLDER = re.compile(r"(?P<stamp>[0-9]{14})_(?P<name>[^/]*)/migration\.sql")
 _TAG = re.compile(r"(?P<number>[0-9]+)_(?P<name>.+)")
 
 _CREATE = """
@@ -62,13 +69,16 @@ _RECORD_1 = """
 INSERT INTO drizzle.__drizzle_migrations (hash, created_at, name) VALUES (:hash, :created_at, :name)
 """
 
-_RECORDED = """
-SELECT FROM drizzle.__drizzle_migrations WHERE created_at OPERATOR(pg_catalog.=) :created_at
+# Whether or not the table has a column `name`. What drizzle-kit upgraded from 0.x to 1.0 keeps in its old
+# rows the milliseconds that the folder's name lost, hence a span.
+_ITS_ROW = """
+WHERE created_at OPERATOR(pg_catalog.>=) :first AND created_at OPERATOR(pg_catalog.<=) :last
+ AND COALESCE(pg_catalog.to_jsonb(m) OPERATOR(pg_catalog.->>) 'name', :name) OPERATOR(pg_catalog.=) :name
 """
 
-_ACCEPT = """
-UPDATE drizzle.__drizzle_migrations SET hash = :hash WHERE created_at OPERATOR(pg_catalog.=) :created_at
-"""
+_RECORDED = "SELECT FROM drizzle.__drizzle_migrations AS m" + _ITS_ROW
+
+_ACCEPT = "UPDATE drizzle.__drizzle_migrations AS m SET hash = :hash" + _ITS_ROW
 
 
 class _Entry(Struct, frozen=True):
@@ -89,14 +99,15 @@ class Drizzle(Dialect):
     name: ClassVar[str] = "drizzle"
 
     def __init__(self) -> None:
-        self._names: dict[str, str] = {}
+        self._is_1 = False
+        self._names: dict[str, str] = {}  # version → its folder in 1.0; for 0.x, what drizzle-kit up makes it
 
     @property
     def table(self) -> TableName:
         return TABLE
 
     @classmethod
-    def proof(cls, paths: Sequence[str], texts: Mapping[str, str]) -> str | None:
+    def proof(cls, paths: Sequence[str]) -> str | None:
         if _JOURNAL in paths:
             return _JOURNAL
         return next((path for path in paths if _FOLDER.fullmatch(path) and _is_drizzle(path, paths)), None)
@@ -104,9 +115,12 @@ class Drizzle(Dialect):
     def read(self, files: Sequence[SourceFile]) -> Folder:
         """The journal's entries in their order, or the numbered folders. Raises FolderError."""
         by_path = {file.path: file for file in files}
-        if _JOURNAL in by_path:
-            return self._read_journal(by_path)
-        return self._read_folders(files)
+        if _JOURNAL not in by_path:
+            return self._read_folders(files)
+        if both := [path for path in by_path if _FOLDER.fullmatch(path)]:
+            problem = f"{both[0]}: is Drizzle 1.0's, while {_JOURNAL} is 0.x's: neither would run the other's"
+            raise FolderError((problem,), hint="bring the folder to one layout: drizzle-kit up")
+        return self._read_journal(by_path)
 
     def _read_journal(self, files: Mapping[str, SourceFile]) -> Folder:
         journal = _decoded(files[_JOURNAL])
@@ -122,35 +136,33 @@ class Drizzle(Dialect):
             version = number if numbers[number] == 1 else entry.tag
             name = entry.tag if version == entry.tag else entry.tag[len(number) + 1 :]
             migrations.append(_migration(file, version, name, entry.when, problems))
+            self._names[version] = f"{_digits(entry.when)}_{entry.tag.partition('_')[2]}"
         _refuse(problems)
         used = {migration.script.path for migration in migrations}
         ignored = tuple(path for path in files if path not in used)
         return Folder(self.name, migrations=tuple(migrations), ignored=ignored)
 
     def _read_folders(self, files: Sequence[SourceFile]) -> Folder:
+        self._is_1 = True
         problems: list[str] = []
         migrations: list[Migration] = []
-        ignored: list[str] = []
-        for file in files:
+        scripts = [file for file in files if file.path.endswith(_SCRIPT)]
+        numbers = Counter(file.path[:14] for file in scripts)
+        for file in sorted(scripts, key=attrgetter("path")):
             match = _FOLDER.fullmatch(file.path)
-            if match is None:
-                ignored.append(file.path)
+            stamp = _milliseconds(match["stamp"]) if match else None
+            if match is None or stamp is None:
+                problems.append(f"{file.path}: its folder's name does not begin with a date and time")
                 continue
-            stamp = _milliseconds(match["stamp"])
-            if stamp is None:
-                problems.append(f"{file.path}: {match['stamp']} is no date and time")
-                continue
-            migrations.append(_migration(file, match["stamp"], match["name"], stamp, problems))
-            self._names[match["stamp"]] = file.path.partition("/")[0]
-        twice = [stamp for stamp, count in Counter(each.version for each in migrations).items() if count > 1]
-        problems += [f"{stamp}: two folders begin with it" for stamp in twice]
+            folder = file.path[: -len(_SCRIPT)]
+            version = match["stamp"] if numbers[match["stamp"]] == 1 else folder
+            migrations.append(_migration(file, version, match["name"], stamp, problems))
+            self._names[version] = folder
+        if not scripts:
+            problems.append(f"neither {_JOURNAL} (Drizzle 0.x) nor <date and time>_<name>{_SCRIPT} (1.0)")
         _refuse(problems)
-        ordered = tuple(sorted(migrations, key=lambda migration: migration.script.path))
-        return Folder(self.name, migrations=ordered, ignored=tuple(ignored))
-
-    @property
-    def _is_1(self) -> bool:
-        return bool(self._names)
+        ignored = tuple(file.path for file in files if file not in scripts)
+        return Folder(self.name, migrations=tuple(migrations), ignored=ignored)
 
     def create_history(self) -> str:
         return _CREATE_1 if self._is_1 else _CREATE
@@ -159,40 +171,44 @@ class Drizzle(Dialect):
         return _SELECT_1 if {"name", "applied_at"} <= columns else _SELECT
 
     def match(self, rows: Sequence[Row], folder: Folder) -> tuple[Applied, ...]:
-        by_name = {self._names.get(each.version): each for each in folder.migrations if self._is_1}
-        by_stamp = {each.stamp: each for each in folder.migrations}
-        taken: set[str] = set()
-        matched: list[tuple[Row, Migration | None]] = []
-        for row in rows:
-            found = by_name.get(row.get("name")) if row.get("name") else None
-            found = found or by_stamp.get(row["created_at"])
-            if found is not None and found.version in taken:
-                found = None
-            if found is not None:
-                taken.add(found.version)
-            matched.append((row, found))
-        by_hash = _unambiguous(matched, [each for each in folder.migrations if each.version not in taken])
-        return tuple(_applied(row, found or by_hash.get(row["hash"])) for row, found in matched)
+        """The rows as the folder's versions: by name where there is one, by `when`, at last by hash."""
+        pairs = Pairs(rows, folder.migrations)
+        pairs.join(lambda row: row.get("name"), lambda each: self._names.get(each.version))
+        pairs.join(
+            lambda row: (self._moment(row["created_at"]), row["hash"]),
+            lambda each: (self._moment(each.stamp), each.checksum),
+        )
+        pairs.join(lambda row: self._moment(row["created_at"]), lambda each: self._moment(each.stamp))
+        pairs.join(lambda row: row["hash"], lambda each: each.checksum, only_as_many=True)
+        return tuple(_applied(row, pairs.migration_of(index)) for index, row in enumerate(rows))
+
+    def _moment(self, stamp: int | None) -> int | None:
+        return stamp // 1000 if self._is_1 and stamp is not None else stamp
 
     def record(self, migration: Migration, outcome: Outcome, columns: frozenset[str]) -> str:
-        template = _RECORD_1 if self._is_1 and (not columns or "name" in columns) else _RECORD
+        has_name = "name" in columns if columns else self._is_1
         return fill(
-            template,
+            _RECORD_1 if has_name else _RECORD,
             hash=migration.checksum,
             created_at=migration.stamp,
-            name=self._names.get(migration.version),
+            name=self._names[migration.version],
         )
 
     def recorded(self, migration: Migration) -> str:
-        return fill(_RECORDED, created_at=migration.stamp)
+        return fill(_RECORDED, **self._row_of(migration))
 
     def accept(self, migration: Migration, token_checksum: str | None) -> str:
-        return fill(_ACCEPT, hash=migration.checksum, created_at=migration.stamp)
+        return fill(_ACCEPT, hash=migration.checksum, **self._row_of(migration))
+
+    def _row_of(self, migration: Migration) -> dict[str, str | int]:
+        first = migration.stamp or 0
+        last = first + 999 if self._is_1 else first
+        return {"first": first, "last": last, "name": self._names[migration.version]}
 
 
 def _is_drizzle(path: str, paths: Sequence[str]) -> bool:
     """Prisma lays out the same folders, with its lock file beside them; Drizzle 1.0 writes a snapshot."""
-    return path.replace("migration.sql", "snapshot.json") in paths
+    return f"{path[: -len(_SCRIPT)]}/snapshot.json" in paths
 
 
 def _decoded(file: SourceFile) -> _Journal:
@@ -229,21 +245,16 @@ def _number(tag: str) -> str:
     return match["number"] if match else tag
 
 
+def _digits(stamp: int) -> str:
+    return datetime.fromtimestamp(stamp // 1000, UTC).strftime("%Y%m%d%H%M%S")
+
+
 def _milliseconds(digits: str) -> int | None:
     try:
         moment = datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError:
         return None
     return int(moment.timestamp()) * 1000
-
-
-def _unambiguous(
-    matched: Sequence[tuple[Row, Migration | None]], left: Sequence[Migration]
-) -> dict[str, Migration]:
-    """Migrations without a row, by hash, where one of them alone and one such row alone has it."""
-    rows = Counter(row["hash"] for row, found in matched if found is None)
-    files = Counter(migration.checksum for migration in left)
-    return {each.checksum: each for each in left if files[each.checksum] == 1 and rows[each.checksum] == 1}
 
 
 def _applied(row: Row, migration: Migration | None) -> Applied:

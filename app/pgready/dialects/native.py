@@ -14,13 +14,13 @@ from pgready.core.errors import FolderError, PgreadyError
 from pgready.core.model import Applied, Folder, Kind, Migration, Outcome, Row, Script, SourceFile, TableName
 from pgready.core.quoting import fill
 from pgready.core.sql import decode
-from pgready.dialects.base import Dialect
+from pgready.dialects.base import Dialect, is_sql
 
 HISTORY = TableName("pgready", "history")
 JOURNAL = TableName("pgready", "journal")
 STATUS = TableName("pgready", "status")
 
-_NAME = re.compile(r"(?P<version>[0-9]+)_(?P<name>.+?)(?P<down>\.down)?\.sql")
+_NAME = re.compile(r"(?P<version>[0-9]+)_(?P<name>[^/]+?)(?P<down>\.down)?\.sql", re.IGNORECASE)
 _SHAPE = "<digits>_<name>.sql, and <digits>_<name>.down.sql beside it to revert it"
 
 _CREATE = """
@@ -87,8 +87,8 @@ _WITH_CHECKSUM = " AND checksum OPERATOR(pg_catalog.=) :checksum"
 
 _ACCEPT = """
 UPDATE pgready.history SET checksum = :checksum, token_checksum = :token_checksum, name = :name
-WHERE namespace OPERATOR(pg_catalog.=) :namespace
- AND kind OPERATOR(pg_catalog.=) :kind AND version OPERATOR(pg_catalog.=) :version
+WHERE namespace OPERATOR(pg_catalog.=) :namespace AND kind OPERATOR(pg_catalog.=) :kind
+ AND pg_catalog.ltrim(version, :zero) OPERATOR(pg_catalog.=) pg_catalog.ltrim(:version, :zero)
 """
 
 
@@ -109,7 +109,7 @@ class Native(Dialect):
         return f"{HISTORY}:{self.namespace}"
 
     @classmethod
-    def proof(cls, paths: Sequence[str], texts: Mapping[str, str]) -> str | None:
+    def proof(cls, paths: Sequence[str]) -> str | None:
         """Nothing proves a native folder; it is what no other tool claims."""
         return None
 
@@ -117,7 +117,7 @@ class Native(Dialect):
         """`<version>_<name>.sql` by number, with its `.down.sql`. A `.sql` of another name is an error."""
         reading = _Reading()
         for file in files:
-            if file.path.endswith(".sql"):
+            if is_sql(file.path):
                 reading.take(file)
             else:
                 reading.ignored.append(file.path)
@@ -134,9 +134,11 @@ class Native(Dialect):
         return fill(_SELECT, source=STATUS, namespace=self.namespace)
 
     def match(self, rows: Sequence[Row], folder: Folder) -> tuple[Applied, ...]:
+        """The rows, under the folder's spelling of their versions: 1 and 01 are the same."""
+        spelling = {_number(each.version): each.version for each in folder.migrations}
         return tuple(
             Applied(
-                version=row["version"],
+                version=_spelled(row, spelling),
                 name=row["name"],
                 kind=Kind(row["kind"]),
                 checksum=row["checksum"],
@@ -177,6 +179,7 @@ class Native(Dialect):
     def accept(self, migration: Migration, token_checksum: str | None) -> str:
         return fill(
             _ACCEPT,
+            zero="0" if migration.kind is Kind.VERSIONED else "",
             namespace=self.namespace,
             kind=migration.kind.value,
             version=migration.version,
@@ -186,14 +189,28 @@ class Native(Dialect):
         )
 
 
+_Number = tuple[int, str]
+
+
+def _number(version: str) -> _Number:
+    """*version* as a sort key. int() has a limit of digits, file names have none."""
+    digits = version.lstrip("0")
+    return len(digits), digits
+
+
+def _spelled(row: Row, spelling: Mapping[_Number, str]) -> str:
+    version: str = row["version"]
+    return spelling.get(_number(version), version) if row["kind"] == Kind.VERSIONED.value else version
+
+
 class _Reading:
     """A native folder on its way to being understood; collects every problem."""
 
     def __init__(self) -> None:
         self.ignored: list[str] = []
         self._problems: list[str] = []
-        self._ups: dict[int, Migration] = {}
-        self._downs: dict[int, Script] = {}
+        self._ups: dict[_Number, Migration] = {}
+        self._downs: dict[_Number, Script] = {}
 
     def take(self, file: SourceFile) -> None:
         match = _NAME.fullmatch(file.path)
@@ -201,7 +218,7 @@ class _Reading:
             self._problems.append(f"{file.path}: not a migration's name; it is {_SHAPE}")
             return
         script = read_script(file, self._problems)
-        number = int(match["version"])
+        number = _number(match["version"])
         other = self._downs.get(number) if match["down"] else self._up_script(number)
         if other is not None:
             self._problems.append(f"{file.path}: has the version of {other.path}, {match['version']}")
@@ -211,7 +228,7 @@ class _Reading:
             checksum = hashlib.sha256(file.data).hexdigest()
             self._ups[number] = Migration(match["version"], match["name"], script, checksum)
 
-    def _up_script(self, number: int) -> Script | None:
+    def _up_script(self, number: _Number) -> Script | None:
         up = self._ups.get(number)
         return None if up is None else up.script
 
