@@ -21,10 +21,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from pgready.core.errors import FolderError
 from pgready.core.model import Applied, Folder, Migration, Outcome, Row, Script, SourceFile, TableName
@@ -39,6 +39,7 @@ TABLE = TableName("drizzle", "__drizzle_migrations")
 _JOURNAL = "meta/_journal.json"
 _SCRIPT = "/migration.sql"
 _FOLDER = re.compile(r"(?P<stamp>[0-9]{14})_(?P<name>[^/]*)/migration\.sql")
+_PAIR = re.compile("..")
 _TAG = re.compile(r"(?P<number>[0-9]+)_(?P<name>.+)")
 
 _CREATE = """
@@ -81,9 +82,12 @@ _RECORDED = "SELECT FROM drizzle.__drizzle_migrations AS m" + _ITS_ROW
 _ACCEPT = "UPDATE drizzle.__drizzle_migrations AS m SET hash = :hash" + _ITS_ROW
 
 
+_YEAR_10000_MS = 253_402_300_800_000
+
+
 class _Entry(Struct, frozen=True):
     idx: int
-    when: int
+    when: Annotated[int, Meta(ge=0, lt=_YEAR_10000_MS)]
     tag: str
     breakpoints: bool = True
 
@@ -161,7 +165,7 @@ class Drizzle(Dialect):
         if not scripts:
             problems.append(f"neither {_JOURNAL} (Drizzle 0.x) nor <date and time>_<name>{_SCRIPT} (1.0)")
         _refuse(problems)
-        ignored = tuple(file.path for file in files if file not in scripts)
+        ignored = tuple(file.path for file in files if not file.path.endswith(_SCRIPT))
         return Folder(self.name, migrations=tuple(migrations), ignored=ignored)
 
     def create_history(self) -> str:
@@ -250,8 +254,10 @@ def _digits(stamp: int) -> str:
 
 
 def _milliseconds(digits: str) -> int | None:
+    year, *parts = (int(part) for part in (digits[:4], *_PAIR.findall(digits[4:])))
+    month, day, hour, minute, second = parts
     try:
-        moment = datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
     return int(moment.timestamp()) * 1000
@@ -259,12 +265,11 @@ def _milliseconds(digits: str) -> int | None:
 
 def _applied(row: Row, migration: Migration | None) -> Applied:
     stamp = row["created_at"]
-    at = row.get("applied_at")
     return Applied(
-        version=migration.version if migration else str(row.get("name") or stamp),
+        version=migration.version if migration else str(row.get("name") or stamp or row["hash"]),
         name=migration.name if migration else "",
         checksum=row["hash"],
-        applied_at=at,
+        applied_at=row.get("applied_at"),
         stamp=stamp,
     )
 

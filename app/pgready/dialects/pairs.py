@@ -30,6 +30,8 @@ class Pairs:
 
         With *only_as_many*, a key counts only where as many rows as migrations have it. None is no key.
         """
+        if not self._rows:
+            return
         rows: dict[Hashable, list[int]] = defaultdict(list)
         for index, row in self._rows.items():
             rows[row_key(row)].append(index)
