@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+
+from pgready.core.model import Folder, History, JournalRow, Kind, Migration, Script, SegmentState
+from pgready.core.planning import Entry, Finding, Policies, Work, plan
+from pgready.core.resumption import verify_resumption, work
+from pgready.core.segments import Segment, SegmentKind, Statement
+
+T, S = SegmentKind.TRANSACTION, SegmentKind.SINGLE
+DONE, STARTED = SegmentState.DONE, SegmentState.STARTED
+
+MIGRATION = Migration("1", "x", Script("1_x.sql", ""), "sum")
+
+
+def segments(*checksums: str, kind: SegmentKind = T) -> tuple[Segment, ...]:
+    return tuple(Segment(kind, (Statement(0, 1),), checksum) for checksum in checksums)
+
+
+def journal(*marks: tuple[int, SegmentState, str]) -> History:
+    return History(True, (), tuple(JournalRow(Kind.VERSIONED, "1", *mark) for mark in marks))
+
+
+def entry(history: History) -> Entry:
+    return plan(Folder("native", (MIGRATION,)), history, Policies()).entries[0]
+
+
+def verify(history: History, *checksums: str) -> Finding | None:
+    return verify_resumption(entry(history), history, segments(*checksums))
+
+
+AT_C = journal((0, DONE, "a"), (1, DONE, "b"), (2, STARTED, "c"))
+
+
+def test_work_says_what_is_done_and_begun() -> None:
+    left = work(entry(AT_C), segments("a", "b", "c", kind=S))
+
+    assert left == Work(Kind.VERSIONED, "1", (S, S, S), done=2, started=True)
+
+
+def test_a_script_without_statements_is_one_transaction() -> None:
+    assert work(entry(journal()), ()).segments == (T,)
+
+
+def test_a_file_that_kept_what_is_done_goes_on() -> None:
+    assert verify(AT_C, "a", "b", "c", "d") is None
+
+
+def test_what_was_neither_done_nor_begun_may_change_or_be_cut_off() -> None:
+    history = journal((0, DONE, "a"), (1, DONE, "b"))
+
+    assert verify(history, "a", "b", "new") is None
+    assert verify(history, "a", "b") is None
+
+
+@pytest.mark.parametrize(
+    ("checksums", "problem"),
+    [
+        (("a", "B", "c"), "part 2 of 3 changed after it was done"),
+        (("a", "b", "C"), "part 3 of 3 changed after it was started"),
+        (("a", "b"), "part 3 was started, but the file has only 2 now"),
+    ],
+)
+def test_a_file_that_was_edited_behind_its_journal_is_refused(
+    checksums: tuple[str, ...], problem: str
+) -> None:
+    finding = verify(AT_C, *checksums)
+
+    assert finding is not None
+    assert finding.message == f"1_x.sql: {problem}"
+    assert "pgready repair 1 --done | --not-done" in (finding.hint or "")
+
+
+def test_a_journal_with_a_gap_is_refused() -> None:
+    finding = verify(journal((0, DONE, "a"), (2, DONE, "c")), "a", "b", "c")
+
+    assert finding is not None
+    assert "part 3 is journaled as done, but part 2 before it is not done" in finding.message

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from pgready.core import events, status
+from pgready.core.errors import ExitCode
+from pgready.core.model import Applied, Kind, LockHolder, Migration, Script
+from pgready.core.planning import Entry, Finding, Flag, Plan, Severity, State
+from pgready.core.status import Status, advance, headline, text_table, to_json
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=90)
+
+READY = events.ReadyReached(applied=1, duration_ms=20)
+
+
+def entry(version: str, state: State, *flags: Flag) -> Entry:
+    migration = Migration(version, "x", Script(f"{version}_x.sql", "SELECT 1"), "c0ffee")
+    row = Applied(version, "x", applied_at=NOW, applied_by="pod-1") if state is State.APPLIED else None
+    return Entry(version, "x", Kind.VERSIONED, state, flags, row, migration)
+
+
+def planned(*entries: Entry, findings: tuple[Finding, ...] = ()) -> events.Planned:
+    return events.Planned(Plan(entries, findings), under_lock=False)
+
+
+def applied(version: str) -> events.MigrationApplied:
+    return events.MigrationApplied(version, "x", "versioned", 183, "pod-2")
+
+
+def failed(code: ExitCode) -> events.RunFailed:
+    return events.RunFailed("it did not work", "do this", code)
+
+
+def fold(*happened: events.Event, now: datetime = NOW) -> Status:
+    folded = status.initial(started_at=NOW, target="postgresql://app:***@db/app")
+    for event in happened:
+        folded = advance(folded, event, now)
+    return folded
+
+
+ONE_OF_THREE = planned(entry("1", State.APPLIED), entry("2", State.PENDING), entry("3", State.PARTLY_APPLIED))
+ALL_APPLIED = planned(entry("1", State.APPLIED))
+
+
+def test_a_plan_becomes_migrations_and_counts() -> None:
+    folded = fold(ONE_OF_THREE)
+
+    assert [(each.version, each.state) for each in folded.migrations] == [
+        ("1", "applied"),
+        ("2", "pending"),
+        ("3", "partly applied"),
+    ]
+    assert (folded.counts.total, folded.counts.applied, folded.counts.pending) == (3, 1, 1)
+
+
+def test_an_applied_migration_keeps_what_was_known_of_it() -> None:
+    one = fold(planned(entry("1", State.PENDING, Flag.OUT_OF_ORDER)), applied("1")).migrations[0]
+
+    assert one == status.MigrationStatus(
+        "1", "x", "versioned", "applied", (), "c0ffee", applied_at=NOW, applied_by="pod-2", duration_ms=183
+    )
+
+
+def test_counts_follow_what_is_applied() -> None:
+    counts = fold(ONE_OF_THREE, applied("3")).counts
+
+    assert (counts.applied, counts.pending, counts.partly_applied) == (2, 1, 0)
+
+
+def test_an_earlier_status_stays_what_it_was() -> None:
+    before = fold(ONE_OF_THREE, applied("2"))
+    advance(before, applied("3"), LATER)
+
+    assert before.migrations[2].state == "partly applied"
+
+
+def test_a_failed_migration_shows_as_failed_until_the_next_plan() -> None:
+    folded = fold(ONE_OF_THREE, events.MigrationFailed("2", "no", "42601", None))
+
+    assert folded.migrations[1].state == "failed"
+    assert advance(folded, ONE_OF_THREE, LATER).migrations[1].state == "pending"
+
+
+def test_a_phase_has_the_time_when_it_was_entered() -> None:
+    folded = advance(fold(events.PhaseEntered("planning")), events.PhaseEntered("planning"), LATER)
+
+    assert folded.since == NOW
+    assert advance(folded, events.PhaseEntered("migrating"), LATER).since == LATER
+
+
+def test_ready_forgets_the_failure_before_it() -> None:
+    folded = fold(failed(ExitCode.LOCKED), READY)
+
+    assert folded.ready
+    assert folded.failure is None
+    assert folded.reason is None
+
+
+# The latch
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        events.ConnectionLost("reset"),
+        events.PhaseEntered("connecting"),
+        events.ConnectFailed(1, "connection refused", 0.2),
+        failed(ExitCode.UNREACHABLE),
+        planned(
+            entry("1", State.APPLIED, Flag.AHEAD),
+            findings=(Finding(Severity.WARNING, "1", Flag.AHEAD, "1: newer"),),
+        ),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_ready_stays_when_the_database_is_away_or_ahead(event: events.Event) -> None:
+    assert fold(ALL_APPLIED, READY, event).ready
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        failed(ExitCode.FAILED),
+        failed(ExitCode.DIVERGED),
+        ONE_OF_THREE,
+        planned(findings=(Finding(Severity.ERROR, "1", Flag.CHANGED, "1: changed"),)),
+        events.PhaseEntered("draining"),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_ready_ends_with_what_is_pending_refused_failed_or_draining(event: events.Event) -> None:
+    assert not fold(ALL_APPLIED, READY, event).ready
+
+
+def test_a_latched_status_tells_that_the_database_is_away() -> None:
+    folded = fold(ALL_APPLIED, READY, events.PhaseEntered("connecting"), failed(ExitCode.UNREACHABLE))
+
+    assert (folded.phase, folded.reason) == ("ready", "it did not work")
+
+
+def test_nothing_pending_is_not_yet_ready() -> None:
+    assert not fold(ALL_APPLIED).ready
+
+
+# Rendering
+
+WAITED = events.LockWaited(LockHolder(42), 12.3)
+STARTED = events.MigrationStarted("2", "x", "versioned", 0, 1, 5)
+
+
+@pytest.mark.parametrize(
+    ("happened", "line"),
+    [
+        ((), "connecting: 0 applied"),
+        ((ONE_OF_THREE,), "connecting: 1 applied, 1 pending, 1 partly applied"),
+        ((WAITED,), "connecting: 0 applied; the lock is held by pid 42 (12 s)"),
+        ((WAITED, events.LockTaken(13.0)), "connecting: 0 applied"),
+        ((STARTED, events.StatementsRan("2", 3, 5)), "connecting: 0 applied; 2, statement 3 of 5"),
+        (
+            (STARTED, events.Blocked("2", 1.0, (LockHolder(7),))),
+            "connecting: 0 applied; 2, statement 0 of 5, blocked by pid 7",
+        ),
+        ((failed(ExitCode.FAILED),), "failed: 0 applied; it did not work"),
+        ((ALL_APPLIED, READY), "ready: 1 applied"),
+    ],
+)
+def test_the_headline_says_the_most_pressing_thing(happened: tuple[events.Event, ...], line: str) -> None:
+    assert headline(fold(*happened)) == line
+
+
+def test_the_table_has_a_row_for_each_migration_and_what_is_wrong_below() -> None:
+    findings = (
+        Finding(Severity.ERROR, "1", Flag.CHANGED, "1_x.sql: changed"),
+        Finding(Severity.WARNING, "2", Flag.OUT_OF_ORDER, "2_x.sql: out of order"),
+    )
+    event = planned(
+        entry("1", State.APPLIED), entry("2", State.PENDING, Flag.OUT_OF_ORDER), findings=findings
+    )
+
+    assert text_table(fold(event)).splitlines() == [
+        "connecting: 1 applied, 1 pending",
+        "version  name  state                   applied at (UTC)     took  by",
+        "1        x     applied                 2026-05-04 12:00:00        pod-1",
+        "2        x     pending (out of order)",
+        "error: 1_x.sql: changed",
+        "warning: 2_x.sql: out of order",
+    ]
+
+
+def test_json_has_a_schema_snake_case_and_utc() -> None:
+    document = msgspec.json.decode(to_json(fold(ALL_APPLIED, READY)))
+
+    assert document["schema"] == 1
+    assert document["started_at"] == "2026-05-04T12:00:00Z"
+    assert document["counts"]["partly_applied"] == 0
+    assert document["migrations"][0]["applied_at"] == "2026-05-04T12:00:00Z"
+
+
+def test_the_summary_is_the_same_without_the_migrations() -> None:
+    folded = fold(ALL_APPLIED, READY)
+    document = msgspec.json.decode(to_json(folded))
+    del document["migrations"]
+
+    assert msgspec.json.decode(status.summary_json(folded)) == document
+
+
+def test_drift_is_told_once_and_forgotten_at_the_next_connection() -> None:
+    drifted = events.DriftFound("role", "app", "login is off, not on")
+    connected = events.Connected(1, "18.1", "app", "app", False)
+
+    assert fold(drifted, drifted).drift == ("role app: login is off, not on",)
+    assert fold(drifted, connected).drift == ()
+
+
+def test_only_the_last_notices_are_kept() -> None:
+    notices = [events.ServerNotice("NOTICE", str(number), None) for number in range(100)]
+
+    assert fold(*notices).notices == tuple(f"NOTICE: {number}" for number in range(80, 100))
+
+
+def test_an_event_about_an_unknown_migration_is_no_error() -> None:
+    assert fold(applied("9")).applied_this_run == 1
+    assert fold(events.MigrationFailed("9", "no", None, None)) == fold()
+
+
+def test_ten_thousand_migrations_share_what_does_not_change() -> None:
+    before = fold(planned(*(entry(str(number), State.PENDING) for number in range(10_000))))
+    after = advance(before, applied("5000"), LATER)
+    shared = sum(one is other for one, other in zip(before.roster.chunks, after.roster.chunks, strict=True))
+
+    assert shared == len(before.roster.chunks) - 1
+    assert after.migrations[5000].state == "applied"
