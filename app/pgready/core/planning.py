@@ -189,15 +189,21 @@ def _rerunnable(migration: Migration, rows: _Rows, marks: _Marks) -> Entry:
 def _versioned(migrations: Sequence[Migration], rows: _Rows, marks: _Marks) -> list[Entry]:
     gone = _gone(migrations, rows)
     later_applied = any(Flag.AHEAD in entry.flags for _, entry in gone)
+    newest_stamp = max((row.stamp for row in rows.values() if row.stamp is not None), default=None)
     entries: list[Entry] = []
     for migration in reversed(migrations):
         entry = _once(migration, rows, marks)
-        if later_applied and entry.state is State.PENDING:
+        if entry.state is State.PENDING and (later_applied or _is_older(migration, newest_stamp)):
             entry = replace(entry, flags=(Flag.OUT_OF_ORDER,))
         later_applied = later_applied or entry.state is State.APPLIED
         entries.append(entry)
     entries.reverse()
     return _merged(entries, gone) if gone else entries
+
+
+def _is_older(migration: Migration, newest_stamp: int | None) -> bool:
+    """Whether it was made before the newest applied: a merge may put it behind that one in the folder."""
+    return newest_stamp is not None and migration.stamp is not None and migration.stamp < newest_stamp
 
 
 def _once(migration: Migration, rows: _Rows, marks: _Marks) -> Entry:
