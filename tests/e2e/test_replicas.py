@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import anyio
@@ -122,6 +123,21 @@ def environment(server: Server) -> dict[str, str]:
     return {"PGREADY_DATABASE_URL": server.url("media_library"), "APP_PASSWORD": "the app's own"}
 
 
+async def knocking_at_once(server: Server, start: Callable[[], Running], count: int) -> list[Running]:
+    """*count* replicas, all of which the server lets in at the same moment, however long they take to start.
+
+    A stopped server answers nobody, while the kernel takes connections for it.
+    """
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        running = [start() for _ in range(count)]
+        for each in running:
+            await each.wait_for("target.located", PATIENCE_SECONDS)
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    return running
+
+
 async def all_ends(running: list[Running]) -> list[int | None]:
     """The exit codes, once all have ended."""
     with anyio.fail_after(PATIENCE_SECONDS):
@@ -158,7 +174,9 @@ def races(server: Server) -> list[str]:
 async def test_replicas_started_at_once_on_an_empty_server_apply_everything_once(
     empty_server: Server, folder: Path, pgready: Pgready
 ) -> None:
-    running = [pgready.start("up", env=environment(empty_server), cwd=folder) for _ in range(REPLICAS)]
+    running = await knocking_at_once(
+        empty_server, lambda: pgready.start("up", env=environment(empty_server), cwd=folder), REPLICAS
+    )
 
     codes = await all_ends(running)
 
@@ -175,7 +193,9 @@ async def test_daemons_started_at_once_on_an_empty_server_all_become_ready(
     empty_server: Server, folder: Path, pgready: Pgready
 ) -> None:
     command = ("serve", "--port", "0")
-    running = [pgready.start(*command, env=environment(empty_server), cwd=folder) for _ in range(DAEMONS)]
+    running = await knocking_at_once(
+        empty_server, lambda: pgready.start(*command, env=environment(empty_server), cwd=folder), DAEMONS
+    )
 
     for each in running:
         await each.wait_for("stop with Ctrl-C", PATIENCE_SECONDS)
