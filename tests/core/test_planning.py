@@ -123,6 +123,10 @@ def test_a_row_after_every_file_is_ahead_and_only_warned_of() -> None:
     assert not made.errors
 
 
+def test_a_row_that_is_written_otherwise_than_the_newest_file_is_not_ahead() -> None:
+    assert stand(planned(folder("1"), history("001")))[0] == ("001", State.APPLIED, (Flag.MISSING,))
+
+
 def test_in_an_empty_folder_nothing_is_ahead() -> None:
     assert only(planned(folder(), history("1"))).flags == (Flag.MISSING,)
 
