@@ -35,11 +35,14 @@ class Dialect:
 
     @classmethod
     def proof(cls, paths: Sequence[str]) -> str | None:
-        """Why a folder with these *paths* is this tool's (`meta/_journal.json`), or None."""
+        """Why a folder with these *paths* (as the layout knows them) is this tool's, or None."""
         raise NotImplementedError
 
-    def read(self, files: Sequence[SourceFile]) -> Folder:
-        """The migrations of *files*, in order. Raises FolderError with every problem at once."""
+    def read(self, files: Sequence[SourceFile], below: str = "") -> Folder:
+        """The migrations of *files*, in order. Raises FolderError with every problem at once.
+
+        All paths begin with *below* (`migrations/`, or nothing), which is no part of the layout.
+        """
         raise NotImplementedError
 
     def create_history(self) -> str:

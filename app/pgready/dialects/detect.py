@@ -30,12 +30,12 @@ DIALECTS: Mapping[str, Callable[[str], Dialect]] = {
 _PEERS: tuple[type[Dialect], ...] = (Drizzle,)
 
 _SIDES = ("bootstrap", "repeatable", "checks", "seeds")
-_MAIN = "migrations"
+_MAIN = "migrations/"
 _VERSIONED = re.compile(r"[0-9]+_.*\.sql", re.IGNORECASE)
 
 
 class _Parts(Struct, frozen=True):
-    """A folder's files by purpose. *main*'s paths begin below *below*: `migrations/`, or nothing."""
+    """A folder's files by purpose; all of *main* lie below *below*: `migrations/`, or nothing."""
 
     below: str
     main: tuple[SourceFile, ...]
@@ -51,11 +51,17 @@ def read(files: Sequence[SourceFile], *, dialect: str | None, namespace: str) ->
     parts = _split(files)
     chosen = _chosen(parts, dialect, namespace)
     problems = [
-        f"{file.path}: lies beside {_MAIN}/, where it would never run"
+        f"{file.path}: lies beside {_MAIN}, where it would never run"
         for file in parts.beside
         if _VERSIONED.fullmatch(file.path)
     ]
-    folder = _placed(chosen.read(parts.main), parts.below)
+    hint = "nothing was run"
+    try:
+        folder = chosen.read(parts.main, parts.below)
+    except FolderError as refused:
+        folder = Folder(chosen.name)
+        problems += refused.problems
+        hint = refused.hint or hint
     sides = parts.sides
     complete = replace(
         folder,
@@ -65,7 +71,7 @@ def read(files: Sequence[SourceFile], *, dialect: str | None, namespace: str) ->
         ignored=tuple(sorted((*folder.ignored, *_ignored(parts)))),
     )
     if problems:
-        raise FolderError(tuple(problems), hint="nothing was run")
+        raise FolderError(tuple(problems), hint=hint)
     return chosen, complete
 
 
@@ -74,32 +80,14 @@ def _split(files: Sequence[SourceFile]) -> _Parts:
     below: list[SourceFile] = []
     beside: list[SourceFile] = []
     for file in files:
-        top, slash, rest = file.path.partition("/")
+        top, slash, _ = file.path.partition("/")
         if slash and top in sides:
             sides[top].append(file)
-        elif slash and top == _MAIN:
-            below.append(SourceFile(rest, file.data))
         else:
-            beside.append(file)
+            (below if file.path.startswith(_MAIN) else beside).append(file)
     if below:
-        return _Parts(f"{_MAIN}/", tuple(below), sides, tuple(beside))
+        return _Parts(_MAIN, tuple(below), sides, tuple(beside))
     return _Parts("", tuple(beside), sides, ())
-
-
-def _placed(folder: Folder, below: str) -> Folder:
-    """*folder* with its paths as people find them: from the top, not from `migrations/`."""
-    if not below:
-        return folder
-    migrations = (
-        replace(
-            migration,
-            script=replace(migration.script, path=below + migration.script.path),
-            revert=migration.revert and replace(migration.revert, path=below + migration.revert.path),
-        )
-        for migration in folder.migrations
-    )
-    ignored = tuple(below + path for path in folder.ignored)
-    return replace(folder, migrations=tuple(migrations), ignored=ignored)
 
 
 def _chosen(parts: _Parts, dialect: str | None, namespace: str) -> Dialect:
@@ -118,7 +106,7 @@ def _chosen(parts: _Parts, dialect: str | None, namespace: str) -> Dialect:
 
 def _proven(parts: _Parts) -> str | None:
     """The dialect that the folder's own files prove; a history table cannot say what a folder is."""
-    paths = [file.path for file in parts.main]
+    paths = [file.path.removeprefix(parts.below) for file in parts.main]
     proofs = {peer.name: proof for peer in _PEERS if (proof := peer.proof(paths))}
     strangers = find_strangers([*paths, *(file.path for file in parts.beside)], _sql(parts.main))
     if len(proofs) + len(strangers) > 1:
@@ -129,6 +117,11 @@ def _proven(parts: _Parts) -> str | None:
         raise FolderError(
             (f"the folder looks like {name}'s ({proof}), which this version does not read",),
             hint=f"it reads {' and '.join(DIALECTS)} folders; --dialect says which, where this is a mistake",
+        )
+    if not proofs and any(path.endswith("/migration.sql") for path in paths):
+        raise FolderError(
+            ("the folder is Prisma's without its migration_lock.toml, or Drizzle 1.0's without a snapshot",),
+            hint="this version reads Drizzle's: --dialect drizzle",
         )
     return next(iter(proofs), None)
 

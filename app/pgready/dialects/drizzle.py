@@ -20,7 +20,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from operator import attrgetter
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -116,56 +115,57 @@ class Drizzle(Dialect):
             return _JOURNAL
         return next((path for path in paths if _FOLDER.fullmatch(path) and _is_drizzle(path, paths)), None)
 
-    def read(self, files: Sequence[SourceFile]) -> Folder:
+    def read(self, files: Sequence[SourceFile], below: str = "") -> Folder:
         """The journal's entries in their order, or the numbered folders. Raises FolderError."""
-        by_path = {file.path: file for file in files}
+        by_path = {file.path.removeprefix(below): file for file in files}
         if _JOURNAL not in by_path:
-            return self._read_folders(files)
-        if both := [path for path in by_path if _FOLDER.fullmatch(path)]:
+            return self._read_folders(by_path)
+        if both := [file.path for path, file in by_path.items() if _FOLDER.fullmatch(path)]:
             problem = f"{both[0]}: is Drizzle 1.0's, while {_JOURNAL} is 0.x's: neither would run the other's"
             raise FolderError((problem,), hint="bring the folder to one layout: drizzle-kit up")
         return self._read_journal(by_path)
 
     def _read_journal(self, files: Mapping[str, SourceFile]) -> Folder:
         journal = _decoded(files[_JOURNAL])
-        problems = [f"{_JOURNAL}: {problem}" for problem in _contradictions(journal)]
+        path = files[_JOURNAL].path
+        problems = [f"{path}: {problem}" for problem in _contradictions(journal)]
         numbers = Counter(_number(entry.tag) for entry in journal.entries)
         migrations: list[Migration] = []
         for entry in journal.entries:
             file = files.get(f"{entry.tag}.sql")
             if file is None:
-                problems.append(f"{_JOURNAL}: entry {entry.idx} names {entry.tag}.sql, which is not there")
+                problems.append(f"{path}: entry {entry.idx} names {entry.tag}.sql, which is not there")
                 continue
             number = _number(entry.tag)
             version = number if numbers[number] == 1 else entry.tag
-            name = entry.tag if version == entry.tag else entry.tag[len(number) + 1 :]
+            name = entry.tag[len(number) + 1 :] or entry.tag
             migrations.append(_migration(file, version, name, entry.when, problems))
             self._names[version] = f"{_digits(entry.when)}_{entry.tag.partition('_')[2]}"
         _refuse(problems)
         used = {migration.script.path for migration in migrations}
-        ignored = tuple(path for path in files if path not in used)
+        ignored = tuple(file.path for file in files.values() if file.path not in used)
         return Folder(self.name, migrations=tuple(migrations), ignored=ignored)
 
-    def _read_folders(self, files: Sequence[SourceFile]) -> Folder:
+    def _read_folders(self, files: Mapping[str, SourceFile]) -> Folder:
         self._is_1 = True
         problems: list[str] = []
         migrations: list[Migration] = []
-        scripts = [file for file in files if file.path.endswith(_SCRIPT)]
-        numbers = Counter(file.path[:14] for file in scripts)
-        for file in sorted(scripts, key=attrgetter("path")):
-            match = _FOLDER.fullmatch(file.path)
+        scripts = sorted(path for path in files if path.endswith(_SCRIPT))
+        numbers = Counter(path[:14] for path in scripts)
+        for path in scripts:
+            match = _FOLDER.fullmatch(path)
             stamp = _milliseconds(match["stamp"]) if match else None
             if match is None or stamp is None:
-                problems.append(f"{file.path}: its folder's name does not begin with a date and time")
+                problems.append(f"{files[path].path}: its folder's name does not begin with a date and time")
                 continue
-            folder = file.path[: -len(_SCRIPT)]
+            folder = path[: -len(_SCRIPT)]
             version = match["stamp"] if numbers[match["stamp"]] == 1 else folder
-            migrations.append(_migration(file, version, match["name"], stamp, problems))
+            migrations.append(_migration(files[path], version, match["name"], stamp, problems))
             self._names[version] = folder
         if not scripts:
             problems.append(f"neither {_JOURNAL} (Drizzle 0.x) nor <date and time>_<name>{_SCRIPT} (1.0)")
         _refuse(problems)
-        ignored = tuple(file.path for file in files if not file.path.endswith(_SCRIPT))
+        ignored = tuple(file.path for path, file in files.items() if not path.endswith(_SCRIPT))
         return Folder(self.name, migrations=tuple(migrations), ignored=ignored)
 
     def create_history(self) -> str:

@@ -113,9 +113,9 @@ class Native(Dialect):
         """Nothing proves a native folder; it is what no other tool claims."""
         return None
 
-    def read(self, files: Sequence[SourceFile]) -> Folder:
+    def read(self, files: Sequence[SourceFile], below: str = "") -> Folder:
         """`<version>_<name>.sql` by number, with its `.down.sql`. A `.sql` of another name is an error."""
-        reading = _Reading()
+        reading = _Reading(below)
         for file in files:
             if is_sql(file.path):
                 reading.take(file)
@@ -206,14 +206,15 @@ def _spelled(row: Row, spelling: Mapping[_Number, str]) -> str:
 class _Reading:
     """A native folder on its way to being understood; collects every problem."""
 
-    def __init__(self) -> None:
+    def __init__(self, below: str) -> None:
         self.ignored: list[str] = []
+        self._below = below
         self._problems: list[str] = []
         self._ups: dict[_Number, Migration] = {}
         self._downs: dict[_Number, Script] = {}
 
     def take(self, file: SourceFile) -> None:
-        match = _NAME.fullmatch(file.path)
+        match = _NAME.fullmatch(file.path, len(self._below))
         if match is None:
             self._problems.append(f"{file.path}: not a migration's name; it is {_SHAPE}")
             return

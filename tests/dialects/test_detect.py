@@ -1,0 +1,112 @@
+"""Whose folder it is: by proof, by name, or refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from pgready.core.errors import ExitCode, FolderError, SettingsError
+from pgready.core.model import Folder, SourceFile
+from pgready.dialects import detect
+
+GOOSE = "-- a licence\n-- +goose Up\nCREATE TABLE t (i int);\n-- +goose Down\nDROP TABLE t;\n"
+DBMATE = "-- migrate:up\nCREATE TABLE t (i int);\n\n-- migrate:down\nDROP TABLE t;\n"
+NODE_PG_MIGRATE = "-- Up Migration\nSELECT 1;\n-- Down Migration\nSELECT 2;\n"
+TERN = "create table t (i int);\n---- create above / drop below ----\ndrop table t;\n"
+JOURNAL = '{"entries": []}'
+
+
+def read(files: Mapping[str, str], dialect: str | None = None) -> Folder:
+    sources = [SourceFile(path, text.encode()) for path, text in sorted(files.items())]
+    return detect.read(sources, dialect=dialect, namespace="default")[1]
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        ({"V1__a.sql": "select 1"}, "Flyway"),
+        ({"deep/V1_2__a.sql": "select 1", "R__view.sql": "select 1"}, "Flyway"),
+        ({"1_a.sql": GOOSE}, "goose"),
+        ({"1_a.sql": GOOSE.lower()}, "goose"),
+        ({"1_a.sql": "-- x\n" * 4000 + GOOSE}, "goose"),
+        ({"1_a.sql": DBMATE}, "dbmate"),
+        ({"1_a.sql": NODE_PG_MIGRATE}, "node-pg-migrate"),
+        ({"1_a.sql": TERN}, "tern"),
+        ({"1_a.up.sql": "select 1", "1_a.down.sql": "select 2"}, "golang-migrate"),
+        ({"migration_lock.toml": "", "20260101000000_a/migration.sql": "select 1"}, "Prisma"),
+        ({"schema.prisma": "", "migrations/20260101000000_a/migration.sql": "select 1"}, "Prisma"),
+        ({"atlas.sum": "h1:", "20260101000000_a.sql": "select 1"}, "Atlas"),
+        ({"alembic.ini": "", "versions/1a2b_x.py": ""}, "Alembic"),
+        ({"sqitch.plan": "", "deploy/a.sql": "select 1"}, "Sqitch"),
+        ({"00000000000000_setup/up.sql": "select 1"}, "Diesel"),
+        ({"0001.a.sql": "select 1", "0001.a.rollback.sql": "select 1"}, "yoyo"),
+        ({"committed/000001-a.sql": "--! Previous: -\n--! Hash: sha1:1\n\nselect 1"}, "graphile-migrate"),
+        ({"1_a.sql": "--liquibase formatted sql\n--changeset me:1\nselect 1;"}, "Liquibase"),
+        ({"20260101000000_a.js": ""}, "Knex"),
+        ({"20260101000000_a.rb": ""}, "Rails"),
+    ],
+)
+def test_a_folder_of_a_tool_that_is_not_read_yet_is_refused_by_its_name(
+    files: Mapping[str, str], name: str
+) -> None:
+    with pytest.raises(FolderError) as refused:
+        read(files)
+
+    assert name in refused.value.what
+    assert refused.value.exit_code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize("text", [GOOSE, DBMATE, NODE_PG_MIGRATE, TERN])
+def test_a_file_that_also_holds_its_reverse_is_never_read_as_native(text: str) -> None:
+    with pytest.raises(FolderError, match=r"1_a\.sql: has .+ reverting statements would run as well"):
+        read({"1_a.sql": text}, "native")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-- was -- +goose Up once\nselect 1;",
+        "select '+goose Up';",
+        "-- the second migration: up and down\nselect 1;",
+        "comment on table t is 'migrate:up';",
+    ],
+)
+def test_a_marker_in_the_middle_of_a_line_is_none(text: str) -> None:
+    assert read({"1_a.sql": text}).dialect == "native"
+
+
+def test_two_proofs_are_an_error_that_lists_them() -> None:
+    with pytest.raises(FolderError) as refused:
+        read({"meta/_journal.json": JOURNAL, "migration_lock.toml": "", "1_a.sql": GOOSE})
+
+    assert refused.value.problems == (
+        "the folder looks like more than one tool's",
+        "drizzle: meta/_journal.json",
+        "Prisma: migration_lock.toml",
+        "goose: 1_a.sql has `-- +goose Up`",
+    )
+
+
+def test_the_dialect_that_is_named_is_used_whatever_the_files_say() -> None:
+    files = {"meta/_journal.json": JOURNAL, "1_a.sql": "select 1"}
+
+    assert [read(files).dialect, read(files, "native").dialect] == ["drizzle", "native"]
+
+
+def test_a_named_drizzle_folder_without_its_journal_says_what_is_missing() -> None:
+    with pytest.raises(FolderError, match=r"neither meta/_journal\.json"):
+        read({"0000_a.sql": "select 1"}, "drizzle")
+
+
+def test_an_unknown_dialect_suggests_the_nearest() -> None:
+    with pytest.raises(SettingsError, match=r"did you mean drizzle\?"):
+        read({}, "drizle")
+
+
+def test_numbered_folders_without_snapshots_may_be_prismas_and_are_not_guessed() -> None:
+    files = {"20260101000000_a/migration.sql": "select 1"}
+    with pytest.raises(FolderError, match="or Drizzle 1.0's without a snapshot"):
+        read(files)
+
+    assert [each.name for each in read(files, "drizzle").migrations] == ["a"]
