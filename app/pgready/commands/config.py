@@ -13,7 +13,7 @@ from pgready.core.secrets import mask_secrets
 from pgready.settings import CATALOGUE, Settings
 
 _RENAMED = {"database_url": "target", "admin_database_url": "admin", "env": "environment"}
-_POLICIES = ("out_of_order", "ahead", "changed", "cosmetic")
+_POLICIES = ("out_of_order", "ahead", "changed", "missing", "cosmetic")
 
 
 @click.command("config")

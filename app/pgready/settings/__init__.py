@@ -122,6 +122,7 @@ class _Loader:
                 ahead=Policy(self._value("ahead", str)),
                 changed=Policy(self._value("changed", str)),
                 cosmetic=Policy(self._value("cosmetic", str)),
+                missing=Policy(self._value("missing", str)),
             ),
             host=self._value("host", str),
             port=self._value("port", int),

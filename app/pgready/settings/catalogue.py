@@ -68,6 +68,7 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("out_of_order", _POLICY, "warn", "a pending migration that is older than an applied one"),
     Setting("ahead", _POLICY, "warn", "applied migrations that are newer than the folder"),
     Setting("changed", _POLICY, "refuse", "a file that changed after it was applied"),
+    Setting("missing", _POLICY, "refuse", "an applied migration, not the newest, that the folder lacks"),
     Setting("cosmetic", _POLICY, "warn", "a file whose comments or white space changed"),
     Setting("host", values.text, "127.0.0.1", "the address where `serve` listens"),
     Setting("port", values.port, "8080", "the port where `serve` listens"),
@@ -84,7 +85,10 @@ CATALOGUE: tuple[Setting, ...] = (
         "`console`, `json` or `logfmt`; by itself console on a terminal, else json",
     ),
     Setting(
-        "log_level", values.choice("debug", "info", "warning", "error"), "info", "the least that is logged"
+        "log_level",
+        values.choice("debug", "info", "warning", "error"),
+        "info",
+        "`debug`, `info`, `warning` or `error`: the least that is logged",
     ),
     Setting(
         "env", values.name, None, "the environment's name in logs and status", also=("APP_ENV", "NODE_ENV")
@@ -94,7 +98,9 @@ CATALOGUE: tuple[Setting, ...] = (
 BY_NAME = {setting.name: setting for setting in CATALOGUE}
 
 OTHER_VARIABLES = {
-    "PGREADY_EMBEDDED_BINDIR": "the directory of another PostgreSQL's binaries for --embedded",
+    "PGREADY_EMBEDDED_BINDIR": "the directory of another PostgreSQL's binaries for `--embedded`",
+    "PGREADY_IMAGE": "the image, in the Compose files; often set in the same `.env`",
+    "PGREADY_PUBLISH": "the published address, in the Compose files",
 }
 """Variables that other parts of pgready read; they are no settings, but no typing errors either."""
 

@@ -38,7 +38,7 @@ class Found(Struct, frozen=True):
 def read_text_file(path: str) -> str | None:
     """The ReadFile of a process: the text of *path* in UTF-8, None where there is no such file."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).expanduser().read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None
 
