@@ -163,7 +163,22 @@ def test_what_cannot_be_honoured_is_refused_in_one_line(query: str, expected: st
 
 
 @pytest.mark.parametrize(
-    "text", ["", "hunter2", "mysql://u:hunter2@h/d", "hunter2://h", "u:hunter2@h/d", "postgres://u:hunter2"]
+    "text",
+    [
+        "",
+        "hunter2",
+        "mysql://u:hunter2@h/d",
+        "hunter2://h",
+        "u:hunter2@h/d",
+        "postgres://u:hunter2",
+        # Found by generated passwords: each was taken for another address, or its name shown.
+        "hunter2==",
+        "postgres://u:/hunter2",
+        "postgres://u:,hunter2",
+        "postgres://u:@;hunter2",
+        "host=h password=a hunter2=b",
+        "postgres://h/d?password=a&hunter2=b",
+    ],
 )
 def test_what_is_no_address_is_refused_without_quoting_it(text: str) -> None:
     assert "hunter2" not in problem(text)
