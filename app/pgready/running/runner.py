@@ -143,6 +143,11 @@ class Run:
         except PgreadyError as error:
             self._error = error
             return steps.Failed(anyio.current_time())
+        except execute.OpeningRefused:
+            return steps.FenceLost(anyio.current_time())
+        except execute.StatementRefused as refused:  # outside any script, such as CREATE SCHEMA pgready
+            self._error = reasons.unexpected(refused.problem)
+            return steps.Failed(anyio.current_time())
         except (
             asyncpg.PostgresError,
             asyncpg.InterfaceError,
