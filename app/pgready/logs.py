@@ -16,6 +16,8 @@ import msgspec
 
 from pgready.core.secrets import MASK, Secret
 
+FORMATS = ("console", "json", "logfmt")
+
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 _Event = MutableMapping[str, Any]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import anyio
 
@@ -14,7 +15,7 @@ from pgready import logs
 from pgready.commands import display, eventlog
 from pgready.core import status as statuses
 from pgready.core.errors import PgreadyError, render
-from pgready.core.events import Event
+from pgready.core.events import Event, RunFailed
 from pgready.core.status import Status
 from pgready.settings import Settings
 
@@ -23,12 +24,10 @@ class Console:
     """Takes a run's events (`emit`) and shows them on standard error."""
 
     def __init__(self, settings: Settings, *, started_at: datetime, quiet: bool = False) -> None:
-        """*quiet* is for commands that only look: they log from warnings up."""
+        """*quiet* is for commands that only look: of events, they log warnings and errors."""
         level = "warning" if quiet and settings.log_level == "info" else settings.log_level
         bound = {"environment": settings.environment} if settings.environment else {}
-        self._log = logs.configure(
-            settings.log_format, level, sys.stderr, environ=os.environ, run_id=os.urandom(4).hex(), **bound
-        )
+        self._log = _logger(settings.log_format, settings.log_level, **bound)
         self._write = eventlog.log_events(self._log, level)
         self._people = settings.log_format == "console"
         self._line: display.Line | None = None
@@ -66,15 +65,14 @@ class Console:
         """Tell how a run ended: as text for people, as one event for programs."""
         event = eventlog.failed(error, retry_seconds)
         self.status = statuses.advance(self.status, event, datetime.now(UTC))
-        if self._people:
-            print(render(error), file=sys.stderr)  # noqa: T201
-        else:
-            self._write(event)
+        if self._line is not None:
+            self._line.clear()
+        _tell(error, event, self._log, self._people)
         for listener in self._listeners:
             listener(event)
 
     @asynccontextmanager
-    async def following(self) -> AsyncIterator[None]:
+    async def following(self, heartbeat_seconds: float = display.HEARTBEAT_SECONDS) -> AsyncIterator[None]:
         """Draw or beat while the block runs."""
         failure: PgreadyError | None = None
         async with anyio.create_task_group() as group:
@@ -82,7 +80,7 @@ class Console:
                 self._line = display.Line(sys.stderr, lambda: self.status)
                 group.start_soon(self._follow, self._line.keep_drawing)
             else:
-                group.start_soon(self._follow, display.keep_beating, self._beat)
+                group.start_soon(self._follow, display.keep_beating, self._beat, heartbeat_seconds)
             try:
                 yield
             except PgreadyError as error:  # kept out of the task group, which would wrap it
@@ -102,3 +100,20 @@ class Console:
 
     def _beat(self) -> None:
         self._log.info("run.waiting", phase=self.status.phase, status=statuses.headline(self.status))
+
+
+def tell(error: PgreadyError, log_format: str) -> None:
+    """Say how a command ended that has no Console: its settings, say, could not be read."""
+    _tell(error, eventlog.failed(error), _logger(log_format, "error"), log_format == "console")
+
+
+def _tell(error: PgreadyError, event: RunFailed, log: Any, people: bool) -> None:
+    if people:
+        print(render(error), file=sys.stderr)  # noqa: T201
+    else:
+        eventlog.log_events(log, "error")(event)
+
+
+def _logger(log_format: str, level: str, **bound: str) -> Any:
+    run_id = os.urandom(4).hex()
+    return logs.configure(log_format, level, sys.stderr, environ=os.environ, run_id=run_id, **bound)

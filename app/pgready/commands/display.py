@@ -50,8 +50,8 @@ class Line:
             self.clear()
 
 
-async def keep_beating(beat: Callable[[], None]) -> None:
-    """Call *beat* every HEARTBEAT_SECONDS, until cancelled."""
+async def keep_beating(beat: Callable[[], None], every_seconds: float) -> None:
+    """Call *beat* every *every_seconds*, until cancelled."""
     while True:
-        await anyio.sleep(HEARTBEAT_SECONDS)
+        await anyio.sleep(every_seconds)
         beat()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from pgready import __version__
-from pgready.core.errors import ExitCode, PgreadyError, render
+from pgready.core.errors import ExitCode
 
 _COMMANDS = {
     "up": "bootstrap, migrate, exit",
@@ -79,11 +79,10 @@ def run(arguments: Sequence[str]) -> int:
         return ExitCode.USAGE
     except click.Abort:
         return ExitCode.INTERRUPTED
-    except PgreadyError as error:
-        print(render(error), file=sys.stderr)  # noqa: T201
-        return error.exit_code
     except Exception as error:
-        from pgready.commands.process import unexpected
+        from pgready.commands import console, options, process
 
-        return unexpected(error)
+        known = process.as_known(error)
+        console.tell(known, options.log_format({}))
+        return known.exit_code
     return code if isinstance(code, int) else ExitCode.DONE

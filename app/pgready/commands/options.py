@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from pgready import logs
+from pgready.commands import console
+from pgready.core.errors import SettingsError
 from pgready.settings import CATALOGUE, Settings, load
+
+Flags = Mapping[str, object]
+"""What was given on the command line, by setting name; None where it was not."""
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -35,14 +41,29 @@ def output_option(command: _Command) -> _Command:
     )(command)
 
 
-def load_settings(flags: dict[str, object]) -> Settings:
-    """The settings in effect for this process. Raises SettingsError."""
+def load_settings(flags: Flags) -> Settings:
+    """The settings in effect for this process. Where there is a problem it is told, and the process ends."""
+    try:
+        return reload_settings(flags)
+    except SettingsError as error:
+        console.tell(error, log_format(flags))
+        raise click.exceptions.Exit(error.exit_code) from None
+
+
+def reload_settings(flags: Flags) -> Settings:
+    """The settings as they are now: files may have changed since. Raises SettingsError."""
     return load(flags, os.environ, _read_text, isatty=sys.stderr.isatty())
+
+
+def log_format(flags: Flags) -> str:
+    """How to tell what went wrong where the settings are not known (yet)."""
+    chosen = str(flags.get("log_format") or os.environ.get("PGREADY_LOG_FORMAT")).strip().lower()
+    return chosen if chosen in logs.FORMATS else ("console" if sys.stderr.isatty() else "json")
 
 
 def _read_text(path: str) -> str | None:
     """The text of a settings, secret or password file; None where there is none."""
     try:
         return Path(path).expanduser().read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, RuntimeError):  # the last: `~nobody-of-that-name`
         return None

@@ -38,7 +38,7 @@ def command(output: str, **flags: object) -> int:
         click.echo(_json(document) if output == "json" else _text(document))
         return ExitCode.DIVERGED if sight.plan.errors else ExitCode.DONE
 
-    return finish(work)
+    return finish(work, console.fail)
 
 
 async def _document(sight: Sight, source: Source) -> dict[str, Any]:

@@ -1,16 +1,16 @@
-"""What every command does around its work: signals, errors as text or as a log line, the exit code."""
+"""What every command does around its work: signals, errors, the exit code."""
 
 from __future__ import annotations
 
 import gc
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 
 import anyio
 
-from pgready.core.errors import ExitCode, PgreadyError, render
+from pgready.core.errors import ExitCode, PgreadyError
 
+Tell = Callable[[PgreadyError], None]
 Work = Callable[[], Awaitable[int]]
 
 
@@ -25,20 +25,19 @@ class Interruption:
         return 128 + (self.number or 0)
 
 
-def finish(work: Work, *, on_signal: Callable[[], int | None] = lambda: None) -> int:
+def finish(work: Work, tell: Tell, *, on_signal: Callable[[], int | None] = lambda: None) -> int:
     """Run *work* to its exit code. A signal cancels it; *on_signal* may say what it ends with instead.
 
-    An error that reaches this place is printed, without a traceback.
+    An error that reaches this place is told, without a traceback.
     """
     gc.enable()
     gc.freeze()
     try:
         return anyio.run(_until_signalled, work, on_signal)
-    except PgreadyError as error:
-        print(render(error), file=sys.stderr)  # noqa: T201
-        return error.exit_code
     except Exception as error:
-        return unexpected(error)
+        known = as_known(error)
+        tell(known)
+        return known.exit_code
 
 
 async def _until_signalled(work: Work, on_signal: Callable[[], int | None]) -> int:
@@ -73,18 +72,18 @@ async def _listen(
             return
 
 
-def unexpected(error: Exception) -> int:
-    """A defect of ours: named by type and place, without the traceback and whatever it may hold."""
-    innermost = error
-    while isinstance(innermost, ExceptionGroup):
-        innermost = innermost.exceptions[0]
-    if isinstance(innermost, PgreadyError):
-        print(render(innermost), file=sys.stderr)  # noqa: T201
-        return innermost.exit_code
-    frame = innermost.__traceback__
+def as_known(error: Exception) -> PgreadyError:
+    """*error* as one of ours. Any other is a defect: named by type and place alone, for its text and its
+    traceback may hold anything."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, PgreadyError):
+        return error
+    frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     where = f"{frame.tb_frame.f_globals.get('__name__')}:{frame.tb_lineno}" if frame else "unknown"
-    print(f"error: {type(innermost).__name__} in {where}: this is a defect of pgready", file=sys.stderr)  # noqa: T201
-    print("hint: please report it with the two names above and `pgready --version`", file=sys.stderr)  # noqa: T201
-    return ExitCode.FAILED
+    return PgreadyError(
+        f"{type(error).__name__} in {where}: this is a defect of pgready",
+        hint="please report it with the two names above and `pgready --version`",
+    )

@@ -11,6 +11,7 @@ from pgready.commands.options import load_settings, settings_options
 from pgready.commands.process import finish
 from pgready.core.errors import ExitCode
 from pgready.running import assemble
+from pgready.running.repair import Answer
 
 
 @click.command("repair")
@@ -20,25 +21,18 @@ from pgready.running import assemble
 @click.option("--not-done", "answer", flag_value="not-done", help="it did not: run it again")
 @click.option("--dry-run", is_flag=True, help="say what would be recorded, and record nothing")
 def command(version: str, answer: str | None, dry_run: bool, **flags: object) -> int:
-    """Accept VERSION's file as it is now; or, with --done or --not-done, resolve its started statement."""
+    """Accept VERSION's file as it is now, or that it is gone.
+
+    With --done or --not-done, say what became of its statement that a run which died had started.
+    """
     settings = load_settings(flags)
     console = Console(settings, started_at=datetime.now(UTC), quiet=True)
+    given = Answer(answer) if answer else None
 
     async def work() -> int:
-        async with assemble.located(settings, console.emit) as located:
-            source = await assemble.read_source(located)
-            run = assemble.run_of(located, source, console.emit)
-            repairer = assemble.repairer_of(source)
-            async with run.looking() as (session, sight):
-                if answer is None:
-                    repair = await repairer.accept(sight, version)
-                else:
-                    repair = await repairer.resolve(sight, version, done=answer == "done")
-                if not dry_run:
-                    await assemble.record_repair(located, session, sight, repair)
-        click.echo(f"{'would record: ' if dry_run else ''}{repair.what}")
-        if not dry_run:
-            click.echo(f"next: {repair.next}")
+        async with console.following(), assemble.located(settings, console.emit) as located:
+            repair = await assemble.repair(located, console.emit, version, given, dry_run=dry_run)
+        click.echo(f"would record: {repair.what}" if dry_run else f"{repair.what}\nnext: pgready up")
         return ExitCode.DONE
 
-    return finish(work)
+    return finish(work, console.fail)

@@ -10,7 +10,7 @@ import click
 from msgspec.structs import replace
 
 from pgready.commands.console import Console
-from pgready.commands.options import load_settings, settings_options
+from pgready.commands.options import load_settings, reload_settings, settings_options
 from pgready.commands.process import finish
 from pgready.core.errors import ExitCode
 from pgready.core.events import EmbeddedStarted, Event, PhaseEntered
@@ -25,12 +25,13 @@ from pgready.settings import Settings
 def command(**flags: object) -> int:
     """Make the target ready and serve /live, /ready, /startup and /migrations.
 
-    The port is bound before the database is touched. SIGTERM ends it: 0 when idle, 143 in mid-run.
+    The port is bound before the database is touched. SIGTERM ends it: 0 when ready, 143 in mid-run, and
+    after a failure that only a person can cure with that failure's own code.
     """
     settings = load_settings(flags)
     console = Console(settings, started_at=datetime.now(UTC))
     daemon = _Daemon(settings, flags, console)
-    return finish(daemon.work, on_signal=daemon.on_signal)
+    return finish(daemon.work, console.fail, on_signal=daemon.on_signal)
 
 
 class _Daemon:
@@ -38,13 +39,13 @@ class _Daemon:
         self._settings = settings
         self._flags = flags
         self._console = console
-        self._idle = False
+        self._idle_code: int | None = None
         self._psql: str | None = None
         console.listen(self._note)
 
     def on_signal(self) -> int | None:
-        """0 for a daemon that had nothing in hand; else the signal's own code."""
-        return ExitCode.DONE if self._idle else None
+        """What a daemon that has nothing in hand ends with; None in mid-run, for the signal's own code."""
+        return self._idle_code
 
     def _note(self, event: Event) -> None:
         if isinstance(event, EmbeddedStarted):
@@ -73,13 +74,14 @@ class _Daemon:
             embedded = located if located is not self._settings else None
 
             def reload() -> Settings:
-                fresh = load_settings(self._flags)
+                fresh = reload_settings(self._flags)
                 return (
                     fresh if embedded is None else replace(fresh, target=located.target, admin=located.admin)
                 )
 
             ready = await serving.until_ready(reload, self._console.emit, self._console.fail)
-            self._idle = True
+            failure = self._console.status.failure
+            self._idle_code = ExitCode.DONE if ready or failure is None else failure.exit_code
             if ready:
                 self._console.stop_following()
                 _tell(self._console.status, address, self._psql)

@@ -36,4 +36,4 @@ def command(output: str, exit_code: bool, **flags: object) -> int:
             return ExitCode.DIVERGED
         return ExitCode.PENDING if exit_code and sight.bootstrap_or_work else ExitCode.DONE
 
-    return finish(work)
+    return finish(work, console.fail)

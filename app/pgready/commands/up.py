@@ -38,4 +38,4 @@ def command(output: str, **flags: object) -> int:
             click.echo(text_table(console.status))
         return ExitCode.DONE
 
-    return finish(work)
+    return finish(work, console.fail)

@@ -6,17 +6,23 @@ from datetime import UTC, datetime
 
 import anyio
 import click
+from msgspec.structs import replace
 
-from pgready.commands.console import Console
-from pgready.commands.options import load_settings, settings_options
+from pgready.commands.console import Console, tell
+from pgready.commands.options import load_settings, log_format, settings_options
 from pgready.commands.process import finish
-from pgready.core.errors import Diverged, ExitCode, NotReady
-from pgready.running import assemble
+from pgready.core.errors import ExitCode, NotReady, Unreachable
+from pgready.running import assemble, reasons
 from pgready.running.look import Sight
 from pgready.settings import Settings
 from pgready.settings.values import duration
 
 _POLL_SECONDS = 1.0
+_LOOK_SECONDS = 10.0
+"""How long the last look may outlast the timeout before it is given up."""
+
+_HINT = "is `pgready up` or `pgready serve` running? --timeout sets the patience"
+_MISSING_DATABASE = "3D000"
 
 
 @click.command("wait")
@@ -24,7 +30,7 @@ _POLL_SECONDS = 1.0
 @click.option("--url", help="ask this daemon's /ready instead of the database", metavar="URL")
 @click.option("--timeout", default="10m", show_default=True, help="how long to wait", metavar="DURATION")
 def command(url: str | None, timeout: str, **flags: object) -> int:
-    """Wait for the schema; exit 0 when it is there, 7 when it is not in time.
+    """Wait for the schema; exit 0 when it is there, 7 when it is not in time, 3 without a server.
 
     Needs no more than to read the history, and is right as well when the database is ahead.
     """
@@ -33,10 +39,10 @@ def command(url: str | None, timeout: str, **flags: object) -> int:
     except ValueError as problem:
         raise click.BadParameter(str(problem), param_hint="--timeout") from None
     if url is not None:
-        return finish(lambda: _wait_for_daemon(url, seconds))
+        return finish(lambda: _wait_for_daemon(url, seconds), lambda error: tell(error, log_format(flags)))
     settings = load_settings(flags)
     console = Console(settings, started_at=datetime.now(UTC), quiet=True)
-    return finish(lambda: _wait(settings, console, seconds))
+    return finish(lambda: _wait(settings, console, seconds), console.fail)
 
 
 async def _wait_for_daemon(url: str, seconds: float) -> int:
@@ -47,24 +53,42 @@ async def _wait_for_daemon(url: str, seconds: float) -> int:
 
 
 async def _wait(settings: Settings, console: Console, seconds: float) -> int:
-    missing = "the database was not reached"
-    with anyio.move_on_after(seconds):
-        async with console.following():
+    deadline = anyio.current_time() + seconds
+    lack: Unreachable | str = "the database did not answer"
+    async with console.following(), assemble.located(settings, console.emit) as located:
+        with anyio.move_on_after(seconds + _LOOK_SECONDS):
             while True:
-                run = await assemble.prepare(settings, console.emit, read_only=True)
-                sight = await run.look_only()
-                if sight.plan.errors:
-                    raise Diverged("\n".join(finding.message for finding in sight.plan.errors))
-                if not sight.work:
+                lack = await _look(located, console, max(0.0, deadline - anyio.current_time()))
+                if not lack:
                     return ExitCode.DONE
-                missing = _missing(sight)
-                await anyio.sleep(_POLL_SECONDS)
-    raise NotReady(
-        f"not ready after {seconds:g} s: {missing}", hint="is `pgready up` or `pgready serve` running?"
-    )
+                if anyio.current_time() >= deadline:
+                    break
+                await anyio.sleep(min(_POLL_SECONDS, deadline - anyio.current_time()))
+    if isinstance(lack, Unreachable):
+        raise Unreachable(lack.what, sqlstate=lack.sqlstate, hint=_HINT)
+    raise NotReady(f"not ready after {seconds:g} s: {lack}", hint=_HINT)
+
+
+async def _look(settings: Settings, console: Console, patience_seconds: float) -> Unreachable | str:
+    """What is lacking, which is nothing when the target has all of the folder.
+
+    A server that is not there is waited for, for *patience_seconds*; whatever time does not cure is
+    raised. The folder is read each time: it may be a volume that something else fills.
+    """
+    settings = replace(settings, connect_timeout_seconds=round(patience_seconds, 1))
+    run = await assemble.prepare(settings, console.emit, read_only=True)
+    try:
+        sight = await run.look_only()
+    except Unreachable as error:
+        return error.what if error.sqlstate == _MISSING_DATABASE else error
+    if sight.plan.errors:
+        raise reasons.refused(sight.plan)
+    return _missing(sight)
 
 
 def _missing(sight: Sight) -> str:
     versions = [work.version for work in sight.work]
+    if not versions:
+        return ""
     shown = ", ".join(versions[:3]) + (", …" if len(versions) > 3 else "")
     return f"{len(versions)} pending ({shown})"

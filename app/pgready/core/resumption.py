@@ -43,8 +43,9 @@ def _problem(entry: Entry, row: JournalRow, segments: tuple[Segment, ...]) -> st
 
 def _finding(entry: Entry, problem: str) -> Finding:
     label = entry.migration.script.path if entry.migration else entry.version
-    hint = (
-        f"restore the file and start again, or resolve it by hand, then: "
-        f"pgready repair {entry.version} --done | --not-done"
-    )
+    if entry.segment_started:
+        then = f"say what became of what was started: pgready repair {entry.version} --done | --not-done"
+    else:
+        then = f"take its parts as they are now for done: pgready repair {entry.version}"
+    hint = f"restore the file and start again, or {then}"
     return Finding(Severity.ERROR, entry.version, None, f"{label}: {problem}", hint)

@@ -69,6 +69,10 @@ class Dialect:
         """One UPDATE that makes the recorded checksum the file's (`pgready repair`)."""
         raise NotImplementedError
 
+    def forget(self, applied: Applied) -> str:
+        """One DELETE of the row *applied*, whose file is gone for good (`pgready repair`)."""
+        raise NotImplementedError
+
     def lock_key(self, database: str) -> int | None:
         """The advisory lock key that the tool itself takes, or None."""
         return None

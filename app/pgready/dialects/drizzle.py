@@ -80,6 +80,11 @@ _RECORDED = "SELECT FROM drizzle.__drizzle_migrations AS m" + _ITS_ROW
 
 _ACCEPT = "UPDATE drizzle.__drizzle_migrations AS m SET hash = :hash" + _ITS_ROW
 
+_FORGET = """
+DELETE FROM drizzle.__drizzle_migrations
+WHERE hash OPERATOR(pg_catalog.=) :hash AND created_at IS NOT DISTINCT FROM :created_at
+"""
+
 
 _YEAR_10000_MS = 253_402_300_800_000
 
@@ -203,6 +208,9 @@ class Drizzle(Dialect):
 
     def accept(self, migration: Migration, token_checksum: str | None) -> str:
         return fill(_ACCEPT, hash=migration.checksum, **self._row_of(migration))
+
+    def forget(self, applied: Applied) -> str:
+        return fill(_FORGET, hash=applied.checksum, created_at=applied.stamp)
 
     def _row_of(self, migration: Migration) -> dict[str, str | int]:
         first = migration.stamp or 0

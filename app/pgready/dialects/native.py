@@ -92,6 +92,12 @@ WHERE namespace OPERATOR(pg_catalog.=) :namespace AND kind OPERATOR(pg_catalog.=
 """
 
 
+_FORGET = """
+DELETE FROM pgready.history WHERE namespace OPERATOR(pg_catalog.=) :namespace
+ AND kind OPERATOR(pg_catalog.=) :kind AND version OPERATOR(pg_catalog.=) :version
+"""
+
+
 class Native(Dialect):
     """The layout and history of pgready itself."""
 
@@ -175,6 +181,9 @@ class Native(Dialect):
             version=migration.version,
             checksum=migration.checksum,
         )
+
+    def forget(self, applied: Applied) -> str:
+        return fill(_FORGET, namespace=self.namespace, kind=applied.kind.value, version=applied.version)
 
     def accept(self, migration: Migration, token_checksum: str | None) -> str:
         return fill(

@@ -15,14 +15,11 @@ from pgready import __version__, files
 from pgready.core.bootstrap import Declared, with_passwords
 from pgready.core.errors import SettingsError
 from pgready.core.events import EmbeddedStarted, Event, Located
-from pgready.core.model import Outcome
 from pgready.core.run import Patience
-from pgready.database.journal import Journal
-from pgready.database.session import Session
 from pgready.dialects import detect
 from pgready.dialects.native import Native
-from pgready.running.look import Looker, Sight
-from pgready.running.repair import Repair, Repairer, record
+from pgready.running.look import Looker
+from pgready.running.repair import Answer, Repair, Repairer, locked, record
 from pgready.running.runner import Assignment, Run
 from pgready.running.source import Source
 from pgready.settings import Settings, required_target
@@ -114,16 +111,21 @@ async def prepare(settings: Settings, emit: Emit, *, read_only: bool = False) ->
     return run_of(settings, await read_source(settings), emit, read_only=read_only)
 
 
-def repairer_of(source: Source) -> Repairer:
-    """Who repairs the history of *source*'s migrations."""
-    host = host_name()
-    outcome = Outcome(segments=0, token_checksum=None, applied_by=host, pgready_version=__version__)
-    return Repairer(source, Journal(source.dialect.identity, host), outcome)
-
-
-async def record_repair(settings: Settings, session: Session, sight: Sight, repair: Repair) -> None:
-    """Record *repair* under the migration lock."""
-    await record(session, sight.keys, repair, settings.lock_timeout_seconds)
+async def repair(
+    settings: Settings, emit: Emit, version: str, answer: Answer | None, *, dry_run: bool
+) -> Repair:
+    """Repair *version* in the target of *settings*; say only what would be recorded on a *dry_run*."""
+    source = await read_source(settings)
+    run = run_of(settings, source, emit)
+    repairer = Repairer(source, Native(settings.namespace), by=host_name(), pgready_version=__version__)
+    async with run.looking() as (session, sight):
+        planned = await repairer.plan(sight, version, answer)  # what cannot be is said without waiting
+        if dry_run:
+            return planned
+        async with locked(session, sight.keys, settings.lock_timeout_seconds, emit):
+            planned = await repairer.plan(await run.look_again(), version, answer)
+            await record(session, sight.keys, planned)
+    return planned
 
 
 def host_name() -> str:

@@ -1,72 +1,113 @@
 """`repair`: accept a changed file, or say what became of a statement that nothing can tell about.
 
-Under the migration lock and fenced, in one transaction, like everything else that is recorded.
+Like everything else that is recorded: under the migration lock, planned again from a look under it, and
+committed in one fenced transaction.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from enum import Enum
+
 import anyio
 from msgspec import Struct
 
-from pgready.core.errors import LockNotObtained, PgreadyError, SettingsError
+from pgready.core.errors import LockNotObtained, PgreadyError, PoolerError, SettingsError
+from pgready.core.events import Event, LockReleased, LockTaken, LockWaited
 from pgready.core.model import Migration, Outcome, SegmentState
-from pgready.core.planning import Entry, Flag, State
+from pgready.core.planning import Entry, Flag, Severity, State
 from pgready.core.segments import CompiledScript
 from pgready.database import execute, journal, lock
-from pgready.database.session import Session
-from pgready.dialects.base import Dialect
+from pgready.database.session import Pooling, Session
+from pgready.dialects.native import Native
 from pgready.running import reasons
-from pgready.running.apply import BEGIN
+from pgready.running.apply import BEGIN, Tables
 from pgready.running.look import Sight
 from pgready.running.source import Source
 
 _POLL_SECONDS = 0.25
+_NOTHING_RECORDED = "nothing was recorded"
+
+
+class Answer(Enum):
+    """What became of a statement that was started."""
+
+    DONE = "done"
+    NOT_DONE = "not-done"
 
 
 class Repair(Struct, frozen=True):
-    """What will be recorded: *statements* in one transaction, *what* in a sentence, *next* to run."""
+    """What is recorded: *statements* in one transaction, and *what* they say in a sentence."""
 
     what: str
     statements: tuple[str, ...]
-    next: str
 
 
 class Repairer:
-    """Plans and records repairs of *source*'s migrations."""
+    """Plans repairs of *source*'s migrations; *by* is this host or pod."""
 
-    def __init__(self, source: Source, marks: journal.Journal, outcome: Outcome) -> None:
+    def __init__(self, source: Source, native: Native, *, by: str, pgready_version: str) -> None:
         self._source = source
-        self._dialect: Dialect = source.dialect
-        self._marks = marks
-        self._outcome = outcome
+        self._native = native
+        self._marks = journal.Journal(source.dialect.identity, by)
+        self._by = by
+        self._pgready_version = pgready_version
 
-    async def accept(self, sight: Sight, version: str) -> Repair:
-        """Make the recorded checksum of *version* the file's. Raises SettingsError where it is no other."""
-        entry, migration = self._find(sight, version)
-        if not {Flag.CHANGED, Flag.COSMETIC} & set(entry.flags):
-            raise SettingsError((f"{version}: there is nothing to accept, it is {_standing(entry)}",))
-        script = await self._source.compiled(entry.kind, version)
-        statement = self._dialect.accept(migration, script.token_checksum)
-        return Repair(
-            f"{version}: the file as it is now is taken for what was applied", (statement,), "pgready up"
+    async def plan(self, sight: Sight, version: str, answer: Answer | None) -> Repair:
+        """What *answer* (None: the file is right) records for *version* as *sight* sees it.
+
+        Raises SettingsError where the folder and the history know no such version, or where it needs
+        nothing of the kind.
+        """
+        entry = _find(sight, version)
+        if answer is not None:
+            return await self._resolve(sight, entry, answer)
+        if entry.migration is None:
+            return self._forget(entry)
+        if {Flag.CHANGED, Flag.COSMETIC} & set(entry.flags):
+            return await self._accept(entry, entry.migration)
+        if entry.state is State.PARTLY_APPLIED and not entry.segment_started and _is_refused(sight, entry):
+            return await self._accept_parts(entry, entry.migration)
+        raise _nothing(entry, "there is nothing to accept")
+
+    async def _accept(self, entry: Entry, migration: Migration) -> Repair:
+        script = await self._source.compiled(entry.kind, entry.version)
+        statement = self._source.dialect.accept(migration, script.token_checksum)
+        return Repair(f"{entry.version}: the file as it is now is taken for what was applied", (statement,))
+
+    async def _accept_parts(self, entry: Entry, migration: Migration) -> Repair:
+        """The same for the parts that are done of a migration that is not complete."""
+        script = await self._source.compiled(entry.kind, entry.version)
+        done = script.segments[: entry.segments_done]
+        marks = (
+            self._marks.record(migration, number, SegmentState.DONE, segment.checksum)
+            for number, segment in enumerate(done)
         )
+        what = (
+            f"{entry.version}: {len(done)} of the {len(script.segments)} parts of the file as it is now "
+            "are taken for done"
+        )
+        return Repair(what, (self._marks.forget(entry.kind, entry.version), *marks))
 
-    async def resolve(self, sight: Sight, version: str, *, done: bool) -> Repair:
-        """Say of *version*'s started statement that it happened, or that it did not."""
-        entry, migration = self._find(sight, version)
-        if not entry.segment_started:
-            raise SettingsError(
-                (f"{version}: no statement of it is waiting for an answer, it is {_standing(entry)}",)
-            )
+    def _forget(self, entry: Entry) -> Repair:
+        applied = entry.applied
+        if applied is None or Flag.MISSING not in entry.flags:
+            raise _nothing(entry, "there is nothing to accept")
+        what = f"{entry.version}: its row is deleted; the database keeps what it made"
+        return Repair(what, (self._source.dialect.forget(applied),))
+
+    async def _resolve(self, sight: Sight, entry: Entry, answer: Answer) -> Repair:
+        version, migration = entry.version, entry.migration
+        if migration is None or not entry.segment_started:
+            raise _nothing(entry, "no statement of it is waiting for an answer")
         script = await self._source.compiled(entry.kind, version)
         segment = entry.segments_done
-        part = f"part {segment + 1} of {len(script.segments)}"
-        if not done:
+        part = f"{version}: part {segment + 1} of {max(len(script.segments), segment + 1)}"
+        if answer is Answer.NOT_DONE:
             statement = self._marks.forget_segment(entry.kind, version, segment)
-            what = f"{version}: {part} is taken for not done, and will be run again"
-            return Repair(what, (statement,), "pgready up")
-        what = f"{version}: {part} is taken for done"
-        return Repair(what, self._recorded_done(migration, script, segment, sight), "pgready up")
+            return Repair(f"{part} is taken for not done, and will be run again", (statement,))
+        return Repair(f"{part} is taken for done", self._recorded_done(migration, script, segment, sight))
 
     def _recorded_done(
         self, migration: Migration, script: CompiledScript, segment: int, sight: Sight
@@ -77,49 +118,86 @@ class Repairer:
         outcome = Outcome(
             segments=len(script.segments),
             token_checksum=script.token_checksum,
-            applied_by=self._outcome.applied_by,
-            pgready_version=self._outcome.pgready_version,
+            applied_by=self._by,
+            pgready_version=self._pgready_version,
         )
+        tables = Tables(self._source.dialect, self._native, sight.columns)
         return (
-            self._dialect.record(migration, outcome, sight.columns),
+            tables.record(migration, outcome),
             self._marks.forget(migration.kind, migration.version),
         )
 
-    def _find(self, sight: Sight, version: str) -> tuple[Entry, Migration]:
-        for entry in sight.plan.entries:
-            if entry.version == version and entry.migration is not None:
-                return entry, entry.migration
-        known = [entry.version for entry in sight.plan.entries if entry.migration is not None]
+
+def _find(sight: Sight, version: str) -> Entry:
+    """The entry of that *version*; of several kinds of scripts, the one that something is wrong with."""
+    named = [entry for entry in sight.plan.entries if entry.version == version]
+    if not named:
         from pgready.core.suggestions import suggest
 
-        raise SettingsError((f"{version}: the folder has no such version{suggest(version, known)}",))
+        known = [entry.version for entry in sight.plan.entries]
+        raise SettingsError((f"{version}: there is no such version{suggest(version, known)}",))
+    return max(named, key=lambda entry: (entry.segment_started, bool(entry.flags)))
 
 
-async def record(session: Session, keys: lock.LockKeys, repair: Repair, patience_seconds: float) -> None:
-    """Commit *repair* under the lock. Raises LockNotObtained naming the holder."""
-    await _take(session, keys, patience_seconds)
+def _is_refused(sight: Sight, entry: Entry) -> bool:
+    """Whether the plan refuses to go on with *entry*: what was done of it is not what the file says."""
+    return any(
+        finding.severity is Severity.ERROR and finding.flag is None and finding.version == entry.version
+        for finding in sight.plan.findings
+    )
+
+
+def _nothing(entry: Entry, what: str) -> SettingsError:
+    flags = f" ({', '.join(flag.value for flag in entry.flags)})" if entry.flags else ""
+    part = f", {entry.segments_done} parts done" if entry.state is State.PARTLY_APPLIED else ""
+    waiting = ", and a statement of it was started: --done or --not-done?" if entry.segment_started else ""
+    return SettingsError((f"{entry.version}: {what}; it is {entry.state.value}{flags}{part}{waiting}",))
+
+
+@asynccontextmanager
+async def locked(
+    session: Session, keys: lock.LockKeys, patience_seconds: float, emit: Callable[[Event], None]
+) -> AsyncIterator[None]:
+    """Hold the migration lock meanwhile; should the block fail, closing the session is what frees it.
+
+    Raises LockNotObtained naming the holder, and PoolerError where no session lock would hold.
+    """
+    if session.pooling not in (Pooling.DIRECT, Pooling.SESSION):
+        raise PoolerError(
+            f"{session.dsn.masked}: this is a pooler, and nothing proves that a lock holds through it",
+            hint="give pgready a direct connection, or vouch for the pooler with PGREADY_POOLER=session",
+            done=_NOTHING_RECORDED,
+        )
+    await _take(session, keys, patience_seconds, emit)
+    yield
+    await lock.release(session, keys)
+    emit(LockReleased())
+
+
+async def _take(
+    session: Session, keys: lock.LockKeys, patience_seconds: float, emit: Callable[[Event], None]
+) -> None:
+    since = anyio.current_time()
+    while not await lock.try_take(session, keys):
+        waited = anyio.current_time() - since
+        holder = await lock.holder(session, keys)
+        emit(LockWaited(holder, waited))
+        if waited >= patience_seconds:
+            raise LockNotObtained(
+                f"the migration lock is held by another: {reasons.describe(holder)}",
+                hint="wait for it and start again; PGREADY_LOCK_TIMEOUT sets the patience",
+                done=_NOTHING_RECORDED,
+            )
+        await anyio.sleep(_POLL_SECONDS)
+    emit(LockTaken(anyio.current_time() - since))
+
+
+async def record(session: Session, keys: lock.LockKeys, repair: Repair) -> None:
+    """Commit *repair*. The lock must be held."""
+    opening = [BEGIN, *lock.fence(session, keys, 0)]
     try:
-        opening = [BEGIN, *lock.fence(session, keys, 0)]
         await execute.run_plain(session, opening, [*repair.statements, "COMMIT"])
     except execute.StatementRefused as refused:
         raise reasons.unexpected(refused.problem) from refused
     except execute.OpeningRefused as refused:
-        raise PgreadyError("the migration lock was lost; nothing was recorded") from refused
-    await lock.release(session, keys)
-
-
-async def _take(session: Session, keys: lock.LockKeys, patience_seconds: float) -> None:
-    deadline = anyio.current_time() + patience_seconds
-    while not await lock.try_take(session, keys):
-        if anyio.current_time() >= deadline:
-            holder = reasons.describe(await lock.holder(session, keys))
-            raise LockNotObtained(
-                f"the migration lock is held by another: {holder}", done="nothing was recorded"
-            )
-        await anyio.sleep(_POLL_SECONDS)
-
-
-def _standing(entry: Entry) -> str:
-    flags = f" ({', '.join(flag.value for flag in entry.flags)})" if entry.flags else ""
-    part = ", and its next part was not started" if entry.state is State.PARTLY_APPLIED else ""
-    return f"{entry.state.value}{flags}{part}"
+        raise PgreadyError("the migration lock was lost", done=_NOTHING_RECORDED) from refused

@@ -42,6 +42,7 @@ from pgready.running.checks import run_checks
 from pgready.running.look import Looker, Sight
 from pgready.running.watch import Watcher
 
+_DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _TELL_HOLDER_SECONDS = 5.0
 _MAINTENANCE_DATABASES = ("postgres", "template1")
 
@@ -120,9 +121,16 @@ class Run:
                 if isinstance(action, steps.GiveUp):
                     raise await self._reason(action)
                 observation = await self._observe(action)
-            yield self._here(), self._seen()
+            try:
+                yield self._here(), self._seen()
+            except _DRIVER_ERRORS as problem:
+                raise reasons.unexpected(problem) from problem
         finally:
             await self._close()
+
+    async def look_again(self) -> Sight:
+        """Another look on the same connection, whose lock the caller has taken."""
+        return await self._looker.look(self._here(), under_lock=True)
 
     async def _loop(self) -> None:
         observation: steps.Observation = steps.Started(anyio.current_time())
@@ -148,12 +156,7 @@ class Run:
         except execute.StatementRefused as refused:  # outside any script, such as CREATE SCHEMA pgready
             self._error = reasons.unexpected(refused.problem)
             return steps.Failed(anyio.current_time())
-        except (
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-            OSError,
-        ) as problem:
+        except _DRIVER_ERRORS as problem:
             closed = self._session is None or self._session.closed
             if not closed and not execute.lost_connection(problem):
                 self._error = reasons.unexpected(problem)
