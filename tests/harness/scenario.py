@@ -65,18 +65,28 @@ CREATE INDEX CONCURRENTLY titles_name ON titles (id);
 INSERT INTO titles VALUES (1001);
 {noted("0010")}
 """,
-    "migrations/0011_partition.sql": f"""
+    # A build that takes long enough to die in; the server goes on with it for up to a second.
+    "migrations/0011_slow_index.sql": f"""
+CREATE TABLE pauses (id integer);
+INSERT INTO pauses VALUES (1);
+CREATE FUNCTION pause(integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql
+AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN $1; END $$;
+{noted("0011 before")}
+CREATE INDEX CONCURRENTLY pauses_id ON pauses (pause(id));
+{noted("0011 after")}
+""",
+    "migrations/0012_partition.sql": f"""
 CREATE TABLE views (day date NOT NULL, count integer) PARTITION BY RANGE (day);
 CREATE TABLE views_old PARTITION OF views FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
 CREATE TABLE views_new PARTITION OF views FOR VALUES FROM ('2021-01-01') TO ('2022-01-01');
-{noted("0011 before")}
+{noted("0012 before")}
 ALTER TABLE views DETACH PARTITION views_old CONCURRENTLY;
-{noted("0011 after")}
+{noted("0012 after")}
 """,
-    "migrations/0012_wrapped.sql": f"""
+    "migrations/0013_wrapped.sql": f"""
 BEGIN;
 ALTER TABLE views ADD COLUMN note text;
-{noted("0012")}
+{noted("0013")}
 COMMIT;
 """,
     "repeatable/shelf.sql": f"CREATE OR REPLACE VIEW shelf AS SELECT id, name FROM titles;\n{noted('shelf')}",

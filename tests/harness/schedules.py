@@ -28,8 +28,8 @@ _ORIGINS: tuple[tuple[str | None, int, int, bool], ...] = (
     (None, 1, 1, True),
     ("connect.succeeded", 1, 2, True),
     ("lock.taken", 1, 6, True),
-    ("migration.started", 28, 6, False),
-    ("migration.applied", 13, 4, False),
+    ("migration.started", 31, 6, False),
+    ("migration.applied", 14, 4, False),
     ("lock.taken", 1, 1, False),
     ("lock.waited", 1, 1, False),
     ("bootstrap.changed", 1, 1, False),
@@ -94,7 +94,7 @@ def _kill(chance: random.Random, run_seconds: float) -> Kill:
     nth = 1 + int(times * chance.random() ** 2)
     if any_time:
         return Kill(run_seconds * chance.random() ** 2, event, nth)
-    return Kill(chance.choice((0.0, 0.0, chance.uniform(0, 0.03))), event, nth)
+    return Kill(chance.choice((0.0, chance.uniform(0, 0.03), chance.uniform(0, 0.1))), event, nth)
 
 
 def seeds() -> list[Any]:
