@@ -265,6 +265,7 @@ class Run:
         sight = await self._looker.look(self._here(), under_lock=action.under_lock)
         self._sight = sight
         if action.under_lock:
+            self._count_applied()
             self._applier = self._looker.applier(
                 self._here(),
                 sight,
@@ -328,11 +329,15 @@ class Run:
         return await self._working().record_done(action)
 
     async def _run_checks(self, _: steps.RunChecks) -> steps.Observation:
+        self._count_applied()
+        await run_checks(self._here(), self._looker.checks, self._emit)
+        return steps.ChecksPassed(anyio.current_time())
+
+    def _count_applied(self) -> None:
+        """Add up what each applier applied: there is one for every time that the lock was taken."""
         if self._applier is not None:
             self.applied += self._applier.applied
             self._applier = None
-        await run_checks(self._here(), self._looker.checks, self._emit)
-        return steps.ChecksPassed(anyio.current_time())
 
     # What is known
 
