@@ -28,12 +28,14 @@ class DrizzleKit:
         )  # fmt: skip
 
     def migrate(self, out: Path, url: str) -> None:
-        config = out.parent / "drizzle.config.json"
-        out_path = self._relative(out)
-        config.write_text(
-            json.dumps({"dialect": "postgresql", "out": out_path, "dbCredentials": {"url": url}})
-        )
+        config = out.parent / "drizzle.config.ts"
+        settings = {"dialect": "postgresql", "out": self._relative(out), "dbCredentials": {"url": url}}
+        config.write_text(f"export default {json.dumps(settings)};\n")
         self._run("migrate", "--config", self._relative(config))
+
+    def upgrade(self, out: Path) -> None:
+        """Bring the folder *out* of 0.x to the layout of 1.0 (a drizzle-kit 1.0 only)."""
+        self._run("up", "--dialect", "postgresql", "--out", self._relative(out))
 
     def _relative(self, path: Path) -> str:
         return os.path.relpath(path, self.home)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -20,10 +21,21 @@ CACHE = ROOT / ".cache" / "peers"
 
 @pytest.fixture(scope="session")
 def drizzle_kit() -> DrizzleKit:
-    """drizzle-kit from npm, installed once."""
+    """drizzle-kit 0.x from npm, installed once."""
+    return installed("package.json")
+
+
+@pytest.fixture(scope="session")
+def drizzle_kit_1() -> DrizzleKit:
+    """drizzle-kit 1.0 from npm, installed once."""
+    return installed("package-1.json")
+
+
+def installed(versions: str) -> DrizzleKit:
+    """The drizzle-kit that the file *versions* names."""
     if shutil.which("npm") is None:
         pytest.fail("install Node.js with npm: these tests run the real drizzle-kit")
-    wanted = (Path(__file__).parent / "package.json").read_text()
+    wanted = (Path(__file__).parent / versions).read_text()
     home = CACHE / f"drizzle-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
     if not (home / "node_modules" / ".bin" / "drizzle-kit").exists():
         home.mkdir(parents=True, exist_ok=True)
@@ -35,28 +47,47 @@ def drizzle_kit() -> DrizzleKit:
 
 @pytest.fixture(scope="session")
 def generated(drizzle_kit: DrizzleKit) -> Path:
-    """A project folder whose `drizzle/` holds GENERATIONS migrations that drizzle-kit generated."""
-    home = drizzle_kit.home / f"project-{GENERATIONS}"
+    """A project folder whose `drizzle/` holds GENERATIONS migrations that drizzle-kit 0.x generated."""
+    return generate(drizzle_kit)
+
+
+@pytest.fixture(scope="session")
+def generated_1(drizzle_kit_1: DrizzleKit) -> Path:
+    """The same by drizzle-kit 1.0; takes some minutes once."""
+    return generate(drizzle_kit_1)
+
+
+def generate(kit: DrizzleKit) -> Path:
+    """A project with GENERATIONS migrations, made once."""
+    home = kit.home / f"project-{GENERATIONS}"
     out = home / "drizzle"
     done = home / "complete"
     if not done.exists():
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir()
         for generation in range(1, GENERATIONS + 1):
-            drizzle_kit.generate(schema(generation), out, f"step{generation}")
+            kit.generate(schema(generation), out, f"step{generation}")
         done.touch()
     return home
 
 
 @pytest.fixture
-def project(generated: Path, tmp_path: Path, drizzle_kit: DrizzleKit) -> Callable[[], Path]:
-    """Copies of the generated `drizzle/` folder, each in a project of its own."""
-    count = 0
+def project(generated: Path, tmp_path: Path) -> Callable[[], Path]:
+    """Copies of the 0.x `drizzle/` folder, each in a project of its own."""
+    return copies(generated, tmp_path / "0")
+
+
+@pytest.fixture
+def project_1(generated_1: Path, tmp_path: Path) -> Callable[[], Path]:
+    """Copies of the 1.0 `drizzle/` folder, each in a project of its own."""
+    return copies(generated_1, tmp_path / "1")
+
+
+def copies(generated: Path, places: Path) -> Callable[[], Path]:
+    numbers = itertools.count(1)
 
     def copy() -> Path:
-        nonlocal count
-        count += 1
-        target = tmp_path / f"project{count}" / "drizzle"
+        target = places / f"project{next(numbers)}" / "drizzle"
         shutil.copytree(generated / "drizzle", target)
         return target
 
