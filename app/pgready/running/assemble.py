@@ -18,9 +18,10 @@ from pgready.core.events import EmbeddedStarted, Event, Located
 from pgready.core.run import Patience
 from pgready.dialects import detect
 from pgready.dialects.native import Native
+from pgready.running.assignment import Assignment
 from pgready.running.look import Looker
 from pgready.running.repair import Answer, Repair, Repairer, locked, record
-from pgready.running.runner import Assignment, Run
+from pgready.running.runner import Run
 from pgready.running.source import Source
 from pgready.settings import Settings, required_target
 

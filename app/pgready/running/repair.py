@@ -27,6 +27,7 @@ from pgready.running.look import Sight
 from pgready.running.source import Source
 
 _POLL_SECONDS = 0.25
+_TELL_HOLDER_SECONDS = 5.0
 _NOTHING_RECORDED = "nothing was recorded"
 
 
@@ -178,10 +179,13 @@ async def _take(
     session: Session, keys: lock.LockKeys, patience_seconds: float, emit: Callable[[Event], None]
 ) -> None:
     since = anyio.current_time()
+    tell_at = 0.0
     while not await lock.try_take(session, keys):
         waited = anyio.current_time() - since
         holder = await lock.holder(session, keys)
-        emit(LockWaited(holder, waited))
+        if waited >= tell_at:
+            tell_at = waited + _TELL_HOLDER_SECONDS
+            emit(LockWaited(holder, waited))
         if waited >= patience_seconds:
             raise LockNotObtained(
                 f"the migration lock is held by another: {reasons.describe(holder)}",

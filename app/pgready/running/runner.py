@@ -12,10 +12,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 import asyncpg
-from msgspec import Struct
 
 from pgready.core import run, steps
-from pgready.core.bootstrap import Declared
 from pgready.core.dsn import Dsn
 from pgready.core.errors import PgreadyError
 from pgready.core.events import (
@@ -31,13 +29,13 @@ from pgready.core.events import (
     ServerNotice,
 )
 from pgready.core.model import LockHolder
-from pgready.core.planning import Policies
-from pgready.core.run import Patience, RunState
+from pgready.core.run import RunState
 from pgready.database import bootstrap, execute, lock, pooler
 from pgready.database.connect import ATTEMPT_SECONDS, CannotConnect, open_session
 from pgready.database.session import GRACE_SECONDS, Pooling, Session
 from pgready.running import reasons
 from pgready.running.apply import Applier
+from pgready.running.assignment import Assignment
 from pgready.running.checks import run_checks
 from pgready.running.look import Looker, Sight
 from pgready.running.watch import Watcher
@@ -45,24 +43,6 @@ from pgready.running.watch import Watcher
 _DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _TELL_HOLDER_SECONDS = 5.0
 _MAINTENANCE_DATABASES = ("postgres", "template1")
-
-
-class Assignment(Struct, frozen=True):
-    """All that a run needs to be told. *applied_by* is this host or pod."""
-
-    target: Dsn
-    admin: Dsn | None
-    declared: Declared
-    policies: Policies
-    patience: Patience
-    vouched_pooler: bool
-    statement_timeout_ms: int
-    applied_by: str
-    pgready_version: str
-
-    @property
-    def application_name(self) -> str:
-        return f"pgready {self.applied_by}"[:63]
 
 
 class Run:
