@@ -106,7 +106,7 @@ def test_an_unknown_dialect_suggests_the_nearest() -> None:
 
 def test_numbered_folders_without_snapshots_may_be_prismas_and_are_not_guessed() -> None:
     files = {"20260101000000_a/migration.sql": "select 1"}
-    with pytest.raises(FolderError, match="or Drizzle 1.0's without a snapshot"):
+    with pytest.raises(FolderError, match=r"or Drizzle 1\.0's without a snapshot"):
         read(files)
 
     assert [each.name for each in read(files, "drizzle").migrations] == ["a"]

@@ -1,0 +1,114 @@
+"""The native history on a real server: what is recorded, found again, published and accepted."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from harness.database import Database
+from pgready.core.model import Applied, Folder, Kind, Migration, Outcome, Script
+from pgready.dialects.native import Native
+
+OUTCOME = Outcome(segments=1, token_checksum="t", applied_by="pod-1", pgready_version="0.1")
+NOTHING = Folder("native")
+
+
+def migration(version: str = "1", kind: Kind = Kind.VERSIONED, checksum: str = "c") -> Migration:
+    return Migration(version, "it's a \\ name", Script(f"{version}_a.sql", "select 1"), checksum, kind)
+
+
+async def history(database: Database, native: Native, folder: Folder = NOTHING) -> tuple[Applied, ...]:
+    async with database.connect() as connection:
+        rows = await connection.fetch(native.select_history(frozenset()))
+    return native.match([dict(row) for row in rows], folder)
+
+
+async def record(database: Database, native: Native, *migrations: Migration) -> None:
+    await database.execute(native.create_history())
+    for each in migrations:
+        await database.execute(native.record(each, OUTCOME, frozenset()))
+
+
+@pytest.mark.parametrize("kind", Kind)
+async def test_what_is_recorded_is_read_back(database: Database, kind: Kind) -> None:
+    native = Native()
+    await record(database, native, migration(kind=kind))
+    (row,) = await history(database, native)
+
+    assert replace(row, applied_at=None, duration_ms=None) == Applied(
+        "1", "it's a \\ name", kind, "c", "t", applied_by="pod-1"
+    )
+
+
+async def test_the_tables_may_be_created_again(database: Database) -> None:
+    await record(database, Native(), migration())
+    await database.execute(Native().create_history())
+
+    assert len(await history(database, Native())) == 1
+
+
+async def test_1_in_the_history_is_the_folders_01(database: Database) -> None:
+    folder = Folder("native", (migration("01"), migration("002")))
+    await record(database, Native(), migration("1"), migration("2"))
+
+    assert [row.version for row in await history(database, Native(), folder)] == ["01", "002"]
+
+
+async def test_a_repeatable_named_01_is_not_one_named_1(database: Database) -> None:
+    folder = Folder("native", (migration("01"),))
+    await record(database, Native(), migration("1", Kind.REPEATABLE))
+
+    assert [row.version for row in await history(database, Native(), folder)] == ["1"]
+
+
+async def test_namespaces_do_not_see_each_other(database: Database) -> None:
+    await record(database, Native("one"), migration())
+
+    assert await history(database, Native("other")) == ()
+
+
+async def test_a_repeatable_replaces_its_row(database: Database) -> None:
+    native = Native()
+    kind = Kind.REPEATABLE
+    await record(database, native, migration(kind=kind), migration(kind=kind, checksum="d"))
+
+    assert [row.checksum for row in await history(database, native)] == ["d"]
+
+
+@pytest.mark.parametrize(("kind", "found"), [(Kind.VERSIONED, 1), (Kind.REPEATABLE, 0)])
+async def test_the_fence_finds_a_version_always_and_a_repeatable_by_its_content(
+    database: Database, kind: Kind, found: int
+) -> None:
+    await record(database, Native(), migration(kind=kind))
+
+    assert len(await database.fetch(Native().recorded(migration(kind=kind)))) == 1
+    assert len(await database.fetch(Native().recorded(migration(kind=kind, checksum="d")))) == found
+
+
+async def test_accepting_a_changed_file_finds_its_row_under_another_spelling(database: Database) -> None:
+    await record(database, Native(), migration("1"), migration("10"))
+    await database.execute(Native().accept(migration("01", checksum="d"), "u"))
+
+    assert [(row.version, row.checksum, row.token_checksum) for row in await history(database, Native())] == [
+        ("1", "d", "u"),
+        ("10", "c", "t"),
+    ]
+
+
+async def test_any_role_may_read_the_status_and_nothing_else(database: Database) -> None:
+    await record(database, Native(), migration())
+    role = await database.role()
+    async with database.connect(role.name) as connection:
+        seen = await connection.fetchval("SELECT version FROM pgready.status")
+        may = await connection.fetchval("SELECT has_table_privilege('pgready.history', 'SELECT')")
+
+    assert (seen, may) == ("1", False)
+
+
+async def test_a_table_planted_in_the_way_does_not_catch_a_row(database: Database) -> None:
+    native = Native()
+    await record(database, native)
+    planted = "CREATE TEMP TABLE history (LIKE pgready.history); SET search_path = pg_temp, public;"
+    await database.execute(planted + native.record(migration(), OUTCOME, frozenset()))
+
+    assert len(await history(database, native)) == 1
