@@ -26,7 +26,7 @@ def command(version: str, answer: str | None, dry_run: bool, **flags: object) ->
     With --done or --not-done, say what became of its statement that a run which died had started.
     """
     settings = load_settings(flags)
-    console = Console(settings, started_at=datetime.now(UTC), quiet=True)
+    console = Console(settings, started_at=datetime.now(UTC))
     given = Answer(answer) if answer else None
 
     async def work() -> int:

@@ -1,0 +1,257 @@
+"""`pgready repair`: what an error names as the way out is the way out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from harness.database import Database
+from harness.processes import Pgready, Result
+
+SqlFolder = Callable[[Mapping[str, str | bytes]], Path]
+
+PROCEDURE = """
+CREATE TABLE ledger (entry text);
+CREATE TABLE held (id integer);
+CREATE PROCEDURE slow() LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO ledger VALUES ('called');
+    COMMIT;
+    LOCK TABLE held;
+END $$;
+"""
+CALL = "-- pgready: no-transaction\nCALL slow();\n"
+CALL_AND_MORE = CALL + "INSERT INTO ledger VALUES ('after');\n"
+
+
+class Target:
+    """One database and one folder, and the commands on them."""
+
+    def __init__(self, pgready: Pgready, database: Database, folder: Path) -> None:
+        self._pgready = pgready
+        self._environment = {"PGREADY_DATABASE_URL": database.url, "PGREADY_LOG_FORMAT": "console"}
+        self.database = database
+        self.folder = folder
+
+    async def __call__(self, *arguments: str) -> Result:
+        result = await self._pgready(*arguments, "--dir", self.folder, env=self._environment)
+        assert "Traceback" not in result.stderr
+        return result
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+
+    async def killed_in_mid_call(self) -> None:
+        """Start `up`, and kill it while its CALL has committed something and waits for more."""
+        async with self.database.connect() as other, other.transaction():
+            await other.execute("LOCK TABLE held")
+            running = self._pgready.start("up", "--dir", self.folder, env=self._environment)
+            await running.until(lambda: "migration.blocked" in running.stderr, "the CALL to be blocked")
+            running.kill()
+
+    async def entries(self) -> list[str]:
+        return [entry for (entry,) in await self.database.fetch("SELECT entry FROM ledger")]
+
+    async def recorded(self) -> list[str]:
+        return [version for (version,) in await self.database.fetch("SELECT version FROM pgready.history")]
+
+
+@pytest.fixture
+def target(pgready: Pgready, database: Database, sql_folder: SqlFolder) -> Target:
+    """An empty database and an empty folder."""
+    return Target(pgready, database, sql_folder({}))
+
+
+@pytest.fixture(params=[CALL, CALL_AND_MORE], ids=["the last part", "a part before others"])
+async def uncertain(request: pytest.FixtureRequest, target: Target) -> Target:
+    """A target whose 0001 was killed in a CALL that nothing can tell about."""
+    await target.database.execute(PROCEDURE)
+    target.write("0001_call.sql", request.param)
+    await target.killed_in_mid_call()
+    return target
+
+
+async def test_a_procedure_killed_in_the_middle_is_uncertain_and_names_the_way_out(uncertain: Target) -> None:
+    result = await uncertain("up")
+
+    assert result.exit_code == 6
+    assert "0001_call.sql:2:1" in result.stderr
+    assert "pgready repair 0001 --done | --not-done" in result.stderr
+    assert await uncertain.entries() == ["called"]
+
+
+async def test_what_is_said_to_be_not_done_runs_again(uncertain: Target) -> None:
+    repaired = await uncertain("repair", "0001", "--not-done")
+    again = await uncertain("up")
+
+    assert repaired.exit_code == 0, repaired.stderr
+    assert "will be run again" in repaired.stdout
+    assert "next: pgready up" in repaired.stdout
+    assert again.exit_code == 0, again.stderr
+    assert (await uncertain.entries())[:2] == ["called", "called"]
+    assert await uncertain.database.value("SELECT count(*) FROM pgready.journal") == 0
+
+
+async def test_what_is_said_to_be_done_is_not_run_again(uncertain: Target) -> None:
+    more = "after" in (uncertain.folder / "0001_call.sql").read_text()
+
+    repaired = await uncertain("repair", "0001", "--done")
+    again = await uncertain("up")
+
+    assert repaired.exit_code == 0, repaired.stderr
+    assert again.exit_code == 0, again.stderr
+    assert await uncertain.entries() == ["called", "after"][: 1 + more]
+    assert await uncertain.recorded() == ["0001"]
+    assert await uncertain.database.value("SELECT count(*) FROM pgready.journal") == 0
+
+
+@pytest.mark.parametrize("answer", ["--done", "--not-done"])
+async def test_a_dry_run_records_nothing(answer: str, uncertain: Target) -> None:
+    everything = "SELECT (SELECT array_agg(j) FROM pgready.journal j), (SELECT count(*) FROM pgready.history)"
+    before = await uncertain.database.fetch(everything)
+
+    result = await uncertain("repair", "0001", answer, "--dry-run")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("would record: 0001: part 1 of")
+    assert await uncertain.database.fetch(everything) == before
+
+
+async def test_a_statement_that_is_still_running_is_not_for_repair_to_judge(
+    target: Target, pgready: Pgready
+) -> None:
+    await target.database.execute(PROCEDURE)
+    target.write("0001_call.sql", CALL)
+    environment = {"PGREADY_DATABASE_URL": target.database.url}
+    async with target.database.connect() as other, other.transaction():
+        await other.execute("LOCK TABLE held")
+        running = pgready.start("up", "--dir", target.folder, env=environment)
+        await running.until(lambda: "migration.blocked" in running.stderr, "the CALL to be blocked")
+
+        at_once = await target("repair", "0001", "--done", "--lock-timeout", "1s")
+        patient = pgready.start("repair", "0001", "--done", "--dir", target.folder, env=environment)
+        await patient.until(lambda: "lock.waited" in patient.stderr, "the wait for the lock")
+
+    assert at_once.exit_code == 5
+    assert re.search("held by another: pid [0-9]+, pgready", at_once.stderr)
+    assert (await running.wait()).exit_code == 0
+    ended = await patient.wait()
+    assert ended.exit_code == 2, ended.stderr
+    assert "it is applied" in ended.stderr
+    assert await target.recorded() == ["0001"]
+
+
+@pytest.mark.parametrize(
+    ("text", "before"),
+    [
+        pytest.param("CREATE TABLE a (id bigint);", 6, id="changed"),
+        pytest.param("-- why\nCREATE TABLE a (id integer);", 0, id="changed cosmetically"),
+    ],
+)
+async def test_a_changed_file_is_accepted(text: str, before: int, target: Target) -> None:
+    target.write("0001_a.sql", "CREATE TABLE a (id integer);")
+    await target("up")
+    target.write("0001_a.sql", text)
+
+    refused = await target("up")
+    repaired = await target("repair", "0001")
+    after = await target("up")
+
+    assert refused.exit_code == before
+    assert "changed" in refused.stderr + refused.stdout
+    assert "pgready repair 0001" in refused.stderr + refused.stdout
+    assert repaired.exit_code == 0, repaired.stderr
+    assert after.exit_code == 0
+    assert "changed" not in after.stderr + after.stdout
+
+
+async def test_a_file_that_is_gone_is_accepted(target: Target) -> None:
+    target.write("0001_a.sql", "CREATE TABLE a (id integer);")
+    target.write("0002_b.sql", "CREATE TABLE b (id integer);")
+    await target("up")
+    (target.folder / "0001_a.sql").unlink()
+
+    refused = await target("up")
+    repaired = await target("repair", "0001")
+    after = await target("up")
+
+    assert refused.exit_code == 6
+    assert "pgready repair 0001" in refused.stderr
+    assert repaired.exit_code == 0, repaired.stderr
+    assert after.exit_code == 0, after.stderr
+    assert await target.recorded() == ["0002"]
+    assert await target.database.value("SELECT to_regclass('a') IS NOT NULL")
+
+
+async def test_a_file_edited_behind_its_done_parts_is_accepted(target: Target) -> None:
+    target.write("0001_a.sql", "CREATE TABLE a (id integer);\nVACUUM;\nSELECT 1 / 0;")
+    failed = await target("up")
+    target.write("0001_a.sql", "CREATE TABLE a (id bigint);\nVACUUM;\nCREATE TABLE b (id integer);")
+
+    refused = await target("up")
+    repaired = await target("repair", "0001")
+    after = await target("up")
+
+    assert failed.exit_code == 1
+    assert refused.exit_code == 6
+    assert "pgready repair 0001" in refused.stderr
+    assert repaired.exit_code == 0, repaired.stderr
+    assert after.exit_code == 0, after.stderr
+    assert await target.recorded() == ["0001"]
+    assert await target.database.value("SELECT to_regclass('b') IS NOT NULL")
+
+
+async def test_a_file_cut_off_behind_its_done_parts_is_accepted(target: Target) -> None:
+    target.write("0001_a.sql", "CREATE TABLE a (id integer);\nVACUUM;\nSELECT 1 / 0;")
+    await target("up")
+    target.write("0001_a.sql", "CREATE TABLE a (id integer);")
+
+    refused = await target("up")
+    repaired = await target("repair", "0001")
+    after = await target("up")
+
+    assert refused.exit_code == 6
+    assert repaired.exit_code == 0, repaired.stderr
+    assert after.exit_code == 0, after.stderr
+    assert await target.recorded() == ["0001"]
+    assert await target.database.value("SELECT count(*) FROM pgready.journal") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("001",), "there is no such version (did you mean 0001?)"),
+        (("0001",), "0001: there is nothing to accept; it is applied"),
+        (("0001", "--done"), "0001: no statement of it is waiting for an answer; it is applied"),
+        (("0002", "--not-done"), "0002: no statement of it is waiting for an answer; it is pending"),
+        (("0003",), "0003: there is nothing to accept; it is applied (ahead)"),
+        ((), "Missing argument 'VERSION'"),
+    ],
+)
+async def test_wrong_use_is_told(arguments: tuple[str, ...], words: str, target: Target) -> None:
+    target.write("0001_a.sql", "SELECT 1;")
+    target.write("0003_c.sql", "SELECT 1;")
+    await target("up")
+    (target.folder / "0003_c.sql").unlink()
+    target.write("0002_b.sql", "SELECT 1;")
+
+    result = await target("repair", *arguments)
+
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+async def test_a_role_that_may_not_write_is_told(target: Target, pgready: Pgready) -> None:
+    reader = await target.database.role("reader")
+    target.write("0001_a.sql", "SELECT 1;")
+    await target("up")
+    await target.database.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA pgready TO {reader.name}")
+    target.write("0001_a.sql", "SELECT 2;")
+
+    result = await pgready("repair", "0001", "--dir", target.folder, env={"DATABASE_URL": reader.url})
+
+    assert result.exit_code == 4, result.stderr
+    assert "permission denied" in result.stderr
