@@ -20,6 +20,7 @@ _READ_SUFFIXES = (".sql", ".conf", ".toml", ".sum", ".ini", ".plan", "_journal.j
 _PUBLISHED = "..data"
 
 _SWITCHES_AT_MOST = 5
+_SHOWN_CHARACTERS = 200
 
 _Identity = tuple[int, int]  # device and inode
 
@@ -32,9 +33,12 @@ def read_folder(directory: str) -> tuple[SourceFile, ...]:
     FolderError where there is no such folder or where something in it cannot be read, with all of it.
     """
     root = Path(directory)
-    if not root.is_dir():
-        found = "not a folder" if root.exists() else "no such folder"
-        raise FolderError((f"{directory}: {found}",), hint="set PGREADY_DIR, or --dir")
+    try:
+        found = "" if root.is_dir() else "not a folder" if root.exists() else "no such folder"
+    except OSError as error:  # a name that is too long, a folder on the way that is closed to us
+        found = error.strerror or "cannot be read"
+    if found:
+        raise FolderError((f"{_shown(directory)}: {found}",), hint="set PGREADY_DIR, or --dir")
     for _ in range(_SWITCHES_AT_MOST):
         version = _published(root)
         problems: list[str] = []
@@ -44,6 +48,10 @@ def read_folder(directory: str) -> tuple[SourceFile, ...]:
     if problems:
         raise FolderError(tuple(sorted(problems)))
     return tuple(files)
+
+
+def _shown(directory: str) -> str:
+    return directory if len(directory) <= _SHOWN_CHARACTERS else f"{directory[:_SHOWN_CHARACTERS]}…"
 
 
 def _published(root: Path) -> Path | None:

@@ -28,7 +28,8 @@ from pgready.core.bootstrap import (
 )
 from pgready.core.extensions import source, unavailable
 from pgready.core.facts import CatalogFacts, DatabaseFact, ExtensionFact, Held, RoleFact
-from pgready.core.reconcile import Drift, drift, missing, password_drift
+from pgready.core.needs import Drift
+from pgready.core.reconcile import drift, missing, password_drift
 from pgready.core.secrets import Secret
 
 

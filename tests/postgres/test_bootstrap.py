@@ -16,6 +16,7 @@ from pgready.core.bootstrap import DatabaseSpec, Declared, DefaultPrivileges, Ex
 from pgready.core.dsn import parse
 from pgready.core.errors import AccessDenied, BootstrapFailed, LockNotObtained
 from pgready.core.events import Bootstrapped, DriftFound, Event, LockWaited
+from pgready.core.needs import Needs
 from pgready.core.secrets import Secret
 from pgready.database import lock
 from pgready.database.bootstrap import CLUSTER_KEYS, bootstrap_cluster, bootstrap_target, look
@@ -93,7 +94,7 @@ async def may_log_in(server: Server, role: str, password: str) -> bool:
 async def test_look_sends_nothing_where_nothing_is_declared(session: Session) -> None:
     await session.close()
 
-    assert await look(session, Declared()) == (False, False, ())
+    assert await look(session, Declared()) == Needs()
 
 
 async def test_cluster_bootstrap_creates_roles_memberships_and_the_database(
@@ -217,7 +218,7 @@ async def test_look_asks_for_the_cluster_bootstrap_where_it_cannot_compare_a_pas
         needs = await look(reading, declared)
         status = await look(reading, declared, compare_passwords=False)
 
-    assert (needs.cluster, needs.target, needs.drift) == (True, False, ())
+    assert needs == Needs(cluster=True)
     assert not status.cluster
     assert "cannot be compared" in status.drift[0].difference
 
@@ -298,7 +299,7 @@ async def test_target_bootstrap_makes_all_that_is_declared(
         ("default privileges", "granted"),
         ("default privileges", "granted"),
     ]
-    assert await look(session, _target(name)) == (False, False, ())
+    assert await look(session, _target(name)) == Needs()
 
 
 async def test_default_privileges_reach_a_table_that_is_created_later(
@@ -309,7 +310,7 @@ async def test_default_privileges_reach_a_table_that_is_created_later(
     await session.execute("CREATE TABLE media.titles (id serial)")
 
     assert await session.fetchval("SELECT has_table_privilege($1, 'media.titles', 'SELECT')", name("reader"))
-    assert await look(session, _target(name)) == (False, False, ())
+    assert await look(session, _target(name)) == Needs()
 
 
 async def test_grant_on_all_tables_is_made_up_for_a_table_that_lacks_it(
@@ -349,7 +350,7 @@ async def test_look_works_for_a_role_that_may_only_read_the_catalogue(
     async with session_at(reader.url) as reading:
         needs = await look(reading, replace(_target(name), default_privileges=()))
 
-    assert needs == (False, False, ())
+    assert needs == Needs()
 
 
 async def test_extension_that_the_server_lacks_is_named_with_what_provides_it(session: Session) -> None:
@@ -443,7 +444,7 @@ async def test_admin_connection_makes_what_the_owner_may_not_and_the_owner_owns_
         await bootstrap_target(owning, declared, lambda _: None, admin=session)
         needs = await look(owning, declared)
 
-    assert needs == (False, False, ())
+    assert needs == Needs()
     assert (
         await session.fetchval("SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'media'")
         == owner.name
@@ -515,7 +516,7 @@ async def test_many_replicas_bootstrap_an_empty_server_at_once(
     made = [change for change in changes(events) if change[2] == "created"]
     assert len(made) == len(set(made)) == 3 + 1 + 2 + 2
     async with session_at(server.url(name("db"))) as session:
-        assert await look(session, declared) == (False, False, ())
+        assert await look(session, declared) == Needs()
 
 
 async def test_tuple_concurrently_updated_reaches_nobody(

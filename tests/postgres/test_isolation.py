@@ -138,7 +138,10 @@ async def test_a_history_that_another_role_planted_beforehand_is_refused(
 
 async def test_notices_and_progress_are_events(database: Database, sql_folder: Folder) -> None:
     events: list[Event] = []
-    text = "DO $$ BEGIN RAISE NOTICE 'hello'; END $$;\nSELECT pg_sleep(0.4);\n" + "SELECT 1;\nSELECT pg_sleep(0.4);\n" * 2
+    text = (
+        "DO $$ BEGIN RAISE NOTICE 'hello'; END $$;\nSELECT pg_sleep(0.4);\n"
+        + "SELECT 1;\nSELECT pg_sleep(0.4);\n" * 2
+    )
 
     await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": text}), on_event=events.append)
 

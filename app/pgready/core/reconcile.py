@@ -20,6 +20,7 @@ from pgready.core.bootstrap import PUBLIC, DatabaseSpec, Declared, Extension, Ro
 from pgready.core.extensions import is_available, source, why_not
 from pgready.core.facts import Ask, CatalogFacts, Held, asks, default_asks
 from pgready.core.model import TableName
+from pgready.core.needs import Drift
 from pgready.core.quoting import Name, Sql, fill, fragment, identifier
 
 _OF_CLUSTER = frozenset({"role", "membership", "database"})
@@ -46,14 +47,6 @@ class Step(Struct, frozen=True):
     def identity(self) -> tuple[str, str, str]:
         """What tells it apart from other steps; the SQL does not, a verifier's salt is new each time."""
         return self.what, self.name, self.action
-
-
-class Drift(Struct, frozen=True):
-    """Something exists and differs from its declaration, in words."""
-
-    what: str
-    name: str
-    difference: str
 
 
 def missing(declared: Declared, facts: CatalogFacts, new_salt: Callable[[], bytes]) -> tuple[Step, ...]:

@@ -17,7 +17,6 @@ import random
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple
 
 import anyio
 import asyncpg
@@ -30,7 +29,8 @@ from pgready.core.events import Bootstrapped, DriftFound, Event, LockWaited
 from pgready.core.extensions import source, unavailable
 from pgready.core.facts import CatalogFacts, question
 from pgready.core.model import LockHolder
-from pgready.core.reconcile import Drift, Step, drift, missing, password_drift, uncompared_passwords
+from pgready.core.needs import Drift, Needs
+from pgready.core.reconcile import Step, drift, missing, password_drift, uncompared_passwords
 from pgready.database import lock
 from pgready.database.connect import CannotConnect, open_session
 from pgready.database.facts import read_facts, read_passwords
@@ -50,14 +50,6 @@ _POLL_SECONDS = (0.05, 0.25)
 _TELL_SECONDS = 5.0
 
 
-class Needs(NamedTuple):
-    """What a look found: whether each of the two bootstraps has work, and what merely differs."""
-
-    cluster: bool
-    target: bool
-    drift: tuple[Drift, ...]
-
-
 async def look(session: Session, declared: Declared, *, compare_passwords: bool = True) -> Needs:
     """Compare *declared* with the catalogue of *session*, the target's; changes nothing, takes no lock.
 
@@ -65,7 +57,7 @@ async def look(session: Session, declared: Declared, *, compare_passwords: bool 
     the cluster's bootstrap is needed to compare them, unless *compare_passwords* is False.
     """
     if not declared:
-        return Needs(False, False, ())
+        return Needs()
     facts = await _facts(session, declared, session.database, session.user)
     steps = missing(declared, facts, _new_salt)
     uncompared = password_drift(declared, facts)

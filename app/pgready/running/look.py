@@ -15,10 +15,10 @@ from pgready.core.bootstrap import Declared
 from pgready.core.errors import PgreadyError, Place, ScriptError
 from pgready.core.events import DriftFound, Event, Planned
 from pgready.core.model import History, Kind, Script
+from pgready.core.needs import Needs
 from pgready.core.planning import Finding, Plan, Policies, Work
 from pgready.core.segments import SegmentKind, place
-from pgready.database import bootstrap, execute, history, journal, lock, pooler
-from pgready.database.bootstrap import Needs
+from pgready.database import execute, history, journal, lock, pooler
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import HISTORY, JOURNAL, Native
@@ -85,9 +85,7 @@ class Looker:
         work, problems = await self._compile(plan, found)
         if problems:
             plan = Plan(plan.entries, (*plan.findings, *problems))
-        needs = await bootstrap.look(
-            session, self._declared, compare_passwords=not (self._read_only or self._passwords_compared)
-        )
+        needs = await self._needs(session)
         self._emit(Planned(plan, under_lock))
         if not (under_lock or needs.cluster or needs.target):  # a bootstrap tells its drift itself
             for drift in needs.drift:
@@ -101,6 +99,14 @@ class Looker:
             keys=lock.keys_for(dialect.table, dialect.lock_key(session.database)),
             columns=tables.columns.get(dialect.table, frozenset()),
         )
+
+    async def _needs(self, session: Session) -> Needs:
+        if not self._declared:
+            return Needs()
+        from pgready.database import bootstrap  # loaded where something is declared
+
+        compare = not (self._read_only or self._passwords_compared)
+        return await bootstrap.look(session, self._declared, compare_passwords=compare)
 
     async def _compile(self, plan: Plan, found: History) -> tuple[tuple[Work, ...], list[Finding]]:
         work: list[Work] = []

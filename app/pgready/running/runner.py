@@ -30,7 +30,7 @@ from pgready.core.events import (
 )
 from pgready.core.model import LockHolder
 from pgready.core.run import RunState
-from pgready.database import bootstrap, execute, lock, pooler
+from pgready.database import execute, lock, pooler
 from pgready.database.connect import ATTEMPT_SECONDS, CannotConnect, open_session
 from pgready.database.session import GRACE_SECONDS, Pooling, Session
 from pgready.running import reasons
@@ -191,6 +191,8 @@ class Run:
         return steps.Bootstrapped(anyio.current_time())
 
     async def _make_cluster(self, admin: Session) -> None:
+        from pgready.database import bootstrap
+
         await bootstrap.bootstrap_cluster(
             admin,
             self._assignment.declared,
@@ -230,6 +232,10 @@ class Run:
         return steps.Bootstrapped(anyio.current_time())
 
     async def _make_target(self, session: Session) -> None:
+        if not self._assignment.declared:
+            return
+        from pgready.database import bootstrap
+
         admin = None
         if self._assignment.admin is not None:
             admin = await self._open(self._assignment.admin.with_database(session.database))
