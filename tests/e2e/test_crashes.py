@@ -52,17 +52,49 @@ def environment(database: Database) -> dict[str, str]:
 async def test_replicas_killed_at_random_moments_leave_what_an_undisturbed_run_leaves(
     seed: int, undisturbed: Undisturbed, database: Database, pgready: Pgready
 ) -> None:
+    await disturb(seed, undisturbed, database, pgready, schedules.kill, codes={0, -9})
+
+
+@pytest.mark.parametrize("seed", schedules.seeds(in_every_run=10))
+async def test_replicas_asked_to_stop_at_random_moments_leave_what_an_undisturbed_run_leaves(
+    seed: int, undisturbed: Undisturbed, database: Database, pgready: Pgready
+) -> None:
+    # -15: before Python has run a line of ours, and after the last.
+    await disturb(seed, undisturbed, database, pgready, schedules.terminate, codes={0, 143, -15})
+
+
+@pytest.mark.parametrize("seed", schedules.seeds(in_every_run=10))
+async def test_replicas_whose_backends_are_terminated_at_random_moments_all_complete(
+    seed: int, undisturbed: Undisturbed, database: Database, pgready: Pgready
+) -> None:
+    async def cut_all(running: Running) -> None:
+        await database.execute(_TERMINATE)
+        await running.wait()
+
+    await disturb(seed, undisturbed, database, pgready, cut_all, codes={0})
+
+
+async def disturb(
+    seed: int,
+    undisturbed: Undisturbed,
+    database: Database,
+    pgready: Pgready,
+    blow: schedules.Blow,
+    codes: set[int],
+) -> None:
+    """Carry out the schedule of *seed*, start once more, and compare. The replicas may end with *codes*."""
     schedule = schedules.draw(seed, undisturbed.seconds)
     command = ("up", "--dir", undisturbed.folder)
-    replicas = await schedule.carry_out(lambda: pgready.start(*command, env=environment(database)))
+    replicas = await schedule.carry_out(lambda: pgready.start(*command, env=environment(database)), blow)
 
     last = await pgready(*command, env=environment(database))
 
     told = f"{schedules.replay(seed)}\n{schedule}\n{last.stderr}"
+    failures = [replica.stderr for replica in replicas if replica.exit_code not in codes]
+    assert failures == [], f"{told}\n{failures[0]}"
     assert last.exit_code == 0, told
-    assert {replica.exit_code for replica in replicas} <= {0, -9}, told
-    found = await oracle.outcome(database)
-    assert found == undisturbed.outcome, told
+    assert all("Traceback" not in replica.stderr for replica in replicas), told
+    assert await oracle.outcome(database) == undisturbed.outcome, told
     left = await oracle.leftovers(database, within_seconds=DEAD_CLIENT_SECONDS)
     assert left == oracle.NOTHING, told
 

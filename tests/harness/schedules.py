@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
+import signal
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -55,28 +56,43 @@ class Kill(Struct, frozen=True):
             await anyio.sleep(_POLL_SECONDS)
 
 
+Blow = Callable[[Running], Awaitable[object]]
+"""What befalls a replica when its time has come; it has ended when this returns."""
+
+
+async def kill(running: Running) -> None:
+    """SIGKILL."""
+    running.kill()
+
+
+async def terminate(running: Running) -> None:
+    """SIGTERM, and its end within five seconds."""
+    running.signal(signal.SIGTERM)
+    await running.wait(5)
+
+
 class Schedule(Struct, frozen=True):
     """A replica for each of *kills*, all started at once or, *in_turn*, each when the one before is dead."""
 
     kills: tuple[Kill, ...]
     in_turn: bool
 
-    async def carry_out(self, start: Callable[[], Running]) -> list[Running]:
-        """Let it happen; the replicas, all ended, in the order of their ends."""
+    async def carry_out(self, start: Callable[[], Running], deal: Blow = kill) -> list[Running]:
+        """Let it happen, with *deal* as the blow; the replicas, in the order of their ends."""
         ended: list[Running] = []
 
-        async def live(kill: Kill) -> None:
+        async def live(fate: Kill) -> None:
             running = start()
-            await kill.due(running)
-            running.kill()
+            await fate.due(running)
+            await deal(running)
             ended.append(running)
 
         async with anyio.create_task_group() as group:
-            for kill in self.kills:
+            for each in self.kills:
                 if self.in_turn:
-                    await live(kill)
+                    await live(each)
                 else:
-                    group.start_soon(live, kill)
+                    group.start_soon(live, each)
         return ended
 
 
@@ -97,17 +113,18 @@ def _kill(chance: random.Random, run_seconds: float) -> Kill:
     return Kill(chance.choice((0.0, chance.uniform(0, 0.03), chance.uniform(0, 0.1))), event, nth)
 
 
-def seeds() -> list[Any]:
-    """The seeds to run, as pytest parameters: 40 always, those beyond only under `-m chaos`.
+def seeds(in_every_run: int = IN_EVERY_RUN) -> list[Any]:
+    """The seeds to run, as pytest parameters: *in_every_run* always, those beyond only under `-m chaos`.
 
-    PGREADY_TEST_SCHEDULES says how many there are in all, PGREADY_TEST_SEED picks a single one.
+    PGREADY_TEST_SCHEDULES is how many there are where 40 always run, and in proportion elsewhere;
+    PGREADY_TEST_SEED picks a single one.
     """
     chosen = os.environ.get(SEED_VARIABLE)
     if chosen:
         return [pytest.param(int(chosen), id=f"seed-{chosen}")]
-    count = int(os.environ.get(SCHEDULES_VARIABLE) or IN_EVERY_RUN)
+    count = int(os.environ.get(SCHEDULES_VARIABLE) or IN_EVERY_RUN) * in_every_run // IN_EVERY_RUN
     return [
-        pytest.param(seed, id=f"seed-{seed}", marks=() if seed <= IN_EVERY_RUN else pytest.mark.chaos)
+        pytest.param(seed, id=f"seed-{seed}", marks=() if seed <= in_every_run else pytest.mark.chaos)
         for seed in range(1, count + 1)
     ]
 
