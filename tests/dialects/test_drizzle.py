@@ -173,3 +173,11 @@ async def test_accepting_a_changed_file_touches_its_own_row_alone(database: Data
     assert await database.fetch("SELECT hash FROM drizzle.__drizzle_migrations ORDER BY name") == [
         (migration.checksum,) for migration in changed.migrations
     ]
+
+
+async def test_a_folder_of_1_0_finds_its_row_of_0_x_with_its_milliseconds(database: Database) -> None:
+    old, entries = journal(("0000_a", 0, "1"))
+    await database.execute(old.create_history() + ";" + old.record(entries.migrations[0], OUTCOME, COLUMNS_0))
+    drizzle, folder = folders(_a="1")
+
+    assert len(await database.fetch(drizzle.recorded(folder.migrations[0]))) == 1
