@@ -343,7 +343,8 @@ class Run:
         self._emit(ServerNotice(severity, message, self._watcher.version))
 
     def _tell(self, before: run.Phase, observation: steps.Observation, action: steps.Action) -> None:
-        if isinstance(observation, steps.ConnectRefused) and self._error is not None:
+        missing = isinstance(action, steps.BootstrapCluster)  # a first start: nothing failed, it is made now
+        if isinstance(observation, steps.ConnectRefused) and self._error is not None and not missing:
             retry = action.delay_seconds if isinstance(action, steps.Connect) else None
             self._emit(ConnectFailed(self._attempts, self._error.what, retry))
         now = run.phase_of(self._state)
