@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -15,6 +16,8 @@ from harness import oracle
 from harness.database import Database
 from harness.oracle import noted
 from harness.processes import COMMAND, Pgready, Running
+from pgready import migrate
+from pgready.commands import process
 
 SqlFolder = Callable[[Mapping[str, str | bytes]], Path]
 
@@ -235,3 +238,33 @@ async def test_sigterm_to_pid_1_that_serves_and_is_idle_is_no_failure(
 
     assert result.exit_code == 0, result.stderr
     assert await oracle.leftovers(held) == oracle.NOTHING
+
+
+async def _leave_a_lost_connection() -> int:
+    asyncio.get_running_loop().create_future().set_exception(ConnectionError("nobody waits for this"))
+    return 0
+
+
+def test_a_connection_that_nobody_waits_for_any_more_is_no_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    code = process.finish(_leave_a_lost_connection, lambda _: None)
+
+    assert code == 0
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("milliseconds", range(2, 82, 2))
+async def test_a_cancelled_migrate_leaves_no_lock_and_no_backend(
+    milliseconds: int, held: Database, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(
+        {"0001_done.sql": noted("0001"), "0002_long.sql": noted("0002") + "SELECT pg_sleep(30);"}
+    )
+
+    with anyio.move_on_after(milliseconds / 1000):
+        # Without TLS: asyncpg, cancelled before it has asked for it, leaves an error that nobody awaits.
+        await migrate(f"{held.url}?sslmode=disable", dir=folder)
+
+    assert await oracle.leftovers(held, within_seconds=1) == oracle.NOTHING
+    assert await held.value("SELECT count(*) FROM ledger") <= 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 
@@ -41,6 +43,7 @@ def finish(work: Work, tell: Tell, *, on_signal: Callable[[], int | None] = lamb
 
 
 async def _until_signalled(work: Work, on_signal: Callable[[], int | None]) -> int:
+    asyncio.get_running_loop().set_exception_handler(_unawaited)
     interruption = Interruption()
     result: int | PgreadyError = ExitCode.FAILED
     async with anyio.create_task_group() as group:
@@ -56,6 +59,15 @@ async def _until_signalled(work: Work, on_signal: Callable[[], int | None]) -> i
     if isinstance(result, PgreadyError):
         raise result
     return result
+
+
+def _unawaited(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Keep asyncio from printing a traceback for a connection that ended when nobody waited for it.
+
+    asyncpg leaves such a future behind where it is cancelled before it has asked the server for TLS.
+    """
+    if not isinstance(context.get("exception"), OSError):
+        loop.default_exception_handler(context)
 
 
 async def _listen(

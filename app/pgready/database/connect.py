@@ -51,8 +51,10 @@ async def open_session(
         raise _why(dsn, problem) from problem
     try:
         identity = await identify(connection)
-    except Exception as problem:
+    except BaseException as problem:  # a cancellation, too, must not leave the backend to the collector
         connection.terminate()
+        if not isinstance(problem, Exception):
+            raise
         raise _why(dsn, problem) from problem
     pooled = connection.get_server_pid() != identity["pid"]
     pooling = Pooling.DIRECT
