@@ -14,9 +14,10 @@ from enum import Enum
 
 from pgready.core import planning, resumption, run, steps
 from pgready.core.model import Applied, Folder, History, JournalRow, Kind, Migration, Script, SegmentState
+from pgready.core.patience import Patience
 from pgready.core.segments import Segment, SegmentKind, Statement
 
-PATIENCE = run.Patience(connect_seconds=60, lock_seconds=1e6, relation_lock_seconds=1e6)
+PATIENCE = Patience(connect_seconds=60, lock_seconds=1e6, relation_lock_seconds=1e6)
 
 
 class Effect(Enum):

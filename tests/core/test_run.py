@@ -9,17 +9,9 @@ import pytest
 from pgready.core import steps
 from pgready.core.ladder import rungs_ms
 from pgready.core.model import Kind
+from pgready.core.patience import Patience
 from pgready.core.planning import Work
-from pgready.core.run import (
-    FENCE_LOSSES,
-    TRIES_BETWEEN_LOOKS,
-    Patience,
-    Phase,
-    RunState,
-    begin,
-    decide,
-    phase_of,
-)
+from pgready.core.run import FENCE_LOSSES, TRIES_BETWEEN_LOOKS, Phase, RunState, begin, decide, phase_of
 from pgready.core.segments import SegmentKind
 from pgready.core.steps import GiveUp, GiveUpReason, ProbeAnswer
 

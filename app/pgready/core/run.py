@@ -25,6 +25,7 @@ from msgspec.structs import replace
 from pgready.core import backoff, steps
 from pgready.core.ladder import Ladder
 from pgready.core.model import Kind
+from pgready.core.patience import Patience
 from pgready.core.planning import Work
 from pgready.core.segments import SegmentKind
 
@@ -46,21 +47,6 @@ class Phase(Enum):
     READY = "ready"
     FAILED = "failed"
     DRAINING = "draining"
-
-
-class Patience(Struct, frozen=True):
-    """How long to try what trying again may cure.
-
-    *connect_seconds* is the total for reaching the server, counted anew from each loss;
-    *relation_lock_seconds* the budget of one segment's lock timeouts; *reconnects* how many losses in a
-    row, without any progress between them, are endured.
-    """
-
-    connect_seconds: float = 60.0
-    lock_seconds: float = 600.0
-    relation_lock_seconds: float = 600.0
-    deadlock_timeout_ms: int = 1000
-    reconnects: int = 5
 
 
 class RunState(Struct, frozen=True):

@@ -33,7 +33,7 @@ RESETS = (
 whose pg_advisory_unlock_all() would free the migration lock."""
 
 
-MARKER = f"DROP SEQUENCE IF EXISTS pg_catalog.{PROGRESS_MARKER}"
+MARKER = "DROP SEQUENCE IF EXISTS pg_catalog." + PROGRESS_MARKER
 """Between the statements of a longer script, so that its progress is seen: the server keeps its answers to
 the statements of one message back until the end, or until there is something to tell at once, such as this
 one's notice (which is not forwarded). It costs a hundredth of what a round trip does."""

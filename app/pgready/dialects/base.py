@@ -7,6 +7,7 @@ bootstrap scripts, which most tools do not know, are kept by `native.Native` for
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -18,15 +19,15 @@ def is_sql(path: str) -> bool:
     return path.lower().endswith(".sql")
 
 
-class Dialect:
+class Dialect(ABC):
     """Base of all dialects."""
 
     name: ClassVar[str]
 
     @property
+    @abstractmethod
     def table(self) -> TableName:
         """The history table."""
-        raise NotImplementedError
 
     @property
     def identity(self) -> str:
@@ -34,44 +35,44 @@ class Dialect:
         return str(self.table)
 
     @classmethod
+    @abstractmethod
     def proof(cls, paths: Sequence[str]) -> str | None:
         """Why a folder with these *paths* (as the layout knows them) is this tool's, or None."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, files: Sequence[SourceFile], below: str = "") -> Folder:
         """The migrations of *files*, in order. Raises FolderError with every problem at once.
 
         All paths begin with *below* (`migrations/`, or nothing), which is no part of the layout.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def create_history(self) -> str:
         """SQL that creates the history table as the tool itself would, if it is not there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def select_history(self, columns: frozenset[str]) -> str:
         """A query for the history's rows in order; *columns* are those that the table has."""
-        raise NotImplementedError
 
+    @abstractmethod
     def match(self, rows: Sequence[Row], folder: Folder) -> tuple[Applied, ...]:
         """The rows as the folder's versions; a row that fits no file keeps a version of its own."""
-        raise NotImplementedError
 
+    @abstractmethod
     def record(self, migration: Migration, outcome: Outcome, columns: frozenset[str]) -> str:
         """One INSERT that records *migration* as the tool would; runs in the transaction that applied it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def recorded(self, migration: Migration) -> str:
         """A query that returns a row when the history already holds *migration* (for the fence)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def accept(self, migration: Migration, token_checksum: str | None) -> str:
         """One UPDATE that makes the recorded checksum the file's (`pgready repair`)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forget(self, applied: Applied) -> str:
         """One DELETE of the row *applied*, whose file is gone for good (`pgready repair`)."""
-        raise NotImplementedError
 
     def lock_key(self, database: str) -> int | None:
         """The advisory lock key that the tool itself takes, or None."""

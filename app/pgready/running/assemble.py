@@ -15,7 +15,7 @@ from pgready import __version__, files
 from pgready.core.bootstrap import Declared, with_passwords
 from pgready.core.errors import SettingsError
 from pgready.core.events import EmbeddedStarted, Event, Located
-from pgready.core.run import Patience
+from pgready.core.patience import Patience
 from pgready.dialects import detect
 from pgready.dialects.native import Native
 from pgready.running.assignment import Assignment

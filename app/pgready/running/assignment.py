@@ -6,8 +6,8 @@ from msgspec import Struct
 
 from pgready.core.bootstrap import Declared
 from pgready.core.dsn import Dsn
+from pgready.core.patience import Patience
 from pgready.core.planning import Policies
-from pgready.core.run import Patience
 
 
 class Assignment(Struct, frozen=True):

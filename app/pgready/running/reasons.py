@@ -15,8 +15,8 @@ from pgready.core.errors import (
     Unreachable,
 )
 from pgready.core.model import LockHolder
+from pgready.core.patience import Patience
 from pgready.core.planning import Plan
-from pgready.core.run import Patience
 from pgready.core.steps import GiveUp, GiveUpReason
 
 
