@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 
@@ -21,6 +22,7 @@ _PUBLISHED = "..data"
 
 _SWITCHES_AT_MOST = 5
 _SHOWN_CHARACTERS = 200
+_FILES_AT_MOST = 100_000
 
 _Identity = tuple[int, int]  # device and inode
 
@@ -42,7 +44,12 @@ def read_folder(directory: str) -> tuple[SourceFile, ...]:
     for _ in range(_SWITCHES_AT_MOST):
         version = _published(root)
         problems: list[str] = []
-        files = sorted(_walk(directory, "", (_identity(root.stat()),), problems), key=attrgetter("path"))
+        walk = islice(_walk(directory, "", (_identity(root.stat()),), problems), _FILES_AT_MOST + 1)
+        files = sorted(walk, key=attrgetter("path"))
+        if len(files) > _FILES_AT_MOST:
+            raise FolderError(
+                (f"{_shown(directory)}: more than {_FILES_AT_MOST} files: is it the right one?",)
+            )
         if _published(root) == version:
             break
     if problems:
@@ -73,6 +80,9 @@ def _walk(
         if _is_dropping(entry.name):
             continue
         path = prefix + entry.name
+        if not path.isprintable() and _is_undecodable(path):
+            problems.append(f"{os.fsencode(path)!r}: its name is not UTF-8")
+            continue
         try:
             if not entry.is_dir():
                 yield SourceFile(path, _read(entry.path) if _is_wanted(entry.name) else b"")
@@ -90,6 +100,10 @@ def _identity(status: os.stat_result) -> _Identity:
 
 def _is_dropping(name: str) -> bool:
     return name.startswith((".", "#")) or name.endswith("~")
+
+
+def _is_undecodable(path: str) -> bool:
+    return any("\udc80" <= character <= "\udcff" for character in path)
 
 
 def _is_wanted(name: str) -> bool:

@@ -106,7 +106,25 @@ def _ordered(event: _Event) -> dict[str, Any]:
 
 
 def _json(logger: object, method: str, event: _Event) -> str:
-    return msgspec.json.encode(_ordered(event), enc_hook=_plain).decode()
+    return _encoded(_ordered(event))
+
+
+def _encoded(value: object) -> str:
+    try:
+        return msgspec.json.encode(value, enc_hook=_plain).decode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8, from a command line or a file's name
+        return msgspec.json.encode(_printable(msgspec.to_builtins(value, enc_hook=_plain))).decode()
+
+
+def _printable(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode(errors="backslashreplace").decode()
+        case dict():
+            return {name: _printable(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_printable(each) for each in value]
+    return value
 
 
 def _logfmt(logger: object, method: str, event: _Event) -> str:
@@ -121,7 +139,7 @@ def _value(value: object) -> str:
     """*value* as one word; quoted as JSON where it holds what would end the word or the line."""
     if value is None:
         return ""
-    text = msgspec.json.encode(value, enc_hook=_plain).decode()
+    text = _encoded(value)
     if not text.startswith('"'):
         return text if text.isprintable() and " " not in text else msgspec.json.encode(text).decode()
     bare = text[1:-1]

@@ -7,7 +7,9 @@ from typing import Literal
 import click
 import msgspec
 
+from pgready.commands.console import tell
 from pgready.commands.options import load_settings, output_option, settings_options
+from pgready.commands.process import finish
 from pgready.core.dsn import Dsn
 from pgready.core.secrets import mask_secrets
 from pgready.settings import CATALOGUE, Settings
@@ -23,16 +25,21 @@ _POLICIES = ("out_of_order", "ahead", "changed", "missing", "cosmetic")
 def command(output: Literal["table", "json"], files: bool, **flags: object) -> int:
     """Show the settings in effect, where each came from, and what was read; secrets are `***`."""
     settings = load_settings(flags)
-    click.echo(_files(settings, output) if files else render(settings, output))
-    return 0
+    if not files:
+        click.echo(render(settings, output))
+        return 0
+
+    async def work() -> int:
+        click.echo(await _files(settings, output))
+        return 0
+
+    return finish(work, lambda error: tell(error, settings.log_format))
 
 
-def _files(settings: Settings, output: Literal["table", "json"]) -> str:
-    import anyio
-
+async def _files(settings: Settings, output: Literal["table", "json"]) -> str:
     from pgready.running import assemble
 
-    source = anyio.run(assemble.read_source, settings)
+    source = await assemble.read_source(settings)
     folder = source.folder
     read = [
         *((script.path, "bootstrap") for script in (each.script for each in folder.bootstrap)),

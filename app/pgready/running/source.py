@@ -38,7 +38,9 @@ class Source:
             if len(script.text) <= _INLINE_CHARACTERS:
                 self._compiled[key] = compile_script(script)
             else:
-                self._compiled[key] = await anyio.to_thread.run_sync(compile_script, script)
+                self._compiled[key] = await anyio.to_thread.run_sync(
+                    compile_script, script, abandon_on_cancel=True
+                )
         return self._compiled[key]
 
     def forget(self, kind: Kind, version: str) -> None:

@@ -47,6 +47,8 @@ def listen(host: str, port: int) -> tuple[socket.socket, ...]:
     sockets: list[socket.socket] = []
     try:
         _listen_on_each(_addresses(host, port), sockets)
+    except UnicodeError:  # no name that the system could be asked for
+        raise SettingsError(("--host (PGREADY_HOST) is no host name",)) from None
     except OSError as error:
         close(sockets)
         raise _unusable(host, port, error) from error

@@ -53,16 +53,26 @@ class Files:
     def read(self, path: str, named_by: str | None = None) -> str | None:
         """The text of *path*; None where there is none, which is a problem only if *named_by* says who
         asked for it. The path is not shown: people put the secret itself there by mistake."""
-        why = "names a file that does not exist"
-        try:
-            text = self._read_file(path)
-        except OSError as problem:
-            text, why = None, f"names a file that cannot be read ({problem.strerror or 'error'})"
-        except ValueError:
-            text, why = None, "names a file that is not UTF-8 text"
+        text, why = self._read(path)
         if text is None and named_by is not None:
-            self._problems.append(f"{named_by} {why}")
+            self._problems.append(f"{named_by} names a file that {why or 'does not exist'}")
         return text
+
+    def read_own(self, name: str) -> str | None:
+        """The text of the settings file *name*, which need not be there, but where it is must be readable."""
+        text, why = self._read(name)
+        if why is not None:
+            self._problems.append(f"{name} {why}")
+        return text
+
+    def _read(self, path: str) -> tuple[str | None, str | None]:
+        """The text, and why there is none although there is such a file."""
+        try:
+            return self._read_file(path), None
+        except OSError as problem:
+            return None, f"cannot be read ({problem.strerror or 'error'})"
+        except ValueError:
+            return None, "is not UTF-8 text"
 
 
 class Variables:
@@ -145,7 +155,7 @@ class File(Struct, frozen=True):
 
 def read_settings_file(files: Files, problems: list[str], notices: list[str]) -> File:
     """The settings file of this directory; an empty one where there is none."""
-    own = files.read("pgready.toml")
+    own = files.read_own("pgready.toml")
     project = files.read("pyproject.toml") or ""
     named = "[tool.pgready" in project
     if own is not None:
