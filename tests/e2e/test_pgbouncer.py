@@ -69,15 +69,20 @@ async def load(url: str, clients: int = 6) -> AsyncIterator[None]:
         group.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("pool_size", [1, 20])
+@pytest.mark.parametrize(("pool_size", "replicas"), [(1, 1), (20, REPLICAS)])
 async def test_transaction_mode_is_refused_by_name_with_what_cures_it(
-    pool_size: int, pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder, database: Database
+    pool_size: int,
+    replicas: int,
+    pgbouncer: Bouncer,
+    pgready: Pgready,
+    sql_folder: Folder,
+    database: Database,
 ) -> None:
     pooler = pgbouncer("transaction", pool_size=pool_size)
 
-    results = await up(pgready, sql_folder(WITH_SINGLE), pooler.url(database.name), REPLICAS)
+    results = await up(pgready, sql_folder(WITH_SINGLE), pooler.url(database.name), replicas)
 
-    assert [result.exit_code for result in results] == [2] * REPLICAS, results[0].stderr
+    assert [result.exit_code for result in results] == [2] * replicas, results[0].stderr
     assert "pooler in transaction mode" in results[0].stderr
     assert "PGREADY_DATABASE_URL" in results[0].stderr
     assert await database.value("SELECT to_regclass('ledger') IS NULL")
