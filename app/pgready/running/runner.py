@@ -95,9 +95,10 @@ class Run:
             while not isinstance(observation, steps.Looked):
                 before = run.phase_of(self._state)
                 self._state, action = run.decide(self._state, observation)
-                self._tell(before, observation, action)
                 if isinstance(action, steps.BootstrapCluster) and self._error is not None:
+                    self._emit(ConnectFailed(self._attempts, self._error.what, None))  # a look makes nothing
                     raise self._error
+                self._tell(before, observation, action)
                 if isinstance(action, steps.GiveUp):
                     raise await self._reason(action)
                 observation = await self._observe(action)

@@ -1,0 +1,255 @@
+"""A server that is not there, not yet, or not for us: what `up`, `wait` and `serve` make of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import httpx
+import pytest
+
+from harness.database import Database, connected
+from harness.processes import Pgready, Running
+from harness.server import Server, free_port
+
+SqlFolder = Callable[[Mapping[str, str | bytes]], Path]
+
+FIRST = {"0001_a.sql": "CREATE TABLE a (id integer);"}
+
+
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    """A server of this test's own, initialised and not running."""
+    server = Server()
+    try:
+        server.initialise()
+        yield server
+    finally:
+        server.remove()
+
+
+def events(running: Running, name: str) -> list[dict[str, Any]]:
+    """The log lines of one event."""
+    lines = (json.loads(line) for line in running.stderr.splitlines() if line.endswith("}"))
+    return [line for line in lines if line["event"] == name]
+
+
+async def address(running: Running) -> str:
+    """Where a daemon listens."""
+    await running.wait_for("listening on")
+    found = re.search(r"listening on (http://[^ \"]+)", running.stderr)
+    assert found is not None
+    return found[1]
+
+
+async def ready_body(client: httpx.AsyncClient, url: str) -> tuple[int, dict[str, Any]]:
+    answer = await client.get(f"{url}/ready", headers={"Accept": "application/json"})
+    return answer.status_code, answer.json()
+
+
+async def until_ready(client: httpx.AsyncClient, url: str) -> None:
+    with anyio.fail_after(60):
+        while (await client.get(f"{url}/ready?wait=5s")).status_code != 200:
+            await anyio.sleep(0.05)
+
+
+async def test_a_server_that_is_starting_up_is_waited_for(
+    own_server: Server, tmp_path: Path, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    own_server.home.chmod(0o755)
+    go = own_server.home / "go"
+    # Recovery waits for this command, which ends when the test says so; until then it is 57P03.
+    command = f"until [ -e {go} ]; do sleep 0.05; done; false"
+    with (own_server.data / "postgresql.auto.conf").open("a") as settings:
+        settings.write(f"restore_command = '{command}'\n")
+    signal_file = own_server.data / "recovery.signal"
+    signal_file.touch()
+    signal_file.chmod(0o666)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(anyio.to_thread.run_sync, own_server.start)
+        running = pgready.start("up", "--dir", sql_folder(FIRST), env={"DATABASE_URL": own_server.url()})
+        await running.wait_for("starting up")
+        go.touch()
+        result = await running.wait()
+
+    assert result.exit_code == 0, result.stderr
+    assert own_server.psql("SELECT version FROM pgready.history") == "0001\n"
+
+
+async def test_each_attempt_is_told_with_its_reason_and_its_pause(
+    pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    url = f"postgresql://app:pw@127.0.0.1:{free_port()}/app"
+    running = pgready.start(
+        "up", "--dir", sql_folder(FIRST), "--connect-timeout", "2s", env={"DATABASE_URL": url}
+    )
+
+    result = await running.wait()
+
+    attempts = events(running, "connect.failed")
+    (failed,) = events(running, "run.failed")
+    assert result.exit_code == 3
+    assert [each["attempt"] for each in attempts] == list(range(1, len(attempts) + 1))
+    assert all("Connect call failed" in each["reason"] for each in attempts)
+    assert "retry_seconds" not in attempts[-1]
+    assert failed["exit_code"] == 3
+    assert f"gave up after {len(attempts)} attempts in 2 s" in failed["message"]
+
+
+async def test_wait_is_as_patient_as_its_own_timeout_says(pgready: Pgready, sql_folder: SqlFolder) -> None:
+    url = f"postgresql://app:pw@127.0.0.1:{free_port()}/app"
+    running = pgready.start(
+        "wait", "--dir", sql_folder(FIRST), "--connect-timeout", "0", "--timeout", "3s",
+        env={"DATABASE_URL": url},
+    )  # fmt: skip
+
+    result = await running.wait()
+
+    assert result.exit_code == 3, result.stderr
+    assert result.seconds > 2.5
+    assert len(events(running, "connect.failed")) > 2
+    assert "attempts in 3 s" in events(running, "run.failed")[0]["message"]
+
+
+async def test_wait_waits_for_the_server_the_database_and_the_migrations(
+    own_server: Server, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(FIRST)
+    environment = {"DATABASE_URL": own_server.url("later")}
+    waiting = pgready.start("wait", "--dir", folder, env=environment)
+    await waiting.wait_for("Connect call failed")
+
+    await anyio.to_thread.run_sync(own_server.start)
+    await waiting.wait_for('database \\"later\\" does not exist')
+    own_server.psql("CREATE DATABASE later")
+    up = await pgready("up", "--dir", folder, env=environment)
+    result = await waiting.wait(30)
+
+    assert up.exit_code == 0, up.stderr
+    assert result.exit_code == 0, result.stderr
+
+
+async def test_wait_names_the_database_that_never_came(
+    server: Server, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    result = await pgready(
+        "wait", "--dir", sql_folder(FIRST), "--timeout", "1s", env={"DATABASE_URL": server.url("never_made")}
+    )
+
+    assert result.exit_code == 7, result.stderr
+    assert 'database \\"never_made\\" does not exist' in result.stderr
+    assert server.psql("SELECT count(*) FROM pg_database WHERE datname = 'never_made'") == "0\n"
+
+
+async def test_wait_is_right_when_the_database_is_ahead(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    app = await database.role("app")
+    newer = sql_folder({**FIRST, "0002_b.sql": "CREATE TABLE b (id integer);"})
+    await pgready("up", "--dir", newer, env={"DATABASE_URL": database.url})
+
+    result = await pgready(
+        "wait", "--dir", sql_folder(FIRST), "--timeout", "20s", env={"DATABASE_URL": app.url}
+    )
+
+    assert result.exit_code == 0, result.stderr
+
+
+async def test_wait_ends_when_a_daemon_has_done_the_work(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    app = await database.role("app")
+    folder = sql_folder({"0001_a.sql": "CREATE TABLE a (id integer); SELECT pg_sleep(1.5);"})
+    waiting = pgready.start(
+        "wait", "--dir", folder, env={"DATABASE_URL": app.url, "PGREADY_LOG_LEVEL": "debug"}
+    )
+
+    daemon = pgready.start("serve", "--dir", folder, "--port", "0", env={"DATABASE_URL": database.url})
+    result = await waiting.wait(30)
+
+    assert result.exit_code == 0, result.stderr
+    assert daemon.exit_code is None
+    assert await database.value("SELECT count(*) FROM pgready.history") == 1
+
+
+async def test_a_daemon_answers_before_there_is_a_server_and_is_ready_once_it_comes(
+    own_server: Server, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    daemon = pgready.start(
+        "serve", "--dir", sql_folder(FIRST), "--port", "0", env={"DATABASE_URL": own_server.url()}
+    )
+    url = await address(daemon)
+    async with httpx.AsyncClient() as client:
+        with anyio.fail_after(1):
+            live = await client.get(f"{url}/live")
+            ready = await client.get(f"{url}/ready")
+        await daemon.until(lambda: len(events(daemon, "connect.failed")) > 1, "a second attempt")
+        status, body = await ready_body(client, url)
+        await anyio.to_thread.run_sync(own_server.start)
+        await until_ready(client, url)
+        after = await client.get(f"{url}/live")
+
+    assert (live.status_code, ready.status_code, status, after.status_code) == (200, 503, 503, 200)
+    assert ready.headers["Retry-After"]
+    assert "Connect call failed" in json.dumps(body)
+    assert own_server.psql("SELECT version FROM pgready.history") == "0001\n"
+
+
+async def test_ready_tells_the_reason_and_the_attempts(pgready: Pgready, sql_folder: SqlFolder) -> None:
+    port = free_port()
+    daemon = pgready.start(
+        "serve", "--dir", sql_folder(FIRST), "--port", "0",
+        env={"DATABASE_URL": f"postgresql://app:pw@127.0.0.1:{port}/app"},
+    )  # fmt: skip
+    url = await address(daemon)
+    await daemon.until(lambda: len(events(daemon, "connect.failed")) > 1, "a second attempt")
+
+    async with httpx.AsyncClient() as client:
+        status, body = await ready_body(client, url)
+
+    assert status == 503
+    assert body["attempts"]["count"] >= 2
+    assert f"127.0.0.1:{port}" in body["reason"]
+
+
+async def test_a_rotated_password_makes_a_daemon_ready_without_a_restart(
+    server: Server, database: Database, tmp_path: Path, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("out of date\n")
+    daemon = pgready.start(
+        "serve", "--dir", sql_folder(FIRST), "--port", "0",
+        env={
+            "DB_HOST": f"{server.host}", "DB_PORT": str(server.port), "POSTGRES_USER": "postgres",
+            "POSTGRES_DB": database.name, "POSTGRES_PASSWORD_FILE": str(secret),
+        },
+    )  # fmt: skip
+    url = await address(daemon)
+    await daemon.wait_for("password authentication failed")
+    async with httpx.AsyncClient(timeout=20) as client:
+        status, body = await ready_body(client, url)
+        secret.write_text(server.password + "\n")
+        await until_ready(client, url)
+
+    assert status == 503
+    assert "password authentication failed" in json.dumps(body)
+    assert "28P01" in json.dumps(body)
+    assert await database.value("SELECT count(*) FROM pgready.history") == 1
+
+
+async def test_a_missing_database_is_created(server: Server, pgready: Pgready, sql_folder: SqlFolder) -> None:
+    try:
+        result = await pgready("up", "--dir", sql_folder(FIRST), env={"DATABASE_URL": server.url("made_now")})
+        async with connected(server, "made_now") as connection:
+            versions = await connection.fetchval("SELECT array_agg(version) FROM pgready.history")
+    finally:
+        server.psql("DROP DATABASE IF EXISTS made_now WITH (FORCE)")
+
+    assert result.exit_code == 0, result.stderr
+    assert versions == ["0001"]
