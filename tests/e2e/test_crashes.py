@@ -169,8 +169,8 @@ WHERE application_name LIKE 'pgready %' AND datname = current_database() AND sta
 
 @pytest.fixture
 async def own_server(anyio_backend: str) -> AsyncIterator[Server]:
-    """A server that may be crashed; the session's own serves the other tests."""
-    running = Server()
+    """A server that may be crashed, and then has what was committed; the session's own serves the others."""
+    running = Server(settings={"synchronous_commit": "on"})
     try:
         running.start()
         yield running
