@@ -40,7 +40,12 @@ def tag(event: events.Event) -> str:
 def level(event: events.Event) -> str:
     if isinstance(event, events.ServerNotice):
         return _NOTICE_LEVELS.get(event.severity, "debug")
-    return _LEVELS.get(type(event), "info")
+    return level_of(type(event))
+
+
+def level_of(event: type[events.Event]) -> str:
+    """The level of every event of this type; a server's notice has its own."""
+    return _LEVELS.get(event, "info")
 
 
 def fields(event: events.Event) -> dict[str, Any]:

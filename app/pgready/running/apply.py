@@ -15,7 +15,7 @@ import anyio
 from pgready.core import steps
 from pgready.core.diagnostics import ServerReport, explain
 from pgready.core.errors import PgreadyError
-from pgready.core.events import Event, MigrationApplied, MigrationStarted
+from pgready.core.events import Event, MigrationApplied, MigrationFailed, MigrationStarted
 from pgready.core.model import Kind, Migration, Outcome, SegmentState
 from pgready.core.quoting import fill
 from pgready.core.segments import CompiledScript, Segment, Single
@@ -333,13 +333,15 @@ class Applier:
             context=getattr(problem, "context", None),
             position=refused.offset,
         )
-        return explain(
+        error = explain(
             migration.script,
             report,
             refused.statement,
             done=self._done(action, migration, script),
             next_command="mend it, then: pgready up",
         )
+        self._emit(MigrationFailed(migration.version, error.what, error.sqlstate, error.place))
+        return error
 
     def _done(self, action: steps.SegmentAction, migration: Migration, script: CompiledScript) -> str:
         others = (

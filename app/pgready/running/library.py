@@ -67,5 +67,5 @@ def _load(url: str | None, dir: str | Path | None, settings: dict[str, object]) 
 def _read_text(path: str) -> str | None:
     try:
         return Path(path).expanduser().read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, RuntimeError):  # the last: `~nobody-of-that-name`
         return None

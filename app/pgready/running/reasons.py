@@ -54,8 +54,16 @@ def lock_not_obtained(holder: LockHolder | None, patience: Patience) -> PgreadyE
     )
 
 
+def lock_timed_out(blockers: Sequence[LockHolder]) -> str:
+    return f"a table was locked by {_each(blockers)}"
+
+
+def _each(blockers: Sequence[LockHolder]) -> str:
+    return "; ".join(describe(holder) for holder in blockers) or "a session that was gone when we looked"
+
+
 def relation_locked(version: str, blockers: Sequence[LockHolder], patience: Patience) -> PgreadyError:
-    who = "; ".join(describe(holder) for holder in blockers) or "a session that was gone when we looked"
+    who = _each(blockers)
     return LockNotObtained(
         f"{version}: a relation stayed locked for {patience.relation_lock_seconds:g} s by {who}",
         hint="end what holds it and start again; PGREADY_RELATION_LOCK_TIMEOUT sets the patience",

@@ -24,6 +24,7 @@ from pgready.core.events import (
     LockReleased,
     LockTaken,
     LockWaited,
+    MigrationRetried,
     PhaseEntered,
     ReadyReached,
     ServerNotice,
@@ -348,6 +349,10 @@ class Run:
         if isinstance(observation, steps.ConnectRefused) and self._error is not None and not missing:
             retry = action.delay_seconds if isinstance(action, steps.Connect) else None
             self._emit(ConnectFailed(self._attempts, self._error.what, retry))
+        if isinstance(observation, steps.LockTimedOut) and isinstance(action, steps.RunTransaction):
+            reason = reasons.lock_timed_out(self._watcher.blockers)
+            tries = self._state.ladder.tries
+            self._emit(MigrationRetried(action.version, reason, tries, action.delay_seconds))
         now = run.phase_of(self._state)
         if now is not before or self._attempts == 0:
             self._emit(PhaseEntered(now.value))

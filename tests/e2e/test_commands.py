@@ -1,0 +1,468 @@
+"""The command line as its users meet it: help, tables, JSON, errors, and what a terminal gets."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from harness.database import Database
+from harness.processes import COMMAND, Pgready
+from pgready.commands import display
+
+SqlFolder = Callable[[Mapping[str, str | bytes]], Path]
+
+TWO = {
+    "migrations/0001_titles.sql": "CREATE TABLE titles (id integer);",
+    "migrations/0002_index.sql": "CREATE INDEX CONCURRENTLY titles_id ON titles (id);\nVACUUM titles;",
+    "repeatable/shelf.sql": "CREATE OR REPLACE VIEW shelf AS SELECT id FROM titles;",
+}
+BROKEN = "CREATE TABLE a (id integer);\nSELECT 1,\n  nothing_like_it;\n"
+_ESCAPE = "\x1b["
+
+
+def environment(database: Database) -> dict[str, str]:
+    return {"PGREADY_DATABASE_URL": database.url}
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# Help
+
+
+async def test_pgready_alone_shows_the_commands(pgready: Pgready) -> None:
+    alone, asked = await pgready(), await pgready("--help")
+
+    commands = re.findall(r"^  (\w+)  ", asked.stdout.partition("Commands:")[2], re.MULTILINE)
+    assert asked.exit_code == 0
+    assert commands[:5] == ["up", "serve", "status", "plan", "wait"]
+    assert "Exit codes:" in asked.stdout
+    assert alone.stdout + alone.stderr == asked.stdout
+
+
+@pytest.mark.parametrize(
+    "command", ["up", "serve", "status", "plan", "wait", "healthcheck", "repair", "config"]
+)
+async def test_every_command_has_a_help(command: str, pgready: Pgready) -> None:
+    short, long = await pgready(command, "-h"), await pgready(command, "--help")
+
+    assert (short.exit_code, long.exit_code) == (0, 0)
+    assert short.stdout == long.stdout
+    assert f"Usage: pgready {command}" in long.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("statsu",), "did you mean status?"),
+        (("migrate",), "no such command 'migrate'"),
+        (("up", "--conect-timeout", "5"), "Did you mean one of: '--connect-timeout'"),
+        (("status", "--output", "yaml"), "'table', 'json'"),
+        (("up", "now"), "unexpected extra argument"),
+        (("wait", "--timeout", "soon"), "--timeout: is not a duration"),
+    ],
+)
+async def test_a_mistyped_word_is_answered_with_the_right_one(
+    arguments: tuple[str, ...], words: str, pgready: Pgready
+) -> None:
+    result = await pgready(*arguments)
+
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert result.stdout == ""
+
+
+# Output
+
+
+async def test_status_and_up_show_the_same_table(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(TWO)
+    before = await pgready("status", "--dir", folder, env=environment(database))
+    up = await pgready("up", "--dir", folder, env=environment(database))
+    after = await pgready("status", "--dir", folder, env=environment(database))
+
+    assert re.search(r"^0001 +titles +pending$", before.stdout, re.MULTILINE)
+    assert re.search(
+        r"^0001 +titles +applied +[0-9-]{10} [0-9:]{8} +[0-9]+ ms +\S+$", after.stdout, re.MULTILINE
+    )
+    assert "3 applied" in up.stdout.splitlines()[0]
+    assert [row.split()[:3] for row in up.stdout.splitlines()[1:]] == [
+        row.split()[:3] for row in after.stdout.splitlines()[1:]
+    ]
+
+
+async def test_json_output_is_one_document_with_its_schema(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(TWO)
+    arguments = ("--dir", folder, "--output", "json")
+
+    plan = await pgready("plan", *arguments, env=environment(database))
+    up = await pgready("up", *arguments, env=environment(database))
+    status = await pgready("status", *arguments, env=environment(database))
+    config = await pgready("config", *arguments, env=environment(database))
+    files = await pgready("config", "--files", *arguments, env=environment(database))
+
+    documents = [json.loads(each.stdout) for each in (plan, up, status, config, files)]
+    assert [document["schema"] for document in documents] == [1] * 5
+    assert [each["version"] for each in documents[0]["pending"]] == ["0001", "0002", "shelf"]
+    assert [len(each["segments"]) for each in documents[0]["pending"]] == [1, 2, 1]
+    for document in documents[1:3]:
+        assert [each["state"] for each in document["migrations"]] == ["applied"] * 3
+        assert document["counts"]["applied"] == 3
+    assert documents[3]["settings"]["dir"] == {"value": str(folder), "origin": "--dir"}
+    assert documents[4]["files"]["repeatable/shelf.sql"] == "repeatable"
+
+
+async def test_json_output_of_a_failed_run_tells_the_failure(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder({"0001_a.sql": BROKEN})
+
+    result = await pgready("up", "--dir", folder, "--output", "json", env=environment(database))
+
+    document = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert document["phase"] == "failed"
+    assert document["failure"]["sqlstate"] == "42703"
+    assert document["failure"]["place"]["line"] == 3
+
+
+async def test_a_plan_shows_each_statement_and_where_it_runs(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    result = await pgready("plan", "--dir", sql_folder(TWO), env=environment(database))
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[:3] == [
+        "0001 titles (migrations/0001_titles.sql)",
+        "  in a transaction:",
+        "    CREATE TABLE titles (id integer)",
+    ]
+    assert "  outside a transaction:\n    CREATE INDEX CONCURRENTLY" in result.stdout
+
+
+async def test_status_with_exit_code_says_pending_diverged_or_done(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(TWO)
+
+    async def code() -> int:
+        result = await pgready("status", "--exit-code", "--dir", folder, env=environment(database))
+        return result.exit_code
+
+    pending = await code()
+    await pgready("up", "--dir", folder, env=environment(database))
+    done = await code()
+    (folder / "migrations/0001_titles.sql").write_text("CREATE TABLE titles (id bigint);")
+    diverged = await code()
+
+    assert (pending, done, diverged) == (7, 0, 6)
+
+
+_COUNTED = """
+SELECT xact_commit >= 0, tup_inserted, tup_updated, tup_deleted, temp_files
+FROM pg_stat_database WHERE datname = current_database()
+"""
+_OBJECTS = "SELECT count(*), max(oid::bigint) FROM pg_class"
+
+
+@pytest.mark.parametrize("applied", [False, True], ids=["an empty database", "a database that is behind"])
+async def test_looking_changes_nothing(
+    applied: bool, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    if applied:
+        first = sql_folder({"0001_titles.sql": TWO["migrations/0001_titles.sql"]})
+        await pgready("up", "--dir", first, env=environment(database))
+    folder = sql_folder(TWO)
+
+    async def state() -> tuple[Any, ...]:
+        async with database.connect() as connection:  # statistics of ended sessions are in by then
+            await connection.execute("SELECT pg_stat_clear_snapshot()")
+            counted = tuple(await connection.fetchrow(_COUNTED) or ())
+            objects = tuple(await connection.fetchrow(_OBJECTS) or ())
+        return database.dump(), counted, objects
+
+    before = await state()
+    for arguments in (("status",), ("plan",), ("wait", "--timeout", "1s"), ("config", "--files")):
+        await pgready(*arguments, "--dir", folder, env=environment(database))
+
+    assert await state() == before
+
+
+async def test_looking_needs_no_more_than_to_read(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(TWO)
+    app = await database.role("app")
+    behind = await pgready("status", "--dir", folder, env={"DATABASE_URL": app.url})
+    await pgready("up", "--dir", folder, env=environment(database))
+
+    status = await pgready("status", "--exit-code", "--dir", folder, env={"DATABASE_URL": app.url})
+    plan = await pgready("plan", "--dir", folder, env={"DATABASE_URL": app.url})
+
+    assert behind.exit_code == 0, behind.stderr
+    assert (status.exit_code, plan.exit_code) == (0, 0), status.stderr + plan.stderr
+    assert "3 applied" in status.stdout
+    assert plan.stdout == "nothing to do\n"
+
+
+# Errors
+
+
+async def test_a_failure_says_what_where_what_was_done_and_what_to_do(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder({"0001_a.sql": "SELECT 1;", "0002_b.sql": BROKEN})
+
+    result = await pgready("up", "--dir", folder, "--log-format", "console", env=environment(database))
+
+    told = result.stderr[result.stderr.index("error: 0002") :].splitlines()
+    assert result.exit_code == 1
+    assert told == [
+        'error: 0002_b.sql:3:3: column "nothing_like_it" does not exist',
+        "    3 |   nothing_like_it;",
+        "      |   ^",
+        "sqlstate: 42703",
+        "done: nothing of 0002 was applied; 1 before it were applied in this run",
+        "hint: mend it, then: pgready up",
+    ]
+
+
+async def test_a_failure_is_one_event_with_the_same_facts_where_logs_are_json(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder({"0001_a.sql": "SELECT 1;", "0002_b.sql": BROKEN})
+
+    result = await pgready("up", "--dir", folder, env=environment(database))
+
+    (failed,) = [line for line in lines(result.stderr) if line["event"] == "run.failed"]
+    assert failed["level"] == "error"
+    assert failed["message"] == 'column "nothing_like_it" does not exist'
+    assert failed["place"] == "0002_b.sql:3:3"
+    assert failed["sqlstate"] == "42703"
+    assert failed["done"] == "nothing of 0002 was applied; 1 before it were applied in this run"
+    assert failed["hint"] == "mend it, then: pgready up"
+
+
+@pytest.mark.parametrize("command", ["up", "serve", "status", "plan", "wait", "repair", "config"])
+async def test_settings_that_cannot_be_used_are_one_event_too(command: str, pgready: Pgready) -> None:
+    arguments = (command, "0001") if command == "repair" else (command,)
+
+    result = await pgready(*arguments, "--lock-timeout", "soon", "--port", "http")
+
+    (failed,) = lines(result.stderr)
+    assert result.exit_code == failed["exit_code"] == 2
+    assert failed["event"] == "run.failed"
+    assert len(failed["message"].splitlines()) == 2
+
+
+LONG = "a" * 5000
+ODD_ARGUMENTS = [
+    ("--dir", LONG),
+    ("--dir", "/dev/null"),
+    ("--dir", "/proc/self/mem"),
+    ("--dir", "\udcff\udcfe"),
+    ("--dialect", LONG),
+    ("--namespace", "a\nb"),
+    ("--namespace", LONG),
+    ("--env", "\x1b[31mred"),
+    ("--connect-timeout", "9" * 40),
+    ("--connect-timeout", "-1"),
+    ("--statement-timeout", "99999999d"),
+    ("--port", "65536"),
+    ("--extensions", "a;b,,=,?"),
+    ("--extensions", LONG),
+    ("--pooler", "yes"),
+    ("--database-url", "://"),
+    ("--database-url", "postgres://[::1/x"),
+    ("--database-url", "postgres://h:1,h:2:3/x"),
+    ("--database-url", "\udcff"),
+    ("--database-url", LONG),
+    ("--embedded=/dev/null/x",),
+    ("--log-format", "xml"),
+    ("-" * 40,),
+    ("\udcff",),
+]
+
+
+@pytest.mark.parametrize("command", ["up", "status", "plan", "config"])
+async def test_no_argument_gets_a_traceback(
+    command: str, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder({})
+    failed: list[str] = []
+    limiter = anyio.CapacityLimiter(3)
+
+    async def one(arguments: tuple[str, ...]) -> None:
+        given = ("--connect-timeout", "0", "--dir", str(folder), *arguments)
+        url = (
+            {}
+            if any(each.startswith(("--embedded", "--database-url")) for each in arguments)
+            else environment(database)
+        )
+        async with limiter:
+            result = await pgready(command, *given, env=url, timeout=30)
+        words = result.stdout + result.stderr
+        if "Traceback" in words or "a defect of pgready" in words or result.exit_code not in range(7):
+            failed.append(f"{[each[:40] for each in arguments]}: {result.exit_code} {words[-400:]}")
+
+    async with anyio.create_task_group() as group:
+        for arguments in ODD_ARGUMENTS:
+            group.start_soon(one, arguments)
+
+    assert failed == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"dir = [", "pgready.toml: not valid TOML"),
+        (b"\xff\xfe\x00", "pgready.toml is not UTF-8 text"),
+        (b"dirr = 'sql'", "pgready.toml: unknown key dirr (did you mean dir?)"),
+        (b"dir = 'a\\u0000b'", "no such folder"),
+        (b"[[role]]\nname = 3\n[extensions]\nx = 1", "pgready.toml: role 1: name"),
+        (None, "pgready.toml cannot be read (Is a directory)"),
+    ],
+)
+async def test_a_broken_settings_file_is_told(
+    content: bytes | None, words: str, tmp_path: Path, database: Database, pgready: Pgready
+) -> None:
+    place = tmp_path / "checkout"
+    place.mkdir()
+    if content is None:
+        (place / "pgready.toml").mkdir()
+    else:
+        (place / "pgready.toml").write_bytes(content)
+
+    result = await pgready("up", "--log-format", "console", env=environment(database), cwd=place)
+
+    assert result.exit_code == 2, result.stderr
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+# Terminals
+
+
+class Terminal:
+    """`pgready` on a pseudo-terminal, and all that it wrote there."""
+
+    def __init__(self, arguments: list[str | Path], environ: Mapping[str, str], home: Path) -> None:
+        ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [COMMAND, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=dict(environ), cwd=home,
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs)
+        self._ours = ours
+        self.written = b""
+
+    def read(self) -> bool:
+        """Take in what is there, waiting for some; False at the end."""
+        try:
+            data = os.read(self._ours, 65536)
+        except OSError:  # the other side is closed
+            return False
+        self.written += data
+        return bool(data)
+
+    def to_end(self) -> str:
+        while self.read():
+            pass
+        self.process.wait(30)
+        os.close(self._ours)
+        return self.written.decode()
+
+
+async def on_a_terminal(
+    pgready: Pgready, tmp_path: Path, database: Database, folder: Path, **more: str
+) -> str:
+    environ = {**pgready.environment, **environment(database), "TERM": "xterm", **more}
+    terminal = Terminal(["up", "--dir", folder], environ, tmp_path)
+    return await anyio.to_thread.run_sync(terminal.to_end)
+
+
+SLOW = {"0001_slow.sql": "SELECT pg_sleep(2.5);"}
+
+
+async def test_a_terminal_gets_colour_and_a_line_that_is_drawn_again(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    shown = await on_a_terminal(pgready, tmp_path, database, sql_folder(SLOW))
+
+    assert f"{_ESCAPE}32m" in shown
+    assert shown.count("\r\x1b[Kmigrating: 0 applied, 1 pending; 0001") > 2
+    assert "1 applied" in shown.splitlines()[-4:][0] + shown.splitlines()[-3]
+
+
+@pytest.mark.parametrize(
+    ("more", "coloured", "drawn"),
+    [({"NO_COLOR": "1"}, False, True), ({"TERM": "dumb"}, False, False), ({"CI": "true"}, True, False)],
+)
+async def test_what_a_terminal_gets_follows_the_environment(
+    more: dict[str, str], coloured: bool, drawn: bool,
+    database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path,
+) -> None:  # fmt: skip
+    shown = await on_a_terminal(pgready, tmp_path, database, sql_folder(SLOW), **more)
+
+    assert (re.search(r"\x1b\[[0-9;]+m", shown) is not None) == coloured
+    assert ("\x1b[K" in shown) == drawn
+
+
+async def test_colour_can_be_forced_where_there_is_no_terminal(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    arguments = ("up", "--log-format", "console", "--dir", sql_folder(TWO))
+
+    plain = await pgready(*arguments, env=environment(database))
+    forced = await pgready(*arguments, env={**environment(database), "FORCE_COLOR": "1"})
+
+    assert _ESCAPE not in plain.stderr + plain.stdout
+    assert _ESCAPE in forced.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "wait"])
+async def test_elsewhere_a_long_wait_is_told_at_least_every_ten_seconds(
+    command: str, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder({"0001_long.sql": "SELECT pg_sleep(60);"})
+    running = pgready.start(command, "--dir", folder, env=environment(database))
+
+    await running.wait_for("run.waiting", display.HEARTBEAT_SECONDS + 10)
+
+    (beat,) = [line for line in lines(running.stderr) if line["event"] == "run.waiting"][:1]
+    assert beat["level"] == "info"
+    assert "1 pending" in beat["status"]
+
+
+async def test_the_heart_beats_as_often_as_it_is_told_to() -> None:
+    beats: list[float] = []
+    third = anyio.Event()
+
+    def beat() -> None:
+        beats.append(anyio.current_time())
+        if len(beats) == 3:
+            third.set()
+
+    async with anyio.create_task_group() as group:
+        started = anyio.current_time()
+        group.start_soon(display.keep_beating, beat, 0.05)
+        await third.wait()
+        group.cancel_scope.cancel()
+
+    assert beats[0] - started >= 0.05
+    assert beats[2] - started >= 0.15
