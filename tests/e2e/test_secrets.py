@@ -22,7 +22,8 @@ Form = Callable[[Database, str, Path], Mapping[str, str]]
 PIECE = 3
 PASSWORDS_A_FORM = 12
 AT_ONCE = 3
-# Letters that no message holds in a row (a time ends in Z, behind digits as in `%25`), so that a piece that is found is the password's.
+# Letters that no message holds in a row (a time ends in Z, behind digits as in `%25`), so that a piece
+# that is found is the password's.
 _LETTERS = "QXYJWK"
 _SPECIAL = "@:/?#[%"
 
