@@ -43,10 +43,9 @@ async def open_session(
     timeout_seconds: float = ATTEMPT_SECONDS,
 ) -> Session:
     """Connect once to *dsn*. Raises CannotConnect."""
+    arguments = connect_arguments(dsn, application_name)
     try:
-        connection: asyncpg.Connection[Any] = await asyncpg.connect(
-            **connect_arguments(dsn, application_name), timeout=timeout_seconds
-        )
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(**arguments, timeout=timeout_seconds)
     except Exception as problem:
         raise _why(dsn, problem) from problem
     try:
@@ -83,6 +82,15 @@ def _ssl(dsn: Dsn) -> ssl.SSLContext | str:
     """asyncpg's own modes where it needs nothing but the mode; else a context as libpq would make it."""
     if dsn.sslmode in ("disable", "allow", "prefer"):
         return dsn.sslmode
+    try:
+        return _context(dsn)
+    except OSError as problem:  # a file that is not there, or holds something else
+        files = ", ".join(name for name in ("sslrootcert", "sslcert", "sslkey") if getattr(dsn, name))
+        why = f"{dsn.masked}: {files} cannot be used: {_plain(problem)}"
+        raise CannotConnect(SettingsError((why,))) from problem
+
+
+def _context(dsn: Dsn) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if dsn.sslrootcert and dsn.sslrootcert != "system":
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -93,7 +101,8 @@ def _ssl(dsn: Dsn) -> ssl.SSLContext | str:
     if dsn.sslmode in ("require", "verify-ca"):
         context.check_hostname = False
     if dsn.sslcert:
-        context.load_cert_chain(dsn.sslcert, keyfile=dsn.sslkey)
+        # An empty passphrase, lest OpenSSL ask the terminal for one.
+        context.load_cert_chain(dsn.sslcert, keyfile=dsn.sslkey, password="")
     return context
 
 
