@@ -466,3 +466,35 @@ async def test_the_heart_beats_as_often_as_it_is_told_to() -> None:
 
     assert beats[0] - started >= 0.05
     assert beats[2] - started >= 0.15
+
+
+# Where the output goes
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+async def test_a_reader_that_stops_reading_is_no_defect(
+    output: str, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    theirs, ours = os.pipe()
+    os.close(theirs)
+    command = [str(COMMAND), "status", "--dir", str(sql_folder(TWO)), "--output", output]
+    environ = {**pgready.environment, **environment(database)}
+    try:
+        ended = await anyio.run_process(command, stdout=ours, check=False, env=environ)
+    finally:
+        os.close(ours)
+
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+async def test_output_that_cannot_be_written_is_an_error(
+    output: str, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    command = [str(COMMAND), "status", "--dir", str(sql_folder(TWO)), "--output", output]
+    environ = {**pgready.environment, **environment(database)}
+    with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230
+        ended = await anyio.run_process(command, stdout=full, check=False, env=environ)
+
+    assert ended.returncode == 1
+    assert b"standard output cannot be written: No space left on device" in ended.stderr

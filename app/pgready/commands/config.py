@@ -9,7 +9,7 @@ import msgspec
 
 from pgready.commands.console import tell
 from pgready.commands.options import load_settings, output_option, settings_options
-from pgready.commands.process import finish
+from pgready.commands.process import finish, show
 from pgready.core.dsn import Dsn
 from pgready.core.secrets import mask_secrets
 from pgready.settings import CATALOGUE, Settings
@@ -26,11 +26,11 @@ def command(output: Literal["table", "json"], files: bool, **flags: object) -> i
     """Show the settings in effect, where each came from, and what was read; secrets are `***`."""
     settings = load_settings(flags)
     if not files:
-        click.echo(render(settings, output))
+        show(render(settings, output))
         return 0
 
     async def work() -> int:
-        click.echo(await _files(settings, output))
+        show(await _files(settings, output))
         return 0
 
     return finish(work, lambda error: tell(error, settings.log_format))

@@ -10,7 +10,7 @@ import msgspec
 
 from pgready.commands.console import Console
 from pgready.commands.options import load_settings, output_option, settings_options
-from pgready.commands.process import finish
+from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode
 from pgready.core.planning import Entry
 from pgready.core.segments import CompiledScript, Segment, SegmentKind
@@ -35,7 +35,7 @@ def command(output: str, **flags: object) -> int:
             run = assemble.run_of(located, source, console.emit, read_only=True)
             sight = await run.look_only()
         document = await _document(sight, source)
-        click.echo(_json(document) if output == "json" else _text(document))
+        show(_json(document) if output == "json" else _text(document))
         return ExitCode.DIVERGED if sight.plan.errors else ExitCode.DONE
 
     return finish(work, console.fail)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
+import click
 
 from pgready.core.errors import ExitCode, PgreadyError
 
@@ -82,6 +83,19 @@ async def _listen(
             interruption.number = number
             scope.cancel()
             return
+
+
+def show(text: str) -> None:
+    """Write *text* and a newline to standard output. A reader that has gone had seen enough.
+
+    Raises PgreadyError where it cannot be written.
+    """
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        return
+    except OSError as error:
+        raise PgreadyError(f"standard output cannot be written: {error.strerror or error}") from error
 
 
 def as_known(error: Exception) -> PgreadyError:

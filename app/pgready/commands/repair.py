@@ -8,7 +8,7 @@ import click
 
 from pgready.commands.console import Console
 from pgready.commands.options import load_settings, settings_options
-from pgready.commands.process import finish
+from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode
 from pgready.running import assemble
 from pgready.running.repair import Answer
@@ -32,7 +32,7 @@ def command(version: str, answer: str | None, dry_run: bool, **flags: object) ->
     async def work() -> int:
         async with console.following(), assemble.located(settings, console.emit) as located:
             repair = await assemble.repair(located, console.emit, version, given, dry_run=dry_run)
-        click.echo(f"would record: {repair.what}" if dry_run else f"{repair.what}\nnext: pgready up")
+        show(f"would record: {repair.what}" if dry_run else f"{repair.what}\nnext: pgready up")
         return ExitCode.DONE
 
     return finish(work, console.fail)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from pgready.commands.console import Console
 from pgready.commands.options import load_settings, reload_settings, settings_options
-from pgready.commands.process import finish
+from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode
 from pgready.core.events import EmbeddedStarted, Event, PhaseEntered
 from pgready.core.run import Phase
@@ -93,5 +93,5 @@ def _tell(status: Status, address: str, psql: str | None) -> None:
     lines = [text_table(status), "", f"ready:      {address}/ready", f"migrations: {address}/migrations"]
     if psql is not None:
         lines.append(f"psql:       {psql}")
-    click.echo("\n".join([*lines, "stop with Ctrl-C"]))
+    show("\n".join([*lines, "stop with Ctrl-C"]))
     sys.stdout.flush()

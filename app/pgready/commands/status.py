@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 
 import click
 
 from pgready.commands.console import Console
 from pgready.commands.options import load_settings, output_option, settings_options
-from pgready.commands.process import finish
+from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode
 from pgready.core.status import text_table, to_json
 from pgready.running import assemble
@@ -29,9 +28,9 @@ def command(output: str, exit_code: bool, **flags: object) -> int:
             run = await assemble.prepare(located, console.emit, read_only=True)
             sight = await run.look_only()
         if output == "json":
-            sys.stdout.buffer.write(to_json(console.status) + b"\n")
+            show(to_json(console.status).decode())
         else:
-            click.echo(text_table(console.status))
+            show(text_table(console.status))
         if exit_code and sight.plan.errors:
             return ExitCode.DIVERGED
         return ExitCode.PENDING if exit_code and sight.bootstrap_or_work else ExitCode.DONE

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 
 import click
 
 from pgready.commands.console import Console
 from pgready.commands.options import load_settings, output_option, settings_options
-from pgready.commands.process import finish
+from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode, PgreadyError
 from pgready.core.status import text_table, to_json
 from pgready.running import assemble
@@ -33,9 +32,9 @@ def command(output: str, **flags: object) -> int:
             return error.exit_code
         finally:
             if output == "json":
-                sys.stdout.buffer.write(to_json(console.status) + b"\n")
+                show(to_json(console.status).decode())
         if output == "table":
-            click.echo(text_table(console.status))
+            show(text_table(console.status))
         return ExitCode.DONE
 
     return finish(work, console.fail)

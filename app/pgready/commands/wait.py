@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from pgready.commands.console import Console, tell
 from pgready.commands.options import load_settings, log_format, settings_options
-from pgready.commands.process import finish
+from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode, NotReady, Unreachable
 from pgready.running import assemble, reasons
 from pgready.running.look import Sight
@@ -48,7 +48,7 @@ def command(url: str | None, timeout: str, **flags: object) -> int:
 async def _wait_for_daemon(url: str, seconds: float) -> int:
     from pgready.commands.wait_url import wait_for_url
 
-    click.echo(await wait_for_url(url, seconds))
+    show(await wait_for_url(url, seconds))
     return ExitCode.DONE
 
 
