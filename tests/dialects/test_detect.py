@@ -14,6 +14,12 @@ GOOSE = "-- a licence\n-- +goose Up\nCREATE TABLE t (i int);\n-- +goose Down\nDR
 DBMATE = "-- migrate:up\nCREATE TABLE t (i int);\n\n-- migrate:down\nDROP TABLE t;\n"
 NODE_PG_MIGRATE = "-- Up Migration\nSELECT 1;\n-- Down Migration\nSELECT 2;\n"
 TERN = "create table t (i int);\n---- create above / drop below ----\ndrop table t;\n"
+SQL_MIGRATE = "-- +migrate Up\nCREATE TABLE t (i int);\n-- +migrate Down\nDROP TABLE t;\n"
+MICRATE = "-- +micrate Up\nCREATE TABLE t (i int);\n-- +micrate Down\nDROP TABLE t;\n"
+RAMBLER = "-- rambler up\nCREATE TABLE t (i int);\n-- rambler down\nDROP TABLE t;\n"
+MYBATIS = "-- // first\nCREATE TABLE t (i int);\n-- //@UNDO\nDROP TABLE t;\n"
+PLAY = "# --- !Ups\nCREATE TABLE t (i int);\n# --- !Downs\nDROP TABLE t;\n"
+LONG = "INSERT INTO t VALUES (1); -- down there\n" * 4000
 JOURNAL = '{"entries": []}'
 
 
@@ -32,7 +38,15 @@ def read(files: Mapping[str, str], dialect: str | None = None) -> Folder:
         ({"1_a.sql": "-- x\n" * 4000 + GOOSE}, "goose"),
         ({"1_a.sql": DBMATE}, "dbmate"),
         ({"1_a.sql": NODE_PG_MIGRATE}, "node-pg-migrate"),
+        ({"1_a.sql": "-- Up  Migration: t\nSELECT 1;\n--  Down\tMigration: t\nSELECT 2;"}, "node-pg-migrate"),
+        ({"1_a.sql": "SELECT 1;\n-- Down Migration (t)\nSELECT 2;"}, "node-pg-migrate"),
         ({"1_a.sql": TERN}, "tern"),
+        ({"1_a.sql": SQL_MIGRATE}, "sql-migrate"),
+        ({"1_a.sql": MICRATE}, "micrate"),
+        ({"1_a.sql": RAMBLER}, "rambler"),
+        ({"1_a.sql": MYBATIS}, "MyBatis"),
+        ({"1_a.sql": PLAY}, "Play"),
+        ({"1_a.sql": "-- @UP\nSELECT 1;\n-- @DOWN\nSELECT 2;"}, "hold their own reverse"),
         ({"1_a.up.sql": "select 1", "1_a.down.sql": "select 2"}, "golang-migrate"),
         ({"migration_lock.toml": "", "20260101000000_a/migration.sql": "select 1"}, "Prisma"),
         ({"schema.prisma": "", "migrations/20260101000000_a/migration.sql": "select 1"}, "Prisma"),
@@ -57,7 +71,40 @@ def test_a_folder_of_a_tool_that_is_not_read_yet_is_refused_by_its_name(
     assert refused.value.exit_code is ExitCode.USAGE
 
 
-@pytest.mark.parametrize("text", [GOOSE, DBMATE, NODE_PG_MIGRATE, TERN])
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "\ufeff{}",
+        "  {}",
+        "SELECT 1;\r\n{}\r\nDROP TABLE t;",
+        "SELECT 1;\r{}\rDROP TABLE t;",
+        LONG + "{}",
+        LONG + "\r\n{}\r\nDROP TABLE t;",
+        "x" * 70_000 + "\n{}\n",
+    ],
+    ids=["byte order mark", "indented", "CRLF", "CR", "far", "far with CRLF", "behind a long line"],
+)
+@pytest.mark.parametrize(
+    "marker", ["---- create above / drop below ----", "-- Down Migration", "--//@UNDO", "-- !Downs"]
+)
+def test_a_marker_is_found_wherever_its_line_stands(marked: str, marker: str) -> None:
+    with pytest.raises(FolderError, match=r"looks like (tern|node-pg-migrate|MyBatis|Play)"):
+        read({"1_a.sql": marked.format(marker)})
+
+
+@pytest.mark.parametrize(
+    "line", ["-", "-- ", "--down ", "-- up\n", "-- a b c down\n", "\t-- x", "\n", " "], ids=repr
+)
+@pytest.mark.timeout(20)
+def test_a_file_of_nothing_but_the_beginnings_of_markers_is_read_in_time(line: str) -> None:
+    tail = "\n-- migration +goose migrate: @undo !downs rambler create above / drop below"
+
+    assert read({"1_a.sql": line * 300_000 + tail}).dialect == "native"
+
+
+@pytest.mark.parametrize(
+    "text", [GOOSE, DBMATE, NODE_PG_MIGRATE, TERN, SQL_MIGRATE, MICRATE, RAMBLER, MYBATIS, PLAY]
+)
 def test_a_file_that_also_holds_its_reverse_is_never_read_as_native(text: str) -> None:
     with pytest.raises(FolderError, match=r"1_a\.sql: has .+ reverting statements would run as well"):
         read({"1_a.sql": text}, "native")
@@ -70,10 +117,21 @@ def test_a_file_that_also_holds_its_reverse_is_never_read_as_native(text: str) -
         "select '+goose Up';",
         "-- the second migration: up and down\nselect 1;",
         "comment on table t is 'migrate:up';",
+        "-- set up\nselect 1;\n-- tear down\nselect 2;",
+        "-- scale up, then down\nselect 1; -- down",
+        "-- down\nselect 1;",
+        LONG,
     ],
 )
 def test_a_marker_in_the_middle_of_a_line_is_none(text: str) -> None:
     assert read({"1_a.sql": text}).dialect == "native"
+
+
+@pytest.mark.parametrize(
+    "text", ["-- up\nselect 1;\n-- down\nselect 2;", "-- Down migration: none\nselect 1;"]
+)
+def test_what_only_looks_like_a_reverse_is_read_as_native_where_that_is_asked_for(text: str) -> None:
+    assert read({"1_a.sql": text}, "native").dialect == "native"
 
 
 def test_two_proofs_are_an_error_that_lists_them() -> None:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+
+from msgspec import Struct
 
 from pgready.core.model import SourceFile
 
@@ -27,25 +30,49 @@ _PATHS: Mapping[str, str] = {
 }
 _PATH_PATTERNS = {name: re.compile(pattern) for name, pattern in _PATHS.items()}
 
+
+class _Marker(Struct, frozen=True):
+    """Comment lines that betray *tool*, each at a line's start: all of *lines* must be there.
+
+    Where *needle* is not among a file's lowercase bytes, no pattern is tried: a search for bytes is thirty
+    times faster. A *sure* one means that the file holds what applies and what reverts.
+    """
+
+    tool: str
+    needle: bytes
+    lines: tuple[str, ...]
+    sure: bool = True
+
+
+# No class here spans lines, and what repeats is bounded or anchored: a file of a million dashes is read, too.
+_END = r"[^\w\r\n]*(?=[\r\n]|\Z)"
+_MARKERS = (
+    _Marker("goose", b"+goose", (r"--[ \t]*\+goose[ \t]+\w+",)),
+    _Marker("dbmate", b"migrate:", (r"--[ \t]*migrate:(?:up|down)\b",)),
+    _Marker("sql-migrate", b"+migrate", (r"--[ \t]*\+migrate[ \t]+\w+",)),
+    _Marker("micrate", b"+micrate", (r"--[ \t]*\+micrate[ \t]+\w+",)),
+    _Marker("rambler", b"rambler", (rf"--[ \t]*rambler[ \t]+(?:up|down){_END}",)),
+    _Marker("tern", b"create above / drop below", (r"---- create above / drop below ----",)),
+    _Marker("MyBatis Migrations", b"@undo", (r"--[ \t]*(?://)?[ \t]*@undo\b",)),
+    _Marker("Play", b"!downs", (r"(?:#[ \t]*)?--[ \t-]*!downs\b",)),
+    _Marker("node-pg-migrate", b"migration", (rf"--[ \t-]*(?:up|down)[ \t]+migration{_END}",)),
+    # Its own pattern asks for no more than this, but so may an ordinary comment begin.
+    _Marker("node-pg-migrate", b"migration", (r"--[ \t-]*down[ \t]+migration\b[^\r\n]{0,60}",), sure=False),
+    _Marker(
+        "a tool whose files hold their own reverse",
+        b"down",
+        (rf"--[^\w\r\n!]*ups?{_END}", rf"--[^\w\r\n!]*downs?{_END}"),
+        sure=False,
+    ),
+    _Marker("graphile-migrate", b"--! ", (r"--! (?:previous|hash):",), sure=False),
+    _Marker("Liquibase", b"liquibase formatted", (r"--[ \t]*liquibase formatted sql",), sure=False),
+)
+
 _HEAD_BYTES = 64 * 1024
-"""Where a file's first marker is looked for: behind a licence, but not in 100 MB of data."""
+"""All lines of a file are looked at up to here, and then only comments that speak of reverting: some tools
+mark nothing else, and what applies may be 100 MB long."""
 
-# The needle stands in for the pattern in most files: a search for bytes is thirty times faster.
-_TEXTS: Mapping[str, tuple[bytes, str]] = {
-    "goose": (b"+goose", r"^--\s*\+goose\s+\w+"),
-    "dbmate": (b"migrate:", r"^--\s*migrate:(up|down)\b"),
-    "node-pg-migrate": (b" migration", r"^\s*--+\s*(up|down) migration\s*$"),
-    "tern": (b"create above / drop below", r"^---- create above / drop below ----"),
-    "graphile-migrate": (b"--! ", r"^--! (previous|hash):"),
-    "Liquibase": (b"liquibase formatted", r"^\s*--\s*liquibase formatted sql"),
-}
-_TEXT_PATTERNS = {
-    name: (needle, re.compile(pattern.encode(), re.IGNORECASE | re.MULTILINE))
-    for name, (needle, pattern) in _TEXTS.items()
-}
-
-_BOTH_WAYS = ("goose", "dbmate", "node-pg-migrate", "tern")
-"""Their one file holds the statements that apply and those that revert."""
+_REVERTING = re.compile(rb"--(?<!---)[^\w\r\n]{0,20}(?:\w{1,40}[^\w\r\n]{1,20}){0,3}(?i:downs?|drop|undo)\b")
 
 
 def find_strangers(paths: Sequence[str], scripts: Sequence[SourceFile]) -> dict[str, str]:
@@ -55,24 +82,58 @@ def find_strangers(paths: Sequence[str], scripts: Sequence[SourceFile]) -> dict[
         path = next((path for path in paths if pattern.fullmatch(path)), None)
         if path is not None:
             found[name] = path
-    for name, path, marker in _markers(scripts):
-        found.setdefault(name, f"{path} has `{marker}`")
+    for path, marker, text in _marked(scripts):
+        found.setdefault(marker.tool, f"{path} has `{text}`")
     return found
 
 
 def two_way_files(scripts: Sequence[SourceFile]) -> list[str]:
-    """One problem for each of *scripts* that would undo, in one go, what it did."""
+    """One problem for each of *scripts* that surely would undo, in one go, what it did."""
     return [
-        f"{path}: has {name}'s `{marker}`: its reverting statements would run as well"
-        for name, path, marker in _markers(scripts)
-        if name in _BOTH_WAYS
+        f"{path}: has {marker.tool}'s `{text}`: its reverting statements would run as well"
+        for path, marker, text in _marked(scripts)
+        if marker.sure
     ]
 
 
-def _markers(scripts: Sequence[SourceFile]) -> Iterator[tuple[str, str, str]]:
+def _marked(scripts: Sequence[SourceFile]) -> Iterator[tuple[str, _Marker, str]]:
+    """Each script's path, the markers that it has, and the line that shows it."""
     for script in scripts:
-        head = script.data[:_HEAD_BYTES]
-        low = head.lower()
-        for name, (needle, pattern) in _TEXT_PATTERNS.items():
-            if needle in low and (match := pattern.search(head)):
-                yield name, script.path, match.group().decode(errors="replace").strip()
+        telling = _telling(script.data)
+        low = telling.lower()
+        for marker in _MARKERS:
+            if marker.needle in low and (text := _shown(marker, telling)):
+                yield script.path, marker, text
+
+
+def _telling(data: bytes) -> bytes:
+    """The part of *data* where markers may be."""
+    if b"--" not in data:
+        return b""
+    if len(data) <= _HEAD_BYTES:
+        return data
+    head = data.rfind(b"\n", 0, _HEAD_BYTES) + 1 or _HEAD_BYTES
+    return b"\n".join((data[:head], *_comments_behind(data, head)))
+
+
+def _comments_behind(data: bytes, head: int) -> Iterator[bytes]:
+    for match in _REVERTING.finditer(data, head):
+        before = data[max(head, match.start() - 80) : match.start()].replace(b"\r", b"\n")
+        if not before.rpartition(b"\n")[2].strip():
+            yield data[match.start() : match.end() + 80].partition(b"\n")[0]
+
+
+def _shown(marker: _Marker, data: bytes) -> str | None:
+    match: re.Match[bytes] | None = None
+    for line in marker.lines:
+        match = _compiled(line).search(data)
+        if match is None:
+            return None
+    return match["line"].decode(errors="replace").strip() if match else None
+
+
+@cache
+def _compiled(line: str) -> re.Pattern[bytes]:
+    # A byte order mark or white space may come first; `--` ends at a lone CR as well.
+    pattern = rf"(?:^|(?<=\r))(?:\xef\xbb\xbf)?[ \t]*(?P<line>{line})"
+    return re.compile(pattern.encode("latin-1"), re.IGNORECASE | re.MULTILINE)
