@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
@@ -181,3 +181,35 @@ async def test_a_folder_of_1_0_finds_its_row_of_0_x_with_its_milliseconds(databa
     drizzle, folder = folders(_a="1")
 
     assert len(await database.fetch(drizzle.recorded(folder.migrations[0]))) == 1
+
+
+@pytest.mark.parametrize("made", [journal(("0000_a", 0, "1")), folders(_a="1")], ids=["0.x", "1.0"])
+async def test_no_name_in_our_sql_is_looked_up_through_search_path(
+    ambushed: Callable[[str], Awaitable[None]], made: tuple[Drizzle, Folder]
+) -> None:
+    drizzle, folder = made
+    (migration,) = folder.migrations
+    for sql in (
+        drizzle.create_history(),
+        drizzle.record(migration, OUTCOME, frozenset()),
+        drizzle.recorded(migration),
+        drizzle.select_history(frozenset()),
+        drizzle.accept(migration, None),
+        drizzle.forget(Applied("0000", checksum=migration.checksum, stamp=migration.stamp)),
+    ):
+        await ambushed(sql)
+
+
+@pytest.mark.parametrize("stamp", [WHEN, None])
+async def test_a_row_is_forgotten_with_its_time_or_without_one(database: Database, stamp: int | None) -> None:
+    drizzle, _ = journal()
+    await database.execute(drizzle.create_history())
+    await database.execute(
+        "INSERT INTO drizzle.__drizzle_migrations (hash, created_at) "
+        f"VALUES ('x', {WHEN}), ('x', NULL), ('y', {WHEN}), ('y', NULL)"
+    )
+    await database.execute(drizzle.forget(Applied("0000", checksum="x", stamp=stamp)))
+
+    assert await database.fetch("SELECT created_at FROM drizzle.__drizzle_migrations WHERE hash = 'x'") == [
+        (WHEN if stamp is None else None,)
+    ]

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
 import pytest
 from msgspec.structs import replace
 
 from harness.database import Database
+from harness.processes import Pgready
 from pgready.core.model import Applied, Folder, Kind, Migration, Outcome, Script
 from pgready.dialects.native import Native
 
+Ambushed = Callable[[str], Awaitable[None]]
+
 OUTCOME = Outcome(segments=1, token_checksum="t", applied_by="pod-1", pgready_version="0.1")
 NOTHING = Folder("native")
+
+PRIVILEGES = """
+SELECT privilege FROM unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) AS privilege
+WHERE has_table_privilege($1::text, $2::text, privilege)
+"""
 
 
 def migration(version: str = "1", kind: Kind = Kind.VERSIONED, checksum: str = "c") -> Migration:
@@ -95,14 +106,46 @@ async def test_accepting_a_changed_file_finds_its_row_under_another_spelling(dat
     ]
 
 
-async def test_any_role_may_read_the_status_and_nothing_else(database: Database) -> None:
-    await record(database, Native(), migration())
+@pytest.mark.parametrize(("relation", "may"), [("history", ""), ("status", "SELECT"), ("journal", "SELECT")])
+async def test_any_role_may_read_what_is_applied_and_unfinished_and_change_nothing(
+    database: Database, relation: str, may: str
+) -> None:
+    await record(database, Native())
     role = await database.role()
-    async with database.connect(role.name) as connection:
-        seen = await connection.fetchval("SELECT version FROM pgready.status")
-        may = await connection.fetchval("SELECT has_table_privilege('pgready.history', 'SELECT')")
+    granted = await database.fetch(PRIVILEGES, role.name, f"pgready.{relation}")
 
-    assert (seen, may) == ("1", False)
+    assert ", ".join(privilege for (privilege,) in granted) == may
+
+
+async def test_under_the_apps_own_role_status_tells_what_is_partly_applied(
+    database: Database, sql_folder: Callable[..., Path], pgready: Pgready
+) -> None:
+    folder = sql_folder({"1_a.sql": "CREATE TABLE t (i int); VACUUM t; SELECT 1/0"})
+    await pgready("up", "--dir", str(folder), env={"DATABASE_URL": database.url})
+    role = await database.role()
+    owners, apps = [
+        await pgready("status", "--dir", str(folder), env={"DATABASE_URL": url})
+        for url in (database.url, role.url)
+    ]
+
+    assert "partly applied" in apps.stdout
+    assert apps.stdout == owners.stdout
+
+
+async def test_no_name_in_our_sql_is_looked_up_through_search_path(ambushed: Ambushed) -> None:
+    native = Native()
+    await ambushed(native.create_history())
+    for kind in Kind:
+        each = migration(kind=kind)
+        for sql in (
+            native.record(each, OUTCOME, frozenset()),
+            native.recorded(each),
+            native.select_history(frozenset()),
+            native.select_status(),
+            native.accept(each, "u"),
+            native.forget(Applied("1", kind=kind)),
+        ):
+            await ambushed(sql)
 
 
 async def test_a_table_planted_in_the_way_does_not_catch_a_row(database: Database) -> None:

@@ -41,11 +41,12 @@ _FOLDER = re.compile(r"(?P<stamp>[0-9]{14})_(?P<name>[^/]*)/migration\.sql")
 _PAIR = re.compile("..")
 _TAG = re.compile(r"(?P<number>[0-9]+)_(?P<name>.+)")
 
+# The same columns and defaults as drizzle-orm's own statement, of which no name asks the search_path.
 _CREATE = """
 CREATE SCHEMA IF NOT EXISTS drizzle;
 CREATE TABLE IF NOT EXISTS drizzle.__drizzle_migrations (
     id SERIAL PRIMARY KEY,
-    hash text NOT NULL,
+    hash pg_catalog.text NOT NULL,
     created_at bigint
 )
 """
@@ -54,10 +55,10 @@ _CREATE_1 = """
 CREATE SCHEMA IF NOT EXISTS drizzle;
 CREATE TABLE IF NOT EXISTS drizzle.__drizzle_migrations (
     id SERIAL PRIMARY KEY,
-    hash text NOT NULL,
+    hash pg_catalog.text NOT NULL,
     created_at bigint,
-    name text,
-    applied_at timestamp with time zone DEFAULT now()
+    name pg_catalog.text,
+    applied_at timestamp with time zone DEFAULT pg_catalog.now()
 )
 """
 
@@ -82,7 +83,8 @@ _ACCEPT = "UPDATE drizzle.__drizzle_migrations AS m SET hash = :hash" + _ITS_ROW
 
 _FORGET = """
 DELETE FROM drizzle.__drizzle_migrations
-WHERE hash OPERATOR(pg_catalog.=) :hash AND created_at IS NOT DISTINCT FROM :created_at
+WHERE hash OPERATOR(pg_catalog.=) :hash
+ AND (created_at OPERATOR(pg_catalog.=) :created_at OR (created_at IS NULL AND :created_at IS NULL))
 """
 
 

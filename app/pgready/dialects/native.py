@@ -23,39 +23,42 @@ STATUS = TableName("pgready", "status")
 _NAME = re.compile(r"(?P<version>[0-9]+)_(?P<name>[^/]+?)(?P<down>\.down)?\.sql", re.IGNORECASE)
 _SHAPE = "<digits>_<name>.sql, and <digits>_<name>.down.sql beside it to revert it"
 
+# Types, operators and what IN stands for are looked up through search_path as well, hence their schema.
 _CREATE = """
 CREATE SCHEMA IF NOT EXISTS pgready;
 CREATE TABLE IF NOT EXISTS pgready.history (
-    namespace       text NOT NULL,
-    kind            text NOT NULL CHECK (kind IN ('versioned', 'repeatable', 'bootstrap')),
-    version         text NOT NULL,
-    name            text NOT NULL,
-    checksum        text NOT NULL,
-    token_checksum  text,
+    namespace       pg_catalog.text NOT NULL,
+    kind            pg_catalog.text NOT NULL
+                    CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY['versioned', 'repeatable', 'bootstrap'])),
+    version         pg_catalog.text NOT NULL,
+    name            pg_catalog.text NOT NULL,
+    checksum        pg_catalog.text NOT NULL,
+    token_checksum  pg_catalog.text,
     segments        integer NOT NULL,
-    applied_at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    applied_at      timestamp with time zone NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     duration_ms     bigint,
-    applied_by      text NOT NULL,
-    pgready_version text NOT NULL,
+    applied_by      pg_catalog.text NOT NULL,
+    pgready_version pg_catalog.text NOT NULL,
     PRIMARY KEY (namespace, kind, version)
 );
 CREATE TABLE IF NOT EXISTS pgready.journal (
-    history     text NOT NULL,
-    kind        text NOT NULL,
-    version     text NOT NULL,
+    history     pg_catalog.text NOT NULL,
+    kind        pg_catalog.text NOT NULL,
+    version     pg_catalog.text NOT NULL,
     segment     integer NOT NULL,
-    state       text NOT NULL CHECK (state IN ('started', 'done')),
-    checksum    text NOT NULL,
-    recorded_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    state       pg_catalog.text NOT NULL
+                CHECK (state OPERATOR(pg_catalog.=) ANY (ARRAY['started', 'done'])),
+    checksum    pg_catalog.text NOT NULL,
+    recorded_at timestamp with time zone NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     duration_ms bigint,
-    recorded_by text NOT NULL,
+    recorded_by pg_catalog.text NOT NULL,
     PRIMARY KEY (history, kind, version, segment)
 );
 CREATE OR REPLACE VIEW pgready.status AS
 SELECT namespace, kind, version, name, checksum, token_checksum, applied_at, duration_ms, applied_by
 FROM pgready.history;
 GRANT USAGE ON SCHEMA pgready TO PUBLIC;
-GRANT SELECT ON pgready.status TO PUBLIC
+GRANT SELECT ON pgready.status, pgready.journal TO PUBLIC
 """
 
 _SELECT = """
@@ -67,8 +70,8 @@ _RECORD = """
 INSERT INTO pgready.history AS h (namespace, kind, version, name, checksum, token_checksum, segments,
                                   duration_ms, applied_by, pgready_version)
 VALUES (:namespace, :kind, :version, :name, :checksum, :token_checksum, :segments,
-        :earlier_ms
-        + pg_catalog.round(1000 * extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now())),
+        :earlier_ms OPERATOR(pg_catalog.+) pg_catalog.round(1000 OPERATOR(pg_catalog.*) extract(
+            epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now())),
         :applied_by, :pgready_version)
 """
 
