@@ -10,7 +10,7 @@ import pytest
 
 import pgready
 from harness.database import Database
-from pgready.core.errors import AccessDenied, HistoryRefused, LockNotObtained, MigrationFailed
+from pgready.core.errors import AccessDenied, Diverged, HistoryRefused, LockNotObtained, MigrationFailed
 from pgready.core.events import Blocked, Event, ServerNotice, StatementsRan
 
 Folder = Callable[[Mapping[str, str | bytes]], Path]
@@ -234,3 +234,37 @@ async def test_a_refused_statement_frees_the_lock(database: Database, sql_folder
         await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": "SELECT 1 / 0;"}))
 
     assert await database.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+
+PARTS = (
+    "INSERT INTO ledger VALUES (2);\nCREATE INDEX CONCURRENTLY ledger_v ON ledger (version);\nSELECT 1 / 0;"
+)
+
+
+async def test_a_partly_applied_file_under_another_name_is_refused(
+    database: Database, sql_folder: Folder
+) -> None:
+    first = {"1_a.sql": "CREATE TABLE ledger (version int);"}
+    with pytest.raises(MigrationFailed):
+        await pgready.migrate(database.url, dir=sql_folder({**first, "2_b.sql": PARTS}))
+
+    with pytest.raises(Diverged) as refused:
+        await pgready.migrate(
+            database.url, dir=sql_folder({**first, "02_b.sql": PARTS.replace("SELECT 1 / 0;", "")})
+        )
+
+    assert "2: is partly applied" in refused.value.what
+    assert await database.fetch("SELECT version FROM ledger") == [(2,)]
+
+
+async def test_an_older_image_only_warns_of_a_version_that_is_partly_applied(
+    database: Database, sql_folder: Folder
+) -> None:
+    first = {"1_a.sql": "CREATE TABLE ledger (version int);"}
+    with pytest.raises(MigrationFailed):
+        await pgready.migrate(database.url, dir=sql_folder({**first, "2_b.sql": PARTS}))
+
+    status = await pgready.migrate(database.url, dir=sql_folder(first))
+
+    assert status.ready
+    assert any("2: is partly applied" in warning for warning in status.warnings)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pgready.core.model import History, JournalRow, SegmentState
-from pgready.core.planning import Entry, Finding, Severity, Work
+from pgready.core.model import History, JournalRow, Kind, SegmentState
+from pgready.core.planning import Entry, Finding, Plan, Severity, State, Work
+from pgready.core.quoting import literal
 from pgready.core.segments import Segment, SegmentKind
 
 
@@ -27,6 +28,29 @@ def verify_resumption(entry: Entry, history: History, segments: tuple[Segment, .
             if problem is not None:
                 return _finding(entry, problem)
     return None
+
+
+def orphans(plan: Plan, history: History) -> tuple[Finding, ...]:
+    """Versions that are partly applied and have no file any more.
+
+    What was done of them stays done. A pending file may be the same under another name, and would do it
+    again, so with anything pending they are refused; an older image, with nothing pending, is only warned.
+    """
+    known = {entry.version for entry in plan.entries if entry.kind is Kind.VERSIONED}
+    marked = (mark.version for mark in history.journal if mark.kind is Kind.VERSIONED)
+    lost = [version for version in dict.fromkeys(marked) if version not in known]
+    pending = any(entry.kind is Kind.VERSIONED and entry.state is State.PENDING for entry in plan.entries)
+    severity = Severity.ERROR if pending else Severity.WARNING
+    return tuple(_orphan(version, severity) for version in lost)
+
+
+def _orphan(version: str, severity: Severity) -> Finding:
+    message = f"{version}: is partly applied, and the folder has no file of this version (was it renamed?)"
+    hint = (
+        "give the file its old name and start again; where it is gone for good and undone by hand: "
+        f"DELETE FROM pgready.journal WHERE version = {literal(version)}"
+    )
+    return Finding(severity, version, None, message, hint)
 
 
 def _problem(entry: Entry, row: JournalRow, segments: tuple[Segment, ...]) -> str | None:

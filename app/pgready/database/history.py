@@ -47,7 +47,7 @@ WHERE (n.nspname, c.relname) IN (
 """
 
 _JOURNAL = """
-SELECT kind, version, segment, state, checksum FROM pgready.journal WHERE history = $1
+SELECT kind, version, segment, state, checksum FROM pgready.journal WHERE history OPERATOR(pg_catalog.=) $1
 ORDER BY kind, version, segment
 """
 

@@ -13,21 +13,26 @@ from pgready.core.quoting import Sql, fill
 _RECORD = """
 INSERT INTO pgready.journal AS j (history, kind, version, segment, state, checksum, duration_ms, recorded_by)
 VALUES (:history, :kind, :version, :segment, :state, :checksum,
-        pg_catalog.round(1000 * extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now())),
+        pg_catalog.round(1000 OPERATOR(pg_catalog.*) extract(
+            epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now())),
         :recorded_by)
 ON CONFLICT (history, kind, version, segment) DO UPDATE
 SET state = excluded.state, checksum = excluded.checksum, recorded_by = excluded.recorded_by,
-    duration_ms = pg_catalog.round(1000 * extract(epoch FROM pg_catalog.clock_timestamp() - j.recorded_at)),
+    duration_ms = pg_catalog.round(1000 OPERATOR(pg_catalog.*) extract(
+        epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) j.recorded_at)),
     recorded_at = pg_catalog.clock_timestamp()
 """
 
 _FORGET = """
-DELETE FROM pgready.journal WHERE history = :history AND kind = :kind AND version = :version
+DELETE FROM pgready.journal
+WHERE history OPERATOR(pg_catalog.=) :history AND kind OPERATOR(pg_catalog.=) :kind
+ AND version OPERATOR(pg_catalog.=) :version
 """
 
 _FORGET_SEGMENT = """
 DELETE FROM pgready.journal
-WHERE history = :history AND kind = :kind AND version = :version AND segment = :segment
+WHERE history OPERATOR(pg_catalog.=) :history AND kind OPERATOR(pg_catalog.=) :kind
+ AND version OPERATOR(pg_catalog.=) :version AND segment OPERATOR(pg_catalog.=) :segment
 """
 
 _REFUSE_RECORDED = """
@@ -37,7 +42,8 @@ SELECT pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: recorded
 
 _REFUSE_JOURNALED = """
 SELECT CASE WHEN (SELECT pg_catalog.count(*) FROM pgready.journal
-  WHERE history = :history AND kind = :kind AND version = :version AND state = 'done')
+  WHERE history OPERATOR(pg_catalog.=) :history AND kind OPERATOR(pg_catalog.=) :kind
+   AND version OPERATOR(pg_catalog.=) :version AND state OPERATOR(pg_catalog.=) 'done')
   OPERATOR(pg_catalog.<>) :done
  THEN pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: journaled meanwhile, seen by ',
   pg_catalog.pg_backend_pid()))) ELSE 0 END

@@ -124,6 +124,7 @@ class Looker:
             work.append(resumption.work(entry, script.segments))
         if refused:
             raise all_refused(refused)
+        findings += resumption.orphans(plan, found)
         return tuple(work), findings
 
     async def create_tables(self, session: Session, sight: Sight) -> None:
