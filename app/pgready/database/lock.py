@@ -9,7 +9,8 @@ The rules that this module keeps:
    lost without notice (DISCARD ALL, a pooler, idle_session_timeout).
 3. Where another tool's history is used, that tool's own key is held too.
 4. Through a pooler of unproven mode no session lock is taken at all (it would stay behind on the pooler's
-   backend for ever): the fence takes the main key as well, for its transaction.
+   backend for ever): the fence takes the main key as well, for its transaction. Whoever finds it taken
+   waits all the same, lest the fence refuse again and again while another's long script runs.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def derive(identity: str) -> int:
 async def try_take(session: Session, keys: LockKeys) -> bool:
     """Take all session keys or none, without waiting."""
     if session.pooling is Pooling.UNPROVEN:
-        return True
+        return await holder(session, keys) is None
     taken: list[int] = []
     for key in keys.session_keys:
         if not await session.fetchval("SELECT pg_catalog.pg_try_advisory_lock($1)", key):
