@@ -17,27 +17,39 @@ from pgready.database.session import Pooling, Session
 
 _ROUNDS = 12
 _PROBE_SECONDS = 5.0
+_DOUBT_SECONDS = 1.0
 _PID = "SELECT pg_catalog.pg_backend_pid()"
+_DIRECT = (
+    "give pgready a direct connection: set PGREADY_DATABASE_URL (or MIGRATION_DATABASE_URL) "
+    "to the server itself; the app may keep the pooler's URL"
+)
 
 
 async def examine(session: Session, open_another: Callable[[], Awaitable[Session]]) -> None:
-    """Set `session.pooling` to TRANSACTION where that is proven. Leaves DIRECT and SESSION alone."""
-    if session.pooling is not Pooling.UNPROVEN:
+    """Set `session.pooling` to TRANSACTION where that is proven, also against one who vouches for the pooler:
+    a session lock would stay on its backend for ever."""
+    if session.pooling is Pooling.DIRECT:
         return
+    claimed, session.pooling = session.pooling, Pooling.UNPROVEN  # each query in a transaction of its own
+    proven = await _pools_transactions(session, open_another, vouched=claimed is Pooling.SESSION)
+    session.pooling = Pooling.TRANSACTION if proven else claimed
+
+
+async def _pools_transactions(
+    session: Session, open_another: Callable[[], Awaitable[Session]], *, vouched: bool
+) -> bool:
     seen = {session.backend_pid}
     for _ in range(_ROUNDS // 4):
         seen.add(await session.fetchval(_PID))
-    if len(seen) == 1 and not await _shares_a_backend(session, seen, open_another):
-        return
-    session.pooling = Pooling.TRANSACTION
+    return len(seen) > 1 or await _shares_a_backend(session, seen, open_another, vouched=vouched)
 
 
 async def _shares_a_backend(
-    session: Session, seen: set[int], open_another: Callable[[], Awaitable[Session]]
+    session: Session, seen: set[int], open_another: Callable[[], Awaitable[Session]], *, vouched: bool
 ) -> bool:
     other: Session | None = None
     holding = False
-    with anyio.move_on_after(_PROBE_SECONDS):
+    with anyio.move_on_after(_DOUBT_SECONDS if vouched else _PROBE_SECONDS):
         try:
             other = await open_another()
             for _ in range(_ROUNDS):
@@ -54,18 +66,25 @@ async def _shares_a_backend(
         finally:
             if other is not None:
                 await other.close()
-    # We had a backend before, and waited for one because the other client's transaction kept it.
-    return holding
+    # We had a backend before, and waited for one because the other client's transaction kept it; or the
+    # server is slow, which is no reason to doubt one who vouches.
+    return holding and not vouched
 
 
 def transaction_pooler(session: Session) -> PoolerError:
     """The refusal, with the setting that cures it."""
     return PoolerError(
         f"{session.dsn.masked}: this is a pooler in transaction mode, where a migration lock does not hold",
-        hint=(
-            "give pgready a direct connection: set PGREADY_DATABASE_URL (or MIGRATION_DATABASE_URL) "
-            "to the server itself; the app may keep the pooler's URL"
-        ),
+        hint=_DIRECT,
+        done="nothing was run",
+    )
+
+
+def statement_pooler(session: Session) -> PoolerError:
+    """The refusal of one that ends a connection at BEGIN."""
+    return PoolerError(
+        f"{session.dsn.masked}: this is a pooler in statement mode, where no transaction can be had",
+        hint=_DIRECT,
         done="nothing was run",
     )
 

@@ -41,6 +41,9 @@ refuses start-up parameters that it does not know, and again after each script, 
 PROGRESS_MARKER = "pgready_progress"
 """In the text of the notices that `execute` provokes to learn how far a script is."""
 
+_STATEMENT_POOLING = "statement pooling mode"
+"""In the words with which PgBouncer ends a connection at its BEGIN."""
+
 _NO_TRANSACTION = "25P01"
 """The warning of our own ROLLBACK after a message of which nothing ran."""
 
@@ -115,9 +118,19 @@ class Session:
             yield
             return
         async with self.rolled_back_on_failure():
-            await self.connection.execute("BEGIN")
+            await self._begin()
             yield
             await self.connection.execute("COMMIT")
+
+    async def _begin(self) -> None:
+        try:
+            await self.connection.execute("BEGIN")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+            if _STATEMENT_POOLING not in str(problem):
+                raise
+            from pgready.database.pooler import statement_pooler  # which knows sessions, as all do
+
+            raise statement_pooler(self) from problem
 
     async def execute(self, sql: str) -> str:
         """Send *sql*, any number of statements, as one simple query; return the last command tag."""
