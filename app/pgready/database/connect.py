@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
+import anyio
 import asyncpg
 
 from pgready.core.dsn import Dsn
@@ -49,7 +50,9 @@ async def open_session(
     except Exception as problem:
         raise _why(dsn, problem) from problem
     try:
-        identity = await identify(connection)
+        # A pooler lets us in, and then keeps the first query waiting until it has a backend for it.
+        with anyio.fail_after(timeout_seconds):
+            identity = await identify(connection)
     except BaseException as problem:  # a cancellation, too, must not leave the backend to the collector
         connection.terminate()
         if not isinstance(problem, Exception):
