@@ -28,6 +28,7 @@ RESETS = (
     "DISCARD TEMP",
     "CLOSE ALL",
     "UNLISTEN *",
+    "DEALLOCATE ALL",
 )
 """What ends a script's influence on the next and on its own history row; never the driver's `reset()`,
 whose pg_advisory_unlock_all() would free the migration lock."""
@@ -96,7 +97,8 @@ class _Message:
             return min(completed, len(self) - 1), None
         at = int(position) - 1
         index = bisect_right(self._starts, at) - 1
-        return index, at - self._starts[index]
+        # The `;` behind a statement that lacks its end is ours, and its script may have none.
+        return index, min(at - self._starts[index], len(self._texts[index]))
 
     def source(self, index: int) -> Statement | None:
         return self._sources[index]
