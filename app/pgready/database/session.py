@@ -38,7 +38,7 @@ OWN_SETTINGS = (
 seconds that we died, and so free the lock (SAFETY 4). They are set after connecting, since PgBouncer
 refuses start-up parameters that it does not know, and again after each script, whose reset undoes them."""
 
-PROGRESS_MARKER = "pgready_progress"
+PROGRESS_MARKER = " \t \t\t\t \t "
 """In the text of the notices that `execute` provokes to learn how far a script is."""
 
 _STATEMENT_POOLING = "statement pooling mode"
