@@ -1,8 +1,9 @@
 """Reading and creating history tables, and refusing those that are not ours to trust.
 
 Whoever may create in a schema could plant a table with our name and a trigger on it, and so run code as
-the migrator. A history is used only where it is a plain table whose owner we trust, without triggers,
-rules or defaults that call foreign functions. Nothing is found through search_path.
+the migrator. A history is used only where it is a plain table whose owner we trust, in a schema whose
+owner we trust, without triggers, rules or defaults that call foreign functions. Nothing is found through
+search_path.
 """
 
 from __future__ import annotations
@@ -14,36 +15,45 @@ from msgspec import Struct
 
 from pgready.core.errors import HistoryRefused
 from pgready.core.model import Applied, Folder, History, JournalRow, Kind, Row, SegmentState, TableName
-from pgready.core.quoting import table
+from pgready.core.quoting import identifier, table
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import HISTORY, JOURNAL, Native
 
 _FACTS = """
-SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
-       pg_catalog.pg_get_userbyid(c.relowner)::text AS owner,
+SELECT x.schema::text, x.name::text, x.kind::text, pg_catalog.pg_get_userbyid(x.owner)::text AS owner,
        (SELECT pg_catalog.array_agg(a.attname::text) FROM pg_catalog.pg_attribute a
-        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
-       c.relowner = r.oid OR o.rolsuper
-         OR (NOT r.rolsuper AND pg_catalog.pg_has_role(r.oid, c.relowner, 'USAGE'))
-         OR (NOT r.rolsuper AND c.relowner = d.datdba) AS trusted,
+        WHERE a.attrelid = x.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+       x.owner = r.oid OR pg_catalog.pg_has_role(x.owner, r.oid, 'MEMBER')
+         OR (NOT r.rolsuper AND (pg_catalog.pg_has_role(r.oid, x.owner, 'USAGE') OR x.owner = d.datdba))
+         AS trusted,
        EXISTS (SELECT FROM pg_catalog.pg_trigger t
-               WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS triggers,
-       pg_catalog.has_table_privilege(c.oid, 'SELECT') AS readable,
-       c.relhasrules OR EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid) AS rules,
-       EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)) AS inherits,
-       EXISTS (SELECT FROM pg_catalog.pg_depend x
+               WHERE t.tgrelid = x.oid AND NOT t.tgisinternal) AS triggers,
+       pg_catalog.has_table_privilege(x.oid, 'SELECT') AS readable,
+       x.rules OR EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = x.oid) AS rules,
+       EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE x.oid IN (i.inhrelid, i.inhparent)) AS inherits,
+       EXISTS (SELECT FROM pg_catalog.pg_depend g
                JOIN pg_catalog.pg_attrdef f
-                 ON x.classid = 'pg_catalog.pg_attrdef'::regclass AND x.objid = f.oid
-               WHERE f.adrelid = c.oid AND x.refclassid = 'pg_catalog.pg_proc'::regclass
-                 AND x.refobjid >= 16384) AS foreign_defaults
-FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_roles o ON o.oid = c.relowner
-JOIN pg_catalog.pg_roles r ON r.rolname = current_user
+                 ON g.classid = 'pg_catalog.pg_attrdef'::regclass AND g.objid = f.oid
+               WHERE f.adrelid = x.oid AND g.refclassid = 'pg_catalog.pg_proc'::regclass
+                 AND g.refobjid >= 16384) AS foreign_defaults
+FROM pg_catalog.pg_roles r
 JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
-WHERE (n.nspname, c.relname) IN (
-    SELECT * FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])))
+CROSS JOIN LATERAL (
+    SELECT n.nspname AS schema, c.relname AS name, c.oid, c.relkind AS kind, c.relowner AS owner,
+           c.relhasrules AS rules
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE (n.nspname, c.relname) IN (
+        SELECT * FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])))
+    UNION ALL
+    SELECT n.nspname, NULL, NULL, NULL,
+           CASE WHEN pg_catalog.pg_get_userbyid(n.nspowner) = 'pg_database_owner' THEN d.datdba
+                ELSE n.nspowner END, false
+    FROM pg_catalog.pg_namespace n
+    WHERE n.nspname = ANY ($1)
+) AS x
+WHERE r.rolname = current_user
 """
 
 _JOURNAL = """
@@ -70,15 +80,34 @@ async def find_tables(session: Session, dialect: Dialect, *, read_only: bool = F
     names = {dialect.table, HISTORY, JOURNAL}
     rows = await session.fetch(_FACTS, [name.schema for name in names], [name.name for name in names])
     found: dict[TableName, frozenset[str]] = {}
+    unreadable: set[TableName] = set()
     for row in rows:
+        facts = {**row, **(_TRUSTED if read_only else {})}
+        if row["name"] is None:
+            _refuse_untrusted_schema(session, facts)
+            continue
         name = TableName(row["schema"], row["name"])
-        _refuse_untrusted(session, name, {**row, **(_TRUSTED if read_only else {})})
+        _refuse_untrusted(session, name, facts)
         found[name] = frozenset(row["columns"] or ())
-    unreadable = frozenset(TableName(row["schema"], row["name"]) for row in rows if not row["readable"])
-    return Tables(found, unreadable)
+        if not row["readable"]:
+            unreadable.add(name)
+    return Tables(found, frozenset(unreadable))
 
 
 _TRUSTED = {"trusted": True, "triggers": False, "foreign_defaults": False}
+
+
+def _refuse_untrusted_schema(session: Session, facts: Mapping[str, Any]) -> None:
+    """Whoever owns a schema may drop what is in it, and put something else in its place."""
+    if facts["trusted"]:
+        return
+    schema = identifier(facts["schema"])
+    raise HistoryRefused(
+        f"the schema {schema} belongs to {facts['owner']}, whom {session.user} has no reason to trust: "
+        f"whoever owns it could run code as {session.user}",
+        hint=f"ALTER SCHEMA {schema} OWNER TO {identifier(session.user)}; or drop it if it was planted",
+        done="nothing was run",
+    )
 
 
 def _refuse_untrusted(session: Session, name: TableName, facts: Mapping[str, Any]) -> None:
