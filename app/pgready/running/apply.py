@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import anyio
+import asyncpg
 
 from pgready.core import steps
 from pgready.core.diagnostics import ServerReport, explain
@@ -250,11 +251,27 @@ class Applier:
         return index is not None and index.valid
 
     async def _undo_failed_single(self, action: steps.RunSingle, segment: Segment) -> None:
-        """A single that the server refused did not happen: drop what it left, and its mark."""
-        if segment.single is Single.CREATE_INDEX:
-            await catalog.drop_invalid_index(self._session, segment)
+        """A single that the server refused did not happen: drop what it left, and its mark.
+
+        Where that is refused too (the script's own lock_timeout), the mark stays, and the next run heals it.
+        """
+        dropped = await self._dropped_invalid_index(segment)
         await self._reset()
+        if not dropped:
+            return
         await self._session.execute(self._marks.forget_segment(action.kind, action.version, action.segment))
+
+    async def _dropped_invalid_index(self, segment: Segment) -> bool:
+        """False where the server refuses to drop what a build of *segment*'s index left."""
+        if segment.single is not Single.CREATE_INDEX:
+            return True
+        try:
+            await catalog.drop_invalid_index(self._session, segment)
+        except asyncpg.PostgresError as problem:
+            if execute.lost_connection(problem):
+                raise
+            return False
+        return True
 
     # What is told
 
