@@ -55,17 +55,17 @@ def lock_not_obtained(holder: LockHolder | None, patience: Patience) -> PgreadyE
 
 
 def lock_timed_out(blockers: Sequence[LockHolder]) -> str:
-    return f"a table was locked by {_each(blockers)}"
+    return f"a table was locked{_by(blockers)}"
 
 
-def _each(blockers: Sequence[LockHolder]) -> str:
-    return "; ".join(describe(holder) for holder in blockers) or "a session that was gone when we looked"
+def _by(blockers: Sequence[LockHolder]) -> str:
+    """Who holds a relation; nothing where the wait was too short to look."""
+    return " by " + "; ".join(describe(holder) for holder in blockers) if blockers else ""
 
 
 def relation_locked(version: str, blockers: Sequence[LockHolder], patience: Patience) -> PgreadyError:
-    who = _each(blockers)
     return LockNotObtained(
-        f"{version}: a relation stayed locked for {patience.relation_lock_seconds:g} s by {who}",
+        f"{version}: a relation stayed locked for {patience.relation_lock_seconds:g} s{_by(blockers)}",
         hint="end what holds it and start again; PGREADY_RELATION_LOCK_TIMEOUT sets the patience",
         done=f"nothing of the statement's transaction was applied; what was before {version} is kept",
     )
