@@ -113,7 +113,9 @@ def _answer(happened: bool) -> ProbeAnswer:
 
 
 _BLOCKERS = """
-SELECT a.pid, coalesce(a.application_name, '') AS application_name,
+SELECT a.pid,
+       coalesce(nullif(a.application_name, ''), nullif(a.backend_type, 'client backend'), '')
+         AS application_name,
        coalesce(a.client_addr::text, 'local') AS client, a.xact_start AS since,
        coalesce(a.state, '') AS state, coalesce(pg_catalog.left(a.query, 200), '') AS query
 FROM pg_catalog.pg_stat_activity a
