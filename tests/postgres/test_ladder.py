@@ -1,0 +1,220 @@
+"""A table that somebody else keeps locked: who he is is told, we wait a little, and give up in the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+import pgready
+from harness.database import Database
+from pgready.core.errors import LockNotObtained, MigrationFailed
+from pgready.core.events import Blocked, Event, MigrationRetried, MigrationStarted
+from pgready.core.ladder import rungs_ms
+
+Folder = Callable[[Mapping[str, str | bytes]], Path]
+
+ADD = {"1_a.sql": "ALTER TABLE busy ADD COLUMN y int;"}
+COLUMNS = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'busy'::regclass AND attnum > 0"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in the checkout, whose pgready.toml the library would read."""
+    monkeypatch.chdir(tmp_path)
+
+
+@asynccontextmanager
+async def held(
+    database: Database, name: str = "billing", lock: str = "LOCK TABLE busy"
+) -> AsyncIterator[int]:
+    """A session of that name, idle in a transaction that keeps the table; its pid."""
+    await database.execute("CREATE TABLE IF NOT EXISTS busy (x int)")
+    async with database.connect() as holder:
+        await holder.execute(f"SET application_name = '{name}'; BEGIN; {lock}")
+        yield await holder.fetchval("SELECT pg_backend_pid()")
+
+
+async def test_after_the_budget_it_gives_up_and_says_who_it_was(
+    database: Database, sql_folder: Folder
+) -> None:
+    events: list[Event] = []
+
+    async with held(database) as pid:
+        with pytest.raises(LockNotObtained) as given_up:
+            await pgready.migrate(
+                database.url, dir=sql_folder(ADD), on_event=events.append, relation_lock_timeout="3s"
+            )
+
+    blocked = [event for event in events if isinstance(event, Blocked)]
+    assert (blocked[0].holders[0].pid, blocked[0].holders[0].application_name) == (pid, "billing")
+    assert blocked[0].holders[0].state == "idle in transaction"
+    assert f"by pid {pid}, billing, idle in transaction" in given_up.value.what
+    assert given_up.value.exit_code == 5
+    assert await database.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    assert await database.value(COLUMNS) == 1
+
+
+async def test_each_try_waits_longer_for_the_table_than_the_one_before(
+    database: Database, sql_folder: Folder
+) -> None:
+    began: list[float] = []
+    waited_ms: list[float] = []
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, MigrationStarted):
+            began.append(anyio.current_time())
+        if isinstance(event, MigrationRetried):
+            waited_ms.append(1000 * (anyio.current_time() - began[-1]))
+
+    async with held(database):
+        with pytest.raises(LockNotObtained):
+            await pgready.migrate(
+                database.url, dir=sql_folder(ADD), on_event=on_event, relation_lock_timeout="3s"
+            )
+
+    assert len(waited_ms) >= 3
+    assert all(waited >= rung for waited, rung in zip(waited_ms, rungs_ms(1000), strict=False)), waited_ms
+
+
+async def test_it_goes_on_once_the_table_is_free(database: Database, sql_folder: Folder) -> None:
+    events: list[Event] = []
+    blocked = anyio.Event()
+
+    def on_event(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Blocked):
+            blocked.set()
+
+    folder = sql_folder(ADD)
+    async with anyio.create_task_group() as group, held(database) as pid:
+        group.start_soon(lambda: pgready.migrate(database.url, dir=folder, on_event=on_event))
+        await blocked.wait()
+
+    retries = [event for event in events if isinstance(event, MigrationRetried)]
+    assert [event.attempt for event in retries] == list(range(1, len(retries) + 1))
+    assert retries[0].reason == "a table was locked"
+    assert any(f"by pid {pid}, billing" in event.reason for event in retries[2:]) or len(retries) == 2
+    assert await database.value(COLUMNS) == 2
+    assert await database.value("SELECT count(*) FROM pgready.history") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE TABLE made (x int);\nINSERT INTO made VALUES (1);\nALTER TABLE busy ADD COLUMN y int;",
+        "CREATE TABLE made (x int);\nCOPY made FROM stdin;\n1\n\\.\nALTER TABLE busy ADD COLUMN y int;",
+        "CREATE TABLE made (x int);\nINSERT INTO made VALUES (1);\n"
+        "DO $$ BEGIN ALTER TABLE busy ADD COLUMN y int; END $$;",
+    ],
+    ids=["plain", "copy", "block"],
+)
+async def test_what_ran_before_the_table_was_asked_for_is_done_once(
+    text: str, database: Database, sql_folder: Folder
+) -> None:
+    retried = anyio.Event()
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, MigrationRetried):
+            retried.set()
+
+    folder = sql_folder({"1_a.sql": text})
+    async with anyio.create_task_group() as group, held(database):
+        group.start_soon(lambda: pgready.migrate(database.url, dir=folder, on_event=on_event))
+        await retried.wait()
+
+    assert await database.fetch("SELECT x FROM made") == [(1,)]
+    assert await database.value(COLUMNS) == 2
+
+
+async def test_a_script_that_the_server_ends_for_a_deadlock_is_tried_again(
+    database: Database, sql_folder: Folder
+) -> None:
+    events: list[Event] = []
+    text = "-- pgready: lock-timeout=0\nLOCK TABLE other; ALTER TABLE busy ADD COLUMN y int;"
+    folder = sql_folder({"1_a.sql": text})
+    await database.execute("CREATE TABLE busy (x int); CREATE TABLE other (x int)")
+
+    async with database.connect() as holder, anyio.create_task_group() as group:
+        await holder.execute("BEGIN; SET LOCAL deadlock_timeout = '1h'; LOCK TABLE busy")
+        group.start_soon(lambda: pgready.migrate(database.url, dir=folder, on_event=events.append))
+        await until_awaited(database, "busy")
+        await holder.execute("LOCK TABLE other; COMMIT")
+
+    assert [event.attempt for event in events if isinstance(event, MigrationRetried)] == [1]
+    assert await database.value(COLUMNS) == 2
+
+
+async def until_awaited(database: Database, table: str) -> None:
+    """Until somebody waits for *table*."""
+    with anyio.fail_after(30):
+        while not await database.value(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = $1::text::regclass", table
+        ):
+            await anyio.sleep(0.01)
+
+
+async def test_a_script_s_own_lock_timeout_is_kept_to_and_tried_again(
+    database: Database, sql_folder: Folder
+) -> None:
+    events: list[Event] = []
+    text = "-- pgready: lock-timeout=50ms\nALTER TABLE busy ADD COLUMN y int;"
+
+    async with held(database):
+        with pytest.raises(LockNotObtained):
+            await pgready.migrate(
+                database.url,
+                dir=sql_folder({"1_a.sql": text}),
+                on_event=events.append,
+                relation_lock_timeout="1s",
+            )
+
+    assert sum(isinstance(event, MigrationStarted) for event in events) >= 3
+
+
+async def test_a_concurrent_index_waits_as_long_as_it_takes_and_says_for_whom(
+    database: Database, sql_folder: Folder
+) -> None:
+    blocked = anyio.Event()
+    events: list[Event] = []
+
+    def on_event(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Blocked):
+            blocked.set()
+
+    folder = sql_folder({"1_a.sql": "CREATE INDEX CONCURRENTLY busy_x ON busy (x);"})
+    async with (
+        anyio.create_task_group() as group,
+        held(database, lock="INSERT INTO busy VALUES (1)") as pid,
+    ):
+        group.start_soon(
+            lambda: pgready.migrate(
+                database.url, dir=folder, on_event=on_event, relation_lock_timeout="100ms"
+            )
+        )
+        await blocked.wait()
+
+    assert next(event.holders[0].pid for event in events if isinstance(event, Blocked)) == pid
+    assert await database.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'busy_x'::regclass")
+
+
+async def test_a_concurrent_index_under_the_script_s_own_timeout_fails_by_name_and_is_healed(
+    database: Database, sql_folder: Folder
+) -> None:
+    folder = sql_folder(
+        {"1_a.sql": "SET lock_timeout = '200ms';\n\nCREATE INDEX CONCURRENTLY busy_x ON busy (x);"}
+    )
+    async with held(database, lock="INSERT INTO busy VALUES (1)"):
+        with pytest.raises(MigrationFailed) as failed:
+            await pgready.migrate(database.url, dir=folder)
+
+    await pgready.migrate(database.url, dir=folder)
+
+    assert failed.value.sqlstate == "55P03"
+    assert str(failed.value.place) == "1_a.sql:3:1"
+    assert await database.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'busy_x'::regclass")
+    assert await database.value("SELECT count(*) FROM pg_class WHERE relname LIKE 'busy_x%'") == 1
