@@ -50,6 +50,11 @@ async def assert_no_lock_is_left(database: Database) -> None:
     assert await database.value(left) == 0
 
 
+async def assert_nothing_ran(database: Database) -> None:
+    assert await database.value("SELECT to_regclass('ledger') IS NULL")
+    assert await database.value("SELECT to_regnamespace('pgready') IS NULL")
+
+
 @asynccontextmanager
 async def load(url: str, clients: int = 6) -> AsyncIterator[None]:
     """Clients that keep the pool busy, each with a transaction after the other."""
@@ -85,8 +90,34 @@ async def test_transaction_mode_is_refused_by_name_with_what_cures_it(
     assert [result.exit_code for result in results] == [2] * replicas, results[0].stderr
     assert "pooler in transaction mode" in results[0].stderr
     assert "PGREADY_DATABASE_URL" in results[0].stderr
-    assert await database.value("SELECT to_regclass('ledger') IS NULL")
-    assert await database.value("SELECT to_regnamespace('pgready') IS NULL")
+    await assert_nothing_ran(database)
+    await assert_no_lock_is_left(database)
+
+
+async def test_transaction_mode_is_refused_though_somebody_vouches_for_it(
+    pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder, database: Database
+) -> None:
+    pooler = pgbouncer("transaction")
+
+    results = await up(
+        pgready, sql_folder(WITH_SINGLE), pooler.url(database.name), REPLICAS, PGREADY_POOLER="session"
+    )
+
+    assert [result.exit_code for result in results] == [2] * REPLICAS, results[0].stderr
+    assert "pooler in transaction mode" in results[0].stderr
+    await assert_nothing_ran(database)
+    await assert_no_lock_is_left(database)
+
+
+async def test_transaction_mode_with_nothing_to_do_is_ready(
+    pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder, database: Database
+) -> None:
+    folder = sql_folder(WITH_SINGLE)
+    await up(pgready, folder, database.url)
+
+    results = await up(pgready, folder, pgbouncer("transaction").url(database.name), REPLICAS)
+
+    assert [result.exit_code for result in results] == [0] * REPLICAS, results[0].stderr
     await assert_no_lock_is_left(database)
 
 
@@ -133,6 +164,92 @@ async def test_session_mode_of_which_nobody_says_so_runs_transactional_scripts_o
     await assert_no_lock_is_left(database)
 
 
+@pytest.mark.parametrize("vouched", [False, True])
+async def test_replicas_wait_for_the_one_that_has_a_long_script(
+    vouched: bool, pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder, database: Database
+) -> None:
+    """Longer than a fence that is refused again and again takes to give up."""
+    pooler = pgbouncer("session")
+    folder = sql_folder({**TRANSACTIONAL, "3_more.sql": "INSERT INTO ledger VALUES (3); SELECT pg_sleep(4);"})
+    env = {"PGREADY_POOLER": "session"} if vouched else {}
+
+    results = await up(pgready, folder, pooler.url(database.name), REPLICAS, **env)
+
+    assert [result.exit_code for result in results] == [0] * REPLICAS, [r.stderr for r in results]
+    assert any("lock.waited" in result.stderr for result in results)
+    await assert_applied_once(database, len(TRANSACTIONAL))
+    await assert_no_lock_is_left(database)
+
+
+@pytest.mark.parametrize("vouched", [False, True])
+async def test_a_session_pool_of_one_backend_serves_replicas_in_turn(
+    vouched: bool, pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder, database: Database
+) -> None:
+    pooler = pgbouncer("session", pool_size=1)
+    env = {"PGREADY_POOLER": "session"} if vouched else {}
+
+    results = await up(pgready, sql_folder(TRANSACTIONAL), pooler.url(database.name), REPLICAS, **env)
+
+    assert [result.exit_code for result in results] == [0] * REPLICAS, [r.stderr for r in results]
+    await assert_applied_once(database, len(TRANSACTIONAL))
+    await assert_no_lock_is_left(database)
+
+
+async def test_a_replica_that_migrates_directly_and_one_through_a_pooler_exclude_each_other(
+    pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder, database: Database
+) -> None:
+    folder = sql_folder({**TRANSACTIONAL, "3_more.sql": "INSERT INTO ledger VALUES (3); SELECT pg_sleep(1);"})
+    urls = (database.url, pgbouncer("session").url(database.name)) * 2
+
+    running = [pgready.start("up", "--dir", folder, env={"DATABASE_URL": url}) for url in urls]
+    results = [await each.wait(90) for each in running]
+
+    assert [result.exit_code for result in results] == [0] * len(urls), [r.stderr for r in results]
+    await assert_applied_once(database, len(TRANSACTIONAL))
+    await assert_no_lock_is_left(database)
+
+
+async def test_a_pool_that_is_used_up_is_not_waited_for_longer_than_for_a_server(
+    pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder, database: Database
+) -> None:
+    url = pgbouncer("session", pool_size=1).url(database.name)
+    hog = await asyncpg.connect(url, statement_cache_size=0)
+    try:
+        await hog.execute("SELECT 1")
+        (result,) = await up(pgready, sql_folder(TRANSACTIONAL), url, PGREADY_CONNECT_TIMEOUT="2s")
+    finally:
+        await hog.close()
+
+    assert result.exit_code == 3, result.stderr
+    assert result.seconds < 30
+    await assert_nothing_ran(database)
+
+
+async def test_settings_of_a_script_stay_off_the_backends_of_the_pool(
+    pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder, database: Database
+) -> None:
+    pooler = pgbouncer("session", pool_size=1, settings="server_reset_query =")
+    text = (
+        "SET search_path = pg_catalog; SET lock_timeout = '1s'; CREATE TEMP TABLE left_behind (x int);"
+        "PREPARE p AS SELECT 1; LISTEN anything;"
+    )
+
+    (result,) = await up(pgready, sql_folder({"1_a.sql": text}), pooler.url(database.name))
+    client = await asyncpg.connect(pooler.url(database.name), statement_cache_size=0)
+    try:
+        found = await client.fetchrow(
+            "SELECT current_setting('search_path'), current_setting('lock_timeout'),"
+            " to_regclass('pg_temp.left_behind'), (SELECT count(*) FROM pg_listening_channels())"
+        )
+        prepared = await client.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name = 'p'")
+    finally:
+        await client.close()
+
+    assert result.exit_code == 0, result.stderr
+    assert tuple(found or ()) == ('"$user", public', "0", None, 0)
+    assert prepared == 0
+
+
 async def test_a_single_through_an_unproven_pooler_is_refused_before_anything_runs(
     pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder, database: Database
 ) -> None:
@@ -145,13 +262,20 @@ async def test_a_single_through_an_unproven_pooler_is_refused_before_anything_ru
     assert await database.value("SELECT to_regclass('ledger') IS NULL")
 
 
-async def test_statement_mode_is_an_error_and_runs_nothing(
-    pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder, database: Database
+@pytest.mark.parametrize("vouched", [False, True])
+async def test_statement_mode_is_refused_by_name(
+    vouched: bool,
+    pgbouncer: Bouncer,
+    pgready: Pgready,
+    sql_folder: Folder,
+    database: Database,
 ) -> None:
     pooler = pgbouncer("statement")
+    env = {"PGREADY_POOLER": "session"} if vouched else {}
 
-    (result,) = await up(pgready, sql_folder(TRANSACTIONAL), pooler.url(database.name))
+    (result,) = await up(pgready, sql_folder(TRANSACTIONAL), pooler.url(database.name), 1, **env)
 
-    assert result.exit_code != 0
-    assert "Traceback" not in result.stderr
-    assert await database.value("SELECT to_regclass('ledger') IS NULL")
+    assert result.exit_code == 2, result.stderr
+    assert "pooler in statement mode" in result.stderr
+    assert "PGREADY_DATABASE_URL" in result.stderr
+    await assert_nothing_ran(database)
