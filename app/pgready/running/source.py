@@ -51,13 +51,11 @@ class Source:
 def all_refused(problems: list[PgreadyError]) -> PgreadyError:
     """One error for every script that was refused: the first in full, the others by a line each."""
     first, *others = problems
-    if not others:
-        return first
     more = "; ".join(f"{error.place}: {error.what}" if error.place else error.what for error in others)
     return ScriptError(
         first.what,
         place=first.place,
         hint=first.hint,
-        detail=f"{len(others)} more refused: {more}",
-        done=first.done,
+        detail=f"{len(others)} more refused: {more}" if others else None,
+        done="nothing was run",
     )
