@@ -124,7 +124,7 @@ async def test_a_script_that_is_resumed_by_another_session_keeps_its_own_setting
 
     await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": RESUMED + "TABLE after_it;"}))
 
-    assert failed.value.done == "parts 1 to 2 of 3 of 1 stay applied; nothing else was run"
+    assert failed.value.done == "parts 1 to 2 of 3 of 1 (up to line 6) stay applied; nothing else was run"
     assert await database.value("SELECT to_regclass('aside.after_it') IS NOT NULL")
     assert await database.value("SELECT to_regclass('public.after_it') IS NULL")
 

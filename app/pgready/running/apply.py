@@ -19,7 +19,7 @@ from pgready.core.errors import PgreadyError
 from pgready.core.events import Event, MigrationApplied, MigrationFailed, MigrationStarted
 from pgready.core.model import Kind, Migration, Outcome, SegmentState
 from pgready.core.quoting import fill
-from pgready.core.segments import CompiledScript, Segment, Single
+from pgready.core.segments import CompiledScript, Segment, Single, place
 from pgready.core.steps import Observation
 from pgready.database import catalog, execute, journal, lock
 from pgready.database.execute import Progress, StatementRefused
@@ -367,4 +367,9 @@ class Applier:
         if action.segment == 0:
             return f"nothing of {migration.version} was applied; {others}"
         parts = "part 1" if action.segment == 1 else f"parts 1 to {action.segment}"
-        return f"{parts} of {len(script.segments)} of {migration.version} stay applied; {others}"
+        verb = "stays" if action.segment == 1 else "stay"
+        line = place(migration.script, script.segments[action.segment - 1].statements[-1].end).line
+        return (
+            f"{parts} of {len(script.segments)} of {migration.version} (up to line {line}) {verb} applied; "
+            f"{others}"
+        )
