@@ -1,0 +1,199 @@
+"""Sending a segment: one transaction with what surrounds it, however it is cut into messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from harness.database import Database
+from pgready.core.compile import compile_script
+from pgready.core.dsn import parse
+from pgready.core.model import Script
+from pgready.core.segments import SegmentKind
+from pgready.database import execute
+from pgready.database.connect import open_session
+from pgready.database.execute import OpeningRefused, Progress, StatementRefused
+from pgready.database.session import Session
+
+OPENING = ("BEGIN", "SELECT 1")
+CLOSING = ("SET CONSTRAINTS ALL IMMEDIATE", "INSERT INTO record VALUES (1)", "COMMIT")
+NO_RIGHT = "SELECT pg_catalog.int4in(pg_catalog.textout('not ours'))"
+
+
+@pytest.fixture
+async def session(database: Database) -> AsyncIterator[Session]:
+    await database.execute("CREATE TABLE record (x int)")
+    opened = await open_session(parse(database.url), application_name="test")
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+async def run(
+    session: Session,
+    text: str,
+    *,
+    opening: Sequence[str] = OPENING,
+    closing: Sequence[str] = CLOSING,
+    stepwise: bool = False,
+) -> Progress:
+    """Run *text*, which is one transaction segment."""
+    (segment,) = compile_script(Script("1_a.sql", text)).segments
+    assert segment.kind is SegmentKind.TRANSACTION
+    progress = Progress(session)
+    await execute.run_transaction(
+        session, text, segment, opening=opening, closing=closing, progress=progress, stepwise=stepwise
+    )
+    return progress
+
+
+async def refused(session: Session, text: str, *, stepwise: bool = False) -> StatementRefused:
+    with pytest.raises(StatementRefused) as problem:
+        await run(session, text, stepwise=stepwise)
+    return problem.value
+
+
+def rows(number: int) -> str:
+    return "".join(f"INSERT INTO a VALUES ({n}, '{'x' * 50}');\n" for n in range(number))
+
+
+MADE = "CREATE TABLE a (n int, x text);\n"
+COPIED = "COPY a FROM stdin;\n1\tone\n2\ttwo\n\\.\n"
+
+
+@pytest.mark.parametrize("stepwise", [False, True])
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        pytest.param(MADE, 0, id="one"),
+        pytest.param(MADE + rows(200), 200, id="one message"),
+        pytest.param(MADE + rows(9000), 9000, id="several messages"),
+        pytest.param(MADE + COPIED, 2, id="copy at the end"),
+        pytest.param(MADE + rows(3) + COPIED + rows(3) + COPIED, 10, id="copies between"),
+        pytest.param(MADE + "COPY a FROM stdin;\n\\.\n", 0, id="copy of nothing"),
+        pytest.param(MADE + f"INSERT INTO a VALUES (1, '{'x' * 600_000}');", 1, id="longer than a message"),
+        pytest.param(MADE + "COPY a TO stdout;\nINSERT INTO a VALUES (1, '')", 1, id="copy out"),
+        pytest.param("-- only this\nCREATE TABLE a (n int) -- and this", 0, id="comments"),
+    ],
+)
+async def test_the_script_and_its_record_are_one_commit(
+    text: str, count: int, stepwise: bool, session: Session, database: Database
+) -> None:
+    if stepwise and count > 1000:
+        text, count = MADE + rows(300), 300  # a round trip each
+
+    progress = await run(session, text, stepwise=stepwise)
+
+    assert await database.value("SELECT count(*) FROM a") == count
+    assert await database.fetch("SELECT x FROM record") == [(1,)]
+    assert progress.completed == progress.total
+    assert not session.connection.is_in_transaction()
+
+
+@pytest.mark.parametrize("filler", [0, 1, 3, 4, 150, 9000], ids="{} before".format)
+@pytest.mark.parametrize(
+    ("statement", "sqlstate", "within"),
+    [
+        ("SELECT 1 / 0", "22012", None),
+        ("INSERT INTO a VALUES (1, 1), (1, 2), (1, 'x'::int)", "22P02", 41),
+        ("CREATE TABLE a ()", "42P07", None),
+        ("SELECT nope", "42703", 7),
+        ("SELECT FROM WHERE", "42601", 12),
+        ("DO $$ BEGIN PERFORM 1 / 0; END $$", "22012", None),
+    ],
+)
+async def test_the_failing_statement_is_known_wherever_it_stands(
+    statement: str, sqlstate: str, within: int | None, filler: int, session: Session, database: Database
+) -> None:
+    before = MADE + rows(filler)
+
+    problem = await refused(session, f"{before}{statement};\nSELECT 2;\n")
+
+    assert problem.problem.sqlstate == sqlstate
+    assert problem.statement is not None
+    assert problem.statement.start == len(before)
+    assert problem.offset == (None if within is None else len(before) + within)
+    assert await database.value("SELECT to_regclass('a') IS NULL")
+    assert await database.value("SELECT count(*) FROM record") == 0
+    assert not session.connection.is_in_transaction()
+
+
+@pytest.mark.parametrize("text", [COPIED, COPIED.replace("2\t", "two\t"), COPIED.replace("2\t", "")])
+async def test_a_copy_that_fails_leaves_the_session_usable(
+    text: str, session: Session, database: Database
+) -> None:
+    """No table, a bad value, a missing column."""
+    before = "SELECT 1;\n" if text == COPIED else MADE
+
+    problem = await refused(session, before + text + "SELECT 2;")
+
+    assert problem.statement is not None
+    assert problem.statement.start == len(before)
+    assert await session.fetchval("SELECT 1") == 1
+    assert await database.value("SELECT count(*) FROM record") == 0
+
+
+async def test_what_is_deferred_fails_behind_the_last_statement(session: Session, database: Database) -> None:
+    text = (
+        "CREATE TABLE a (n int PRIMARY KEY, up int REFERENCES a DEFERRABLE INITIALLY DEFERRED);"
+        "INSERT INTO a VALUES (1, 2);"
+    )
+
+    problem = await refused(session, text)
+
+    assert problem.problem.sqlstate == "23503"
+    assert problem.statement is None
+    assert await database.value("SELECT count(*) FROM record") == 0
+
+
+@pytest.mark.parametrize("text", [MADE, MADE + COPIED, MADE + rows(9000)], ids=["short", "copy", "long"])
+async def test_nothing_runs_where_the_opening_refuses(
+    text: str, session: Session, database: Database
+) -> None:
+    with pytest.raises(OpeningRefused):
+        await run(session, text, opening=(*OPENING, NO_RIGHT))
+
+    assert await database.value("SELECT to_regclass('a') IS NULL")
+    assert not session.connection.is_in_transaction()
+
+
+async def test_a_script_s_own_error_is_not_taken_for_the_opening_s(session: Session) -> None:
+    problem = await refused(session, "SELECT 'not ours'::int;")
+
+    assert problem.problem.sqlstate == "22P02"
+    assert problem.offset == 7
+
+
+@pytest.mark.parametrize("stepwise", [False, True])
+async def test_a_script_that_changes_how_it_is_read_is_read_so(
+    stepwise: bool, session: Session, database: Database
+) -> None:
+    """One message is parsed as a whole before any of it runs: sent at once, the last line means another."""
+    text = "SET standard_conforming_strings = off;\nCREATE TABLE a AS SELECT 'x\\ty'::text AS n;\n"
+
+    compiled = compile_script(Script("1_a.sql", text))
+    await run(session, text, stepwise=stepwise)
+
+    assert compiled.stepwise
+    assert await database.value("SELECT n FROM a") == ("x\ty" if stepwise else "x\\ty")
+
+
+async def test_markers_for_progress_are_not_statements_of_the_script(session: Session) -> None:
+    problem = await refused(session, "SELECT 1;\n" * 50 + "SELECT 1 / 0;\n" + "SELECT 1;\n" * 50)
+
+    assert problem.statement is not None
+    assert problem.statement.start == len("SELECT 1;\n") * 50
+
+
+async def test_progress_is_asked_for_without_ddl(session: Session, database: Database) -> None:
+    await database.execute(
+        "CREATE FUNCTION forbid() RETURNS event_trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN RAISE EXCEPTION 'no %', tg_tag; END $$;"
+        "CREATE EVENT TRIGGER forbid ON ddl_command_start EXECUTE FUNCTION forbid()"
+    )
+
+    progress = await run(session, "SELECT 1;\n" * 50)
+
+    assert progress.completed == 50
