@@ -40,6 +40,9 @@ ALTER TABLE ONLY public.films ADD CONSTRAINT films_pkey PRIMARY KEY (id);
 """
 
 
+WIDE = "\u00e9\U0001f600"
+
+
 async def up(pgready: Pgready, folder: Path, database: Database, *more: str) -> Result:
     return await pgready("up", "--dir", folder, *more, env={"DATABASE_URL": database.url})
 
@@ -200,7 +203,7 @@ async def test_it_is_refused_before_anything_runs(
         pytest.param(b"\xef\xbb\xbfSELECT nope;\r\n", "1:8", "SELECT nope;", 7, id="byte order mark"),
         pytest.param("SELECT 1;\r\n\r\nSELECT nope;\r\n", "3:8", "SELECT nope;", 7, id="CRLF"),
         pytest.param("SELECT 1;\rSELECT nope;", "1:18", None, None, id="CR alone"),
-        pytest.param("SELECT '\u00e9\U0001f600', nope;", "1:14", "SELECT '\u00e9\U0001f600', nope;", 13, id="wide"),
+        pytest.param(f"SELECT '{WIDE}', nope;", "1:14", f"SELECT '{WIDE}', nope;", 13, id="wide"),
         pytest.param("SELECT 1;\nSELECT 1 FROM", "2:14", "SELECT 1 FROM", 13, id="cut off"),
         pytest.param("SELECT 1;\nSELECT 1 FROM;\n\n", "2:14", "SELECT 1 FROM;", 13, id="incomplete"),
         pytest.param(
