@@ -1,0 +1,190 @@
+"""A whole folder applied to a real server: in order, once, resumed where it stopped, told as it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+import pgready
+from harness.database import Database
+from pgready.core.errors import MigrationFailed, PgreadyError
+from pgready.core.events import (
+    Event,
+    MigrationApplied,
+    MigrationStarted,
+    ServerNotice,
+    StatementsRan,
+)
+from pgready.core.events import (
+    MigrationFailed as MigrationFailedEvent,
+)
+
+Folder = Callable[[Mapping[str, str | bytes]], Path]
+
+LEDGER = "CREATE TABLE ledger (n int);"
+WRITTEN = "SELECT n FROM ledger ORDER BY n"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in the checkout, whose pgready.toml the library would read."""
+    monkeypatch.chdir(tmp_path)
+
+
+async def migrate(database: Database, folder: Path) -> list[Event]:
+    events: list[Event] = []
+    await pgready.migrate(database.url, dir=folder, on_event=events.append)
+    return events
+
+
+async def failed(database: Database, folder: Path) -> tuple[PgreadyError, list[Event]]:
+    events: list[Event] = []
+    with pytest.raises(PgreadyError) as problem:
+        await pgready.migrate(database.url, dir=folder, on_event=events.append)
+    return problem.value, events
+
+
+async def test_versions_run_by_number_and_once(database: Database, sql_folder: Folder) -> None:
+    numbers = (10, 9, 2, 1)
+    scripts = {f"{n}_x.sql": f"INSERT INTO ledger VALUES ({n});" for n in numbers}
+    folder = sql_folder({**scripts, "0_ledger.sql": LEDGER})
+
+    first, second = await migrate(database, folder), await migrate(database, folder)
+
+    applied = [event.version for event in first if isinstance(event, MigrationApplied)]
+    assert applied == ["0", "1", "2", "9", "10"]
+    assert not [event for event in second if isinstance(event, MigrationStarted | MigrationApplied)]
+    assert await database.fetch(WRITTEN) == [(n,) for n in sorted(numbers)]
+
+
+async def test_what_is_recorded_says_who_when_and_how_long(database: Database, sql_folder: Folder) -> None:
+    await migrate(database, sql_folder({"1_nap.sql": "SELECT pg_sleep(0.1);"}))
+
+    (row,) = await database.fetch(
+        "SELECT version, name, segments, duration_ms BETWEEN 100 AND 30000, applied_by <> '',"
+        " pgready_version, applied_at BETWEEN now() - interval '1 minute' AND now(),"
+        " length(checksum), length(token_checksum) FROM pgready.history"
+    )
+    assert row == ("1", "nap", 1, True, True, pgready.__version__, True, 64, 64)
+
+
+PARTS = [
+    "INSERT INTO ledger VALUES (1);",
+    "CREATE INDEX CONCURRENTLY ledger_n ON ledger (n);",
+    "INSERT INTO ledger VALUES (2);",
+    "VACUUM ledger;",
+    "BEGIN;\nINSERT INTO ledger VALUES (3);\nCOMMIT;",
+    "INSERT INTO ledger VALUES (4);",
+]
+
+
+@pytest.mark.parametrize("fails_before", range(len(PARTS) + 1))
+async def test_a_script_goes_on_at_the_part_where_it_stopped(
+    fails_before: int, database: Database, sql_folder: Folder
+) -> None:
+    broken = "\n".join([*PARTS[:fails_before], "BEGIN;\nSELECT 1 / 0;\nCOMMIT;", *PARTS[fails_before:]])
+    ledger = {"0_ledger.sql": LEDGER}
+
+    error, _ = await failed(database, sql_folder({**ledger, "1_parts.sql": broken}))
+    again, _ = await failed(database, sql_folder({**ledger, "1_parts.sql": broken}))
+    await migrate(database, sql_folder({**ledger, "1_parts.sql": "\n".join(PARTS)}))
+
+    assert error.sqlstate == again.sqlstate == "22012"
+    assert error.place == again.place
+    assert await database.fetch(WRITTEN) == [(1,), (2,), (3,), (4,)]
+    assert await database.fetch("SELECT segments FROM pgready.history WHERE version = '1'") == [(6,)]
+    assert await database.value("SELECT count(*) FROM pgready.journal") == 0
+
+
+async def test_scripts_before_a_failing_one_stay_and_those_behind_it_wait(
+    database: Database, sql_folder: Folder
+) -> None:
+    scripts = {
+        "1_a.sql": LEDGER,
+        "2_b.sql": "INSERT INTO ledger VALUES (2); SELECT 1 / 0;",
+        "3_c.sql": "INSERT INTO ledger VALUES (3);",
+    }
+
+    error, events = await failed(database, sql_folder(scripts))
+
+    assert error.done == "nothing of 2 was applied; 1 before it were applied in this run"
+    assert [event.version for event in events if isinstance(event, MigrationStarted)] == ["1", "2"]
+    assert [event.version for event in events if isinstance(event, MigrationFailedEvent)] == ["2"]
+    assert await database.fetch("SELECT version FROM pgready.history") == [("1",)]
+    assert await database.fetch(WRITTEN) == []
+
+
+async def test_notices_and_progress_are_events(database: Database, sql_folder: Folder) -> None:
+    text = (
+        "DO $$ BEGIN RAISE NOTICE 'hello'; RAISE WARNING 'beware'; END $$;\nSELECT pg_sleep(0.4);\n"
+        + "SELECT 1;\nSELECT pg_sleep(0.4);\n" * 2
+    )
+
+    events = await migrate(database, sql_folder({"1_a.sql": text}))
+
+    assert [event for event in events if isinstance(event, ServerNotice)] == [
+        ServerNotice("NOTICE", "hello", "1"),
+        ServerNotice("WARNING", "beware", "1"),
+    ]
+    progress = [event for event in events if isinstance(event, StatementsRan)]
+    assert progress[0].statements in range(1, 5)
+    assert [event.statements for event in progress] == sorted(event.statements for event in progress)
+    assert {(event.version, event.total) for event in progress} == {("1", 6)}
+
+
+async def test_a_dump_that_silences_notices_shows_its_progress(
+    database: Database, sql_folder: Folder
+) -> None:
+    """pg_dump's header sets client_min_messages; COPY data counts as the statement that it is."""
+    text = (
+        "SET client_min_messages = warning;\nCREATE TABLE a (n int);\nCOPY a FROM stdin;\n1\n\\.\n"
+        + "SELECT pg_sleep(0.2);\nCOPY a FROM stdin;\n2\n\\.\n" * 4
+    )
+
+    events = await migrate(database, sql_folder({"1_dump.sql": text}))
+
+    progress = [event.statements for event in events if isinstance(event, StatementsRan)]
+    assert progress
+    assert max(progress) >= 5
+    assert await database.value("SELECT count(*) FROM a") == 5
+
+
+async def test_a_script_without_a_transaction_is_recorded_step_by_step(
+    database: Database, sql_folder: Folder
+) -> None:
+    text = "-- pgready: no-transaction\n" + LEDGER + "\nINSERT INTO ledger VALUES (1);\n{}\n"
+    broken = sql_folder({"1_a.sql": text.format("SELECT 1 / 0;")})
+
+    error, _ = await failed(database, broken)
+    await migrate(database, sql_folder({"1_a.sql": text.format("INSERT INTO ledger VALUES (2);")}))
+
+    assert isinstance(error, MigrationFailed)
+    assert await database.fetch(WRITTEN) == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("isolation", ["serializable", "repeatable read"])
+async def test_a_default_isolation_of_the_role_does_not_blind_the_fence(
+    isolation: str, database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(
+        f"ALTER DATABASE {database.name} SET default_transaction_isolation = '{isolation}'"
+    )
+    folder = sql_folder(
+        {"1_a.sql": "CREATE TABLE a AS SELECT current_setting('transaction_isolation') AS i;"}
+    )
+
+    await migrate(database, folder)
+
+    assert await database.value("SELECT i FROM a") == "read committed"
+
+
+async def test_a_default_of_read_only_transactions_keeps_nobody_from_migrating(
+    database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
+
+    await migrate(database, sql_folder({"1_a.sql": "CREATE TABLE a (n int);\nVACUUM a;\nSELECT 1;"}))
+
+    assert await database.value("SELECT count(*) FROM pgready.history") == 1
