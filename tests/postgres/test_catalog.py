@@ -134,6 +134,22 @@ async def test_what_an_interrupted_drop_left_is_still_to_be_dropped(database: Da
     assert await database.fetch(INDEXES) == [("i", False)]
 
 
+@pytest.mark.parametrize(
+    ("there", "answer"),
+    [("first, second", NOT_HAPPENED), ("second", UNKNOWN), ("first", NOT_HAPPENED), ("", HAPPENED)],
+)
+async def test_an_index_of_that_name_in_a_later_schema_is_not_taken_for_the_dropped_one(
+    there: str, answer: ProbeAnswer, database: Database
+) -> None:
+    for schema in ("first", "second"):
+        await database.execute(f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.films (id int)")
+    for schema in filter(None, there.split(", ")):
+        await database.execute(f"CREATE INDEX given ON {schema}.films (id)")
+    await database.execute(f"ALTER DATABASE {database.name} SET search_path = first, second")
+
+    assert await probe(database, "DROP INDEX CONCURRENTLY given") is answer
+
+
 async def test_an_interrupted_detach_is_finished(database: Database) -> None:
     await database.execute(TABLES)
     statement = "ALTER TABLE views DETACH PARTITION views_old CONCURRENTLY"

@@ -29,7 +29,16 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE i.indrelid = pg_catalog.to_regclass($1) AND c.relkind = 'i'
   AND c.relname = (pg_catalog.parse_ident($2))[pg_catalog.cardinality(pg_catalog.parse_ident($2))]
 """
-_RELATION_EXISTS = "SELECT pg_catalog.to_regclass($1) IS NOT NULL"
+# Behind an index that is gone, its unqualified name may mean one of a later schema in the search_path. Only
+# in the first schema, or where the drop was interrupted, is what is found surely what was to be dropped.
+_TO_DROP = """
+SELECT pg_catalog.cardinality(pg_catalog.parse_ident($1)) > 1 OR NOT i.indisvalid
+       OR n.nspname = (pg_catalog.current_schemas(false))[1] AS meant
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+WHERE c.oid = pg_catalog.to_regclass($1)
+"""
 _DATABASE_EXISTS = """
 SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = (pg_catalog.parse_ident($1))[1])
 """
@@ -80,7 +89,7 @@ async def probe(session: Session, segment: Segment) -> ProbeAnswer:
             await drop_invalid_index(session, segment)
             return _answer(await find_index(session, segment) is not None)
         case Single.DROP_INDEX:
-            return _answer(not await session.fetchval(_RELATION_EXISTS, segment.target))
+            return await _probe_drop(session, segment)
         case Single.DETACH_PARTITION:
             return await _probe_detach(session, segment)
         case Single.CREATE_DATABASE:
@@ -91,6 +100,13 @@ async def probe(session: Session, segment: Segment) -> ProbeAnswer:
             return ProbeAnswer.NOT_HAPPENED
         case _:
             return ProbeAnswer.UNKNOWN
+
+
+async def _probe_drop(session: Session, segment: Segment) -> ProbeAnswer:
+    row = await session.fetchrow(_TO_DROP, segment.target)
+    if row is None:
+        return ProbeAnswer.HAPPENED
+    return ProbeAnswer.NOT_HAPPENED if row["meant"] else ProbeAnswer.UNKNOWN
 
 
 async def _probe_detach(session: Session, segment: Segment) -> ProbeAnswer:
