@@ -7,8 +7,9 @@ WORKERS := -n auto --maxprocesses 4
 MAJORS ?= 15 16 17 18
 
 BOUNCER := $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer)
+CHROMIUM := $(shell command -v chromium)
 # The same words as in pyproject.toml: pytest takes only the last -m.
-MARKS := not peers and not chaos and not containers$(if $(BOUNCER),, and not pgbouncer)
+MARKS := not peers and not chaos and not containers$(if $(BOUNCER),, and not pgbouncer)$(if $(CHROMIUM),, and not browser)
 
 # Any of these in the environment or in .env says that a database is configured.
 CONFIGURED := ^((PGREADY_|MIGRATION_)?DATABASE_URL|PGHOST|PGHOSTADDR|PGSERVICE|POSTGRES_(USER|PASSWORD|DB)|DB_HOST)(_FILE)?=.
@@ -36,6 +37,7 @@ run: install  ## Serve: on the configured database, else on an embedded PostgreS
 
 test: lint  ## Lint, and run the tests on real servers.
 	@$(if $(BOUNCER),:,echo "pgbouncer is not installed, so its tests are left out: apt-get install pgbouncer")
+	@$(if $(CHROMIUM),:,echo "chromium is not installed, so the page's tests are left out: apt-get install chromium")
 	$(BIN)/pytest $(WORKERS) -m '$(MARKS)'
 
 lint: install  ## Check formatting, style, types and import layers.
