@@ -75,7 +75,8 @@ async def refused(request: Request, error: Exception) -> Response:
         case 404:
             return problem(404, "there is nothing at this path", valid=request.app.state.paths)
         case 405:
-            return problem(405, "everything here is read-only", headers={"Allow": "GET, HEAD"})
+            allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))
+            return problem(405, "this path takes another method", headers={"Allow": allowed})
         case status:
             return problem(status, error.detail, headers=error.headers)
 

@@ -7,10 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import anyio
-from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -23,7 +20,8 @@ from pgready.core.planning import State
 from pgready.service import checks, negotiation
 from pgready.service.feed import Feed
 from pgready.service.problems import TEXT, BadRequest, answer, bad_request, broken, problem, refused
-from pgready.service.representations import MEDIA_TYPES, Representations
+from pgready.service.representations import Representations
+from pgready.service.resources import Resource, media_type, representations
 
 LONGEST_WAIT_SECONDS = 60.0
 WAITER_LIMIT = 200
@@ -33,23 +31,16 @@ _RETRY = {"Retry-After": "1"}
 _STATES = tuple(state.value for state in State)
 
 
-class Resource(Struct, frozen=True):
-    """What is served under a path and its aliases."""
-
-    paths: tuple[str, ...]
-    endpoint: Callable[[Request], Awaitable[Response]]
-
-
 async def live(request: Request) -> Response:
     """200 while the event loop turns."""
-    if _media_type(request) == TEXT:
+    if media_type(request) == TEXT:
         return answer(b"ok\n", TEXT)
     return answer(b'{"live":true}\n')
 
 
 async def ready(request: Request) -> Response:
     """200 when ready, else 503; `verbose`, `exclude=` and `wait=`."""
-    feed = _representations(request).feed
+    feed = representations(request).feed
     excluded = negotiation.chosen("check", request.query_params.getlist("exclude"), checks.NAMES)
     if "wait" in request.query_params:
         await _wait(request, feed, negotiation.seconds(request.query_params["wait"], LONGEST_WAIT_SECONDS))
@@ -60,25 +51,26 @@ async def ready(request: Request) -> Response:
 
 async def startup(request: Request) -> Response:
     """200 once the first run has ended well, whatever came after."""
-    return _readiness(request, _representations(request).feed.started)
+    return _readiness(request, representations(request).feed.started)
 
 
 async def migrations(request: Request) -> Response:
     """The whole status; `state=` leaves only the migrations in that state."""
     states = negotiation.chosen("state", request.query_params.getlist("state"), _STATES)
-    media_type = _media_type(request)
-    return answer(_representations(request).migrations(media_type, states), media_type)
+    kind = media_type(request)
+    return answer(representations(request).migrations(kind, states), kind)
 
 
 async def migration(request: Request) -> Response:
     """One migration."""
-    media_type = _media_type(request)
-    body = _representations(request).migration(media_type, request.path_params["version"])
+    kind = media_type(request)
+    body = representations(request).migration(kind, request.path_params["version"])
     if body is None:
         return problem(404, "no migration has this version; /migrations lists them")
-    return answer(body, media_type)
+    return answer(body, kind)
 
 
+# One line a route; docs/http.md has a row and a chapter for each, in this order.
 RESOURCES: tuple[Resource, ...] = (
     Resource(("/live", "/livez", "/healthz"), live),
     Resource(("/ready", "/readyz"), ready),
@@ -91,14 +83,18 @@ RESOURCES: tuple[Resource, ...] = (
 def application(feed: Feed, resources: tuple[Resource, ...] = RESOURCES) -> Starlette:
     """An ASGI application that renders *feed*."""
     app = Starlette(
-        routes=[Route(path, resource.endpoint) for resource in resources for path in resource.paths],
+        routes=[
+            Route(path, resource.endpoint, methods=[resource.method])
+            for resource in resources
+            for path in resource.paths
+        ],
         middleware=[Middleware(_AnySlash)],
         exception_handlers={HTTPException: refused, BadRequest: bad_request, Exception: broken},
     )
     app.router.redirect_slashes = False
     app.state.representations = Representations(feed)
     app.state.waiters = anyio.CapacityLimiter(WAITER_LIMIT)
-    app.state.paths = tuple(resource.paths[0].replace(":path}", "}") for resource in resources)
+    app.state.paths = tuple(resource.shown[0] for resource in resources)
     return app
 
 
@@ -114,19 +110,10 @@ class _AnySlash:
         await self._app(scope, receive, send)
 
 
-def _representations(request: Request) -> Representations:
-    representations: Representations = request.app.state.representations
-    return representations
-
-
-def _media_type(request: Request) -> str:
-    return negotiation.media_type(",".join(request.headers.getlist("accept")), MEDIA_TYPES)
-
-
 def _readiness(request: Request, well: bool) -> Response:
-    media_type = _media_type(request)
-    body = _representations(request).readiness(media_type)
-    return answer(body, media_type) if well else answer(body, media_type, 503, _RETRY)
+    kind = media_type(request)
+    body = representations(request).readiness(kind)
+    return answer(body, kind) if well else answer(body, kind, 503, _RETRY)
 
 
 def _checked(feed: Feed, excluded: frozenset[str], *, verbose: bool) -> Response:
