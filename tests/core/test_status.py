@@ -7,9 +7,10 @@ import pytest
 
 from pgready.core import events, status
 from pgready.core.errors import ExitCode
-from pgready.core.model import Applied, Kind, LockHolder, Migration, Script
-from pgready.core.planning import Entry, Finding, Flag, Plan, Severity, State
-from pgready.core.status import Status, advance, headline, text_table, to_json
+from pgready.core.model import Applied, Kind, LockHolder, Migration, Operation, Script
+from pgready.core.planning import Entry, Finding, Flag, Plan, Severity, State, Work
+from pgready.core.segments import SegmentKind
+from pgready.core.status import Progress, Retry, Status, advance, headline, text_table, to_json
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=90)
@@ -234,3 +235,65 @@ def test_ten_thousand_migrations_share_what_does_not_change() -> None:
 
     assert shared == len(before.roster.chunks) - 1
     assert after.migrations[5000].state == "applied"
+
+
+STARTED = events.MigrationStarted("2", "x", "versioned", 0, 1, 8)
+HOLDER = LockHolder(pid=7, application_name="psql")
+BLOCKED = events.Blocked("2", 5.0, (HOLDER,))
+RETRIED = events.MigrationRetried("2", "lock timeout", 1, 0.5)
+BUILDING = Operation("CREATE INDEX", "building index", "titles", 4, 16)
+
+
+def progress(*happened: events.Event) -> Progress:
+    folded = fold(events.PhaseEntered("migrating"), STARTED, *happened).progress
+    assert folded is not None
+    return folded
+
+
+def test_the_wait_for_a_lock_began_before_it_was_told() -> None:
+    assert progress(BLOCKED).blocked_since == NOW - timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("freed", [events.Unblocked("2"), events.StatementsRan("2", 3, 8)])
+def test_a_wait_that_is_over_has_no_blockers(freed: events.Event) -> None:
+    after = progress(BLOCKED, freed)
+
+    assert (after.blockers, after.blocked_since) == ((), None)
+
+
+def test_another_try_knows_since_when_and_by_whom_it_is_kept_waiting() -> None:
+    first = fold(events.PhaseEntered("migrating"), STARTED, BLOCKED, RETRIED)
+
+    again = advance(first, STARTED, LATER).progress
+
+    assert again is not None
+    assert (again.since, again.blockers) == (NOW, (HOLDER,))
+    assert again.retry == Retry("lock timeout", 1, 0.5)
+
+
+def test_the_next_segment_begins_afresh() -> None:
+    following = events.MigrationStarted("2", "x", "versioned", 1, 2, 1)
+
+    after = progress(BLOCKED, following)
+
+    assert (after.segment, after.blockers) == (1, ())
+
+
+def test_an_operation_is_told_until_its_statement_is_done() -> None:
+    building = events.OperationProgressed("2", BUILDING)
+
+    assert progress(building).operation == BUILDING
+    assert progress(building, events.StatementsRan("2", 1, 8)).operation is None
+
+
+def test_a_pending_migration_says_what_runs_outside_a_transaction() -> None:
+    kinds = (SegmentKind.TRANSACTION, SegmentKind.SINGLE, SegmentKind.SINGLE)
+    plan = planned(entry("1", State.APPLIED), entry("2", State.PENDING)).plan
+
+    folded = fold(events.Planned(plan, False, "goose", (Work(Kind.VERSIONED, "2", kinds, done=2),)))
+
+    assert folded.dialect == "goose"
+    assert [each.hazards for each in folded.migrations] == [
+        (),
+        ("1 statement runs outside a transaction",),
+    ]

@@ -9,7 +9,7 @@ import msgspec
 
 from pgready.core import events
 from pgready.core.errors import PgreadyError, Place
-from pgready.core.model import LockHolder
+from pgready.core.model import LockHolder, Operation
 from pgready.core.planning import summary
 
 _LEVELS: Mapping[type[events.Event], str] = {
@@ -24,6 +24,7 @@ _LEVELS: Mapping[type[events.Event], str] = {
     events.RunFailed: "error",
     events.MigrationStarted: "debug",
     events.StatementsRan: "debug",
+    events.OperationProgressed: "debug",
     events.LockReleased: "debug",
     events.PhaseEntered: "debug",
 }
@@ -92,6 +93,8 @@ def _plain(value: object) -> object:
     match value:
         case Place():
             return str(value)
+        case Operation():
+            return f"{value.command} {value.relation}: {value.phase} {value.done}/{value.total} {value.unit}"
         case LockHolder():
             return f"pid {value.pid} {value.application_name}".strip()
         case tuple():

@@ -8,8 +8,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from pgready.core.errors import Place
-from pgready.core.model import LockHolder
-from pgready.core.planning import Plan
+from pgready.core.model import LockHolder, Operation
+from pgready.core.planning import Plan, Work
 
 
 class Event(Struct, frozen=True, tag_field="event"):
@@ -69,8 +69,12 @@ class DriftFound(Event, frozen=True, tag="bootstrap.drifted"):
 
 
 class Planned(Event, frozen=True, tag="plan.made"):
+    """*work* is the plan's pending part, compiled."""
+
     plan: Plan
     under_lock: bool
+    dialect: str = "native"
+    work: tuple[Work, ...] = ()
 
 
 class LockWaited(Event, frozen=True, tag="lock.waited"):
@@ -109,6 +113,19 @@ class Blocked(Event, frozen=True, tag="migration.blocked"):
     version: str
     waited_seconds: float
     holders: tuple[LockHolder, ...]
+
+
+class Unblocked(Event, frozen=True, tag="migration.unblocked"):
+    """The wait of which a Blocked told is over."""
+
+    version: str
+
+
+class OperationProgressed(Event, frozen=True, tag="operation.progressed"):
+    """How far the command is that runs; told at each new phase and percent."""
+
+    version: str
+    operation: Operation
 
 
 class MigrationRetried(Event, frozen=True, tag="migration.retried"):

@@ -156,5 +156,19 @@ class LockHolder(Struct, frozen=True):
     query: str = ""
 
 
+class Operation(Struct, frozen=True):
+    """What the server says of a command that it reports on (`pg_stat_progress_*`), such as CREATE INDEX.
+
+    *done* of *total* count in *unit* and start anew with each *phase*; a *total* of 0 is not known.
+    """
+
+    command: str
+    phase: str
+    relation: str = ""
+    done: int = 0
+    total: int = 0
+    unit: str = "blocks"
+
+
 Row = Mapping[str, Any]
 """A database row by column name."""

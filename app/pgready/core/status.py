@@ -10,7 +10,7 @@ changes nothing about it. Whatever is pending, refused or failed after it does, 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from msgspec import Struct
@@ -18,15 +18,19 @@ from msgspec.structs import replace
 
 from pgready.core import events
 from pgready.core.errors import ExitCode, Place
-from pgready.core.model import Kind, LockHolder
-from pgready.core.planning import Counts, Entry, Plan, Severity, State, summary
+from pgready.core.model import Kind, LockHolder, Operation
+from pgready.core.planning import Counts, Entry, Plan, Severity, State, Work, summary
 from pgready.core.roster import Roster, roster
+from pgready.core.segments import SegmentKind
 
 _NOTICES = 20
 
 
 class MigrationStatus(Struct, frozen=True):
-    """Where one migration stands; *state* and *flags* are the words of `core.planning`."""
+    """Where one migration stands; *state* and *flags* are the words of `core.planning`.
+
+    *hazards* are what is known, before it runs, to be worth a thought.
+    """
 
     version: str
     name: str
@@ -37,6 +41,7 @@ class MigrationStatus(Struct, frozen=True):
     applied_at: datetime | None = None
     applied_by: str | None = None
     duration_ms: int | None = None
+    hazards: tuple[str, ...] = ()
 
 
 class Failure(Struct, frozen=True):
@@ -66,8 +71,20 @@ class LockWait(Struct, frozen=True):
     waited_seconds: float
 
 
+class Retry(Struct, frozen=True):
+    """The segment was rolled back for *reason*; try *attempt* begins *delay_seconds* later."""
+
+    reason: str
+    attempt: int
+    delay_seconds: float
+
+
 class Progress(Struct, frozen=True):
-    """The segment that runs: *statements* of *total* are done; *blockers* hold what it waits for."""
+    """The segment that runs: *statements* of *total* are done; *blockers* hold what it waits for.
+
+    *since* is when it first began, *blocked_since* when it began to wait. *operation* is what the server
+    tells of a command that takes long, *retry* why it is tried again.
+    """
 
     version: str
     segment: int
@@ -75,6 +92,12 @@ class Progress(Struct, frozen=True):
     statements: int
     total: int
     blockers: tuple[LockHolder, ...] = ()
+    name: str = ""
+    kind: str = Kind.VERSIONED.value
+    since: datetime | None = None
+    blocked_since: datetime | None = None
+    operation: Operation | None = None
+    retry: Retry | None = None
 
 
 class Status(Struct, frozen=True):
@@ -150,19 +173,14 @@ def advance(status: Status, event: events.Event, now: datetime) -> Status:
             return _drifted(status, f"{what} {name}: {difference}")
         case events.Located(target):
             return replace(status, target=target)
-        case events.Planned(plan):
-            return _planned(status, plan, now)
+        case events.Planned():
+            return _planned(status, event, now)
         case events.LockWaited(holder, waited_seconds):
             return replace(status, lock=LockWait(holder, waited_seconds))
         case events.LockTaken():
             return replace(status, lock=None)
         case events.MigrationStarted():
-            progress = Progress(event.version, event.segment, event.segments, 0, event.statements)
-            return replace(status, progress=progress)
-        case events.StatementsRan(statements=statements) if status.progress:
-            return replace(status, progress=replace(status.progress, statements=statements, blockers=()))
-        case events.Blocked(holders=holders) if status.progress:
-            return replace(status, progress=replace(status.progress, blockers=holders))
+            return replace(status, progress=_begun(status.progress, event, now))
         case events.MigrationApplied():
             return _applied(status, event, now)
         case events.MigrationFailed(version):
@@ -177,7 +195,8 @@ def advance(status: Status, event: events.Event, now: datetime) -> Status:
             return _entered(done, "ready", now)
         case events.RunFailed():
             return _failed(status, event, now)
-    return status
+    progress = _progressed(status.progress, event, now) if status.progress else None
+    return replace(status, progress=progress) if progress else status
 
 
 def _entered(status: Status, phase: str, now: datetime) -> Status:
@@ -198,11 +217,55 @@ def _drifted(status: Status, text: str) -> Status:
     return status if text in status.drift else replace(status, drift=(*status.drift, text))
 
 
-def _planned(status: Status, plan: Plan, now: datetime) -> Status:
+def _begun(before: Progress | None, event: events.MigrationStarted, now: datetime) -> Progress:
+    """A try that follows another one goes on with its time and its blockers."""
+    again = (before.version, before.segment) == (event.version, event.segment) if before else False
+    return Progress(
+        event.version,
+        event.segment,
+        event.segments,
+        0,
+        event.statements,
+        blockers=before.blockers if before and again else (),
+        name=event.name,
+        kind=event.kind,
+        since=before.since if before and again else now,
+        blocked_since=before.blocked_since if before and again else None,
+        retry=before.retry if before and again else None,
+    )
+
+
+def _progressed(progress: Progress, event: events.Event, now: datetime) -> Progress | None:
+    """*progress* after an event that tells of it; None for every other event."""
+    match event:
+        case events.StatementsRan(statements=statements):
+            return replace(progress, statements=statements, blockers=(), blocked_since=None, operation=None)
+        case events.Blocked(waited_seconds=waited, holders=holders):
+            since = progress.blocked_since or now - timedelta(seconds=waited)
+            return replace(progress, blockers=holders, blocked_since=since)
+        case events.Unblocked():
+            return replace(progress, blockers=(), blocked_since=None)
+        case events.OperationProgressed(operation=operation):
+            return replace(progress, operation=operation)
+        case events.MigrationRetried():
+            return replace(progress, retry=Retry(event.reason, event.attempt, event.delay_seconds))
+    return None
+
+
+def _planned(status: Status, event: events.Planned, now: datetime) -> Status:
+    plan = event.plan
+    work = {(each.kind, each.version): each for each in event.work}
     warnings = (finding for finding in plan.findings if finding.severity is Severity.WARNING)
     planned = replace(
         status,
-        roster=roster(((entry.kind.value, entry.version), _standing(entry)) for entry in plan.entries),
+        dialect=event.dialect,
+        roster=roster(
+            (
+                (entry.kind.value, entry.version),
+                _standing(entry, work.get((entry.kind, entry.version)) if work else None),
+            )
+            for entry in plan.entries
+        ),
         counts=summary(plan),
         errors=tuple(finding.message for finding in plan.errors),
         warnings=tuple(finding.message for finding in warnings),
@@ -221,7 +284,7 @@ def _unready(plan: Plan) -> str | None:
     return f"{pending} pending" if pending else None
 
 
-def _standing(entry: Entry) -> MigrationStatus:
+def _standing(entry: Entry, work: Work | None) -> MigrationStatus:
     row = entry.applied
     return MigrationStatus(
         version=entry.version,
@@ -233,7 +296,16 @@ def _standing(entry: Entry) -> MigrationStatus:
         applied_at=row.applied_at if row else None,
         applied_by=row.applied_by if row else None,
         duration_ms=row.duration_ms if row else None,
+        hazards=_hazards(work) if work else (),
     )
+
+
+def _hazards(work: Work) -> tuple[str, ...]:
+    alone = work.segments[work.done :].count(SegmentKind.SINGLE)
+    if not alone:
+        return ()
+    verb, what = ("runs", "statement") if alone == 1 else ("run", "statements")
+    return (f"{alone} {what} {verb} outside a transaction",)
 
 
 def _applied(status: Status, event: events.MigrationApplied, now: datetime) -> Status:
@@ -246,6 +318,7 @@ def _applied(status: Status, event: events.MigrationApplied, now: datetime) -> S
         before,
         state=State.APPLIED.value,
         flags=(),
+        hazards=(),
         applied_at=now,
         applied_by=event.applied_by or None,
         duration_ms=event.duration_ms,

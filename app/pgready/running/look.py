@@ -86,7 +86,7 @@ class Looker:
         if problems:
             plan = Plan(plan.entries, (*plan.findings, *problems))
         needs = await self._needs(session)
-        self._emit(Planned(plan, under_lock))
+        self._emit(Planned(plan, under_lock, dialect.name, work))
         if not (under_lock or needs.cluster or needs.target):  # a bootstrap tells its drift itself
             for drift in needs.drift:
                 self._emit(DriftFound(drift.what, drift.name, drift.difference))

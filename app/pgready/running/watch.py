@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 import anyio
 import asyncpg
 
-from pgready.core.events import Blocked, Event, StatementsRan
-from pgready.core.model import LockHolder
-from pgready.database import catalog
+from pgready.core.events import Blocked, Event, OperationProgressed, StatementsRan, Unblocked
+from pgready.core.model import LockHolder, Operation
+from pgready.database import catalog, operations
 from pgready.database.connect import CannotConnect
 from pgready.database.execute import Progress
 from pgready.database.session import Session
@@ -35,6 +35,8 @@ class Watcher:
         self._since = 0.0
         self._told_statements = 0
         self._told_blocked = 0.0
+        self._blocked_version: str | None = None
+        self._told_operation: tuple[object, ...] = ()
         self.blockers: tuple[LockHolder, ...] = ()
 
     def begin(self, version: str, progress: Progress, pid: int) -> None:
@@ -43,6 +45,7 @@ class Watcher:
         self._since = anyio.current_time()
         self._told_statements = 0
         self._told_blocked = 0.0
+        self._told_operation = ()
         self.blockers = ()
 
     def end(self) -> None:
@@ -55,7 +58,7 @@ class Watcher:
                 await anyio.sleep(TICK_SECONDS)
                 if self._progress is not None and anyio.current_time() - self._since >= TICK_SECONDS:
                     self._tell_progress(self._progress)
-                    await self._look_for_blockers()
+                    await self._look()
         finally:
             if self._session is not None:
                 await self._session.close()
@@ -66,15 +69,33 @@ class Watcher:
             self._told_statements = done
             self._emit(StatementsRan(self.version or "", done, progress.total))
 
-    async def _look_for_blockers(self) -> None:
+    async def _look(self) -> None:
         try:
             if self._session is None or self._session.closed:
                 self._session = await self._open_session()
             rows = await catalog.blockers(self._session, self._pid)
+            operation = await operations.current(self._session, self._pid)
         except (CannotConnect, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             return  # the watcher is a convenience: the run itself tells what is wrong with the server
-        if not rows or self._progress is None:
+        if self._progress is None:
             return
+        if operation is not None:
+            self._tell_operation(operation)
+        if rows:
+            self._tell_blockers(rows)
+        elif self._blocked_version == self.version:
+            self._blocked_version = None
+            self._told_blocked = 0.0
+            self._emit(Unblocked(self.version or ""))
+
+    def _tell_operation(self, operation: Operation) -> None:
+        percent = 100 * operation.done // operation.total if operation.total else operation.done
+        told = operation.command, operation.phase, percent
+        if told != self._told_operation:
+            self._told_operation = told
+            self._emit(OperationProgressed(self.version or "", operation))
+
+    def _tell_blockers(self, rows: list[asyncpg.Record]) -> None:
         self.blockers = tuple(
             LockHolder(
                 pid=row["pid"],
@@ -89,4 +110,5 @@ class Watcher:
         now = anyio.current_time()
         if now - self._told_blocked >= _TELL_AGAIN_SECONDS:
             self._told_blocked = now
+            self._blocked_version = self.version
             self._emit(Blocked(self.version or "", now - self._since, self.blockers))
