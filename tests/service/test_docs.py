@@ -6,9 +6,13 @@ import re
 from pathlib import Path
 
 from pgready.core.planning import State
-from pgready.service import checks, problems, server, web
+from pgready.core.status import Status
+from pgready.core.tally import Tally
+from pgready.service import checks, metrics, problems, server, web
+from service.samples import NOW
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+METRICS = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 
 
 def _rows(heading: str) -> list[list[str]]:
@@ -56,3 +60,32 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert f"at most {web.LONGEST_WAIT_SECONDS:g} s" in DOCUMENT
     assert f"more than {web.WAITER_LIMIT} requests" in DOCUMENT
     assert f"closed after {server.IDLE_SECONDS} s" in DOCUMENT
+
+
+def test_every_metric_is_documented_as_it_is() -> None:
+    documented = re.findall(
+        r"^\| `(pgready_\w+)` \| (\w+) \| (.*?) \| (\S+) \| (.*?) \|$", METRICS, re.MULTILINE
+    )
+
+    assert [
+        (name, kind, tuple(_quoted(labels)), unit, meaning)
+        for name, kind, labels, unit, meaning in documented
+    ] == [
+        (metric.name, metric.kind, metric.labels, metric.unit or "-", metric.meaning)
+        for metric in metrics.METRICS
+    ]
+
+
+def test_every_value_of_a_label_is_documented() -> None:
+    documented = {
+        label: set(_quoted(values))
+        for label, values in re.findall(r"^\| `(\w+)` \| (`[^|]*`) \|$", METRICS, re.MULTILINE)
+    }
+    picture = metrics.Picture(Status(), Tally(), NOW)
+    by_label = {
+        metric.labels[0]: set(metric.read(picture))
+        for metric in metrics.METRICS
+        if len(metric.labels) == 1 and metric.kind != "info"
+    }
+
+    assert documented == by_label

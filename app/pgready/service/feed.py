@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 
 import anyio
 
+from pgready.core import tally as tallies
 from pgready.core.events import Event
 from pgready.core.run import Phase
 from pgready.core.status import Status, advance
+from pgready.core.tally import Tally
 
 _OUTCOMES = frozenset({Phase.READY, Phase.FAILED, Phase.DRAINING})
 
@@ -19,13 +21,14 @@ def _utc_now() -> datetime:
 
 
 class Feed:
-    """Folds events into one Status. Everything that the daemon answers is read from here.
+    """Folds events into one Status, and one Tally. Everything that the daemon answers is read from here.
 
     Not thread-safe: publish and wait on the event loop's thread.
     """
 
     def __init__(self, status: Status, now: Callable[[], datetime] = _utc_now) -> None:
         self._status = status
+        self._tally = Tally()
         self._now = now
         self._sequence = 0
         self._working_phase = Phase.CONNECTING
@@ -35,6 +38,10 @@ class Feed:
     @property
     def status(self) -> Status:
         return self._status
+
+    @property
+    def tally(self) -> Tally:
+        return self._tally
 
     @property
     def sequence(self) -> int:
@@ -53,7 +60,9 @@ class Feed:
 
     def publish(self, event: Event) -> None:
         """Take *event* into the status and wake who waits. Never blocks: a slow reader misses some."""
-        self._status = advance(self._status, event, self._now())
+        now = self._now()
+        self._status = advance(self._status, event, now)
+        self._tally = tallies.advance(self._tally, event, now)
         self._sequence += 1
         self._started = self._started or self._status.ready
         phase = Phase(self._status.phase)

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgready.core.planning import State
-from pgready.service import checks, negotiation
+from pgready.service import checks, metrics, negotiation
 from pgready.service.feed import Feed
 from pgready.service.problems import TEXT, BadRequest, answer, bad_request, broken, problem, refused
 from pgready.service.representations import Representations
@@ -77,6 +77,7 @@ RESOURCES: tuple[Resource, ...] = (
     Resource(("/startup", "/startupz"), startup),
     Resource(("/migrations",), migrations),
     Resource(("/migrations/{version:path}",), migration),
+    Resource(("/metrics",), metrics.metrics),
 )
 
 
