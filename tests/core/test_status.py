@@ -58,6 +58,12 @@ def test_a_plan_becomes_migrations_and_counts() -> None:
     assert (folded.counts.total, folded.counts.applied, folded.counts.pending) == (3, 1, 1)
 
 
+def test_the_dialect_is_the_plans() -> None:
+    status = fold(events.Planned(Plan(()), under_lock=False, dialect="goose"))
+
+    assert status.dialect == "goose"
+
+
 def test_an_applied_migration_keeps_what_was_known_of_it() -> None:
     one = fold(planned(entry("1", State.PENDING, Flag.OUT_OF_ORDER)), applied("1")).migrations[0]
 

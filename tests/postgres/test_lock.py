@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import asyncpg
 import pytest
 
 import pgready
@@ -16,7 +17,7 @@ from pgready.core.errors import LockLost, LockNotObtained, MigrationFailed
 from pgready.core.events import Event, LockWaited, MigrationStarted
 from pgready.database import lock
 from pgready.database.connect import open_session
-from pgready.database.session import Session
+from pgready.database.session import Pooling, Session
 from pgready.dialects.native import HISTORY
 
 Folder = Callable[[Mapping[str, str | bytes]], Path]
@@ -54,13 +55,37 @@ async def test_two_sessions_never_hold_it_at_once(database: Database) -> None:
 
 
 async def test_all_keys_are_taken_or_none(database: Database) -> None:
-    keys = lock.keys_for(HISTORY, peer=4711)
+    keys = lock.keys_for(HISTORY, peers=(4711,))
 
     async with session(database) as first, session(database) as second:
         assert await lock.try_take(first, KEYS)
         assert not await lock.try_take(second, keys)
 
         assert await database.value(f"{ADVISORY} AND objid = 4711") == 0
+
+
+async def test_a_peer_that_waits_in_the_server_is_seen(database: Database) -> None:
+    keys = lock.keys_for(HISTORY, peers=(4711,))
+    async with session(database) as first, database.connect() as peer, anyio.create_task_group() as group:
+        assert await lock.try_take(first, keys)
+        assert await lock.peer_waiting(first, keys) is None
+
+        group.start_soon(peer.execute, "SELECT pg_advisory_lock(4711)")
+        while (waiting := await lock.peer_waiting(first, keys)) is None:
+            await anyio.sleep(0.01)
+        await lock.release(first, keys)
+
+        assert waiting.pid == peer.get_server_pid()
+
+
+async def test_a_peer_at_work_is_refused_by_the_fence_of_an_unproven_pooler(database: Database) -> None:
+    keys = lock.keys_for(HISTORY, peers=(4711,))
+    async with session(database) as ours, database.connect() as peer:
+        ours.pooling = Pooling.UNPROVEN
+        await peer.execute("SELECT pg_advisory_lock(4711)")
+
+        with pytest.raises(asyncpg.InvalidTextRepresentationError, match="a peer is at work"):
+            await ours.execute("BEGIN;" + ";".join(lock.fence(ours, keys, 0)))
 
 
 async def test_whoever_holds_it_is_named(database: Database, sql_folder: Folder) -> None:

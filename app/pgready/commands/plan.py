@@ -48,6 +48,8 @@ async def _document(sight: Sight, source: Source) -> dict[str, Any]:
         pending.append(_migration(entry, script))
     return {
         "schema": 1,
+        "dialect": source.dialect.name,
+        "differences": source.dialect.differences,
         "pending": pending,
         "findings": [
             {
@@ -90,6 +92,8 @@ def _json(document: dict[str, Any]) -> str:
 
 def _text(document: dict[str, Any]) -> str:
     lines = [f"{finding['severity']}: {finding['message']}" for finding in document["findings"]]
+    if document["pending"]:
+        lines += [f"note: {difference}" for difference in document["differences"]]
     needs = [part for part, needed in document["bootstrap"].items() if needed]
     if needs:
         lines.append(f"bootstrap: something declared is missing ({', '.join(needs)})")

@@ -8,7 +8,7 @@ search_path.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -141,6 +141,8 @@ async def read(
     """What the target says was applied, without any lock: the dialect's rows, ours, and the journal."""
     tables = await find_tables(session, dialect, read_only=read_only)
     applied: list[Applied] = []
+    if not dialect.owns(tables.columns.get(dialect.table, frozenset())) and dialect.table in tables:
+        raise _of_another_tool(dialect, tables)
     if dialect.table in tables:
         applied += dialect.match(await _rows(session, dialect, tables), folder)
     if dialect.table != HISTORY and HISTORY in tables:
@@ -160,6 +162,35 @@ async def read(
             for row in rows
         )
     return tables, History(exists=dialect.table in tables, applied=tuple(applied), journal=journal)
+
+
+def _of_another_tool(dialect: Dialect, tables: Tables) -> HistoryRefused:
+    columns = ", ".join(sorted(tables.columns[dialect.table]))
+    return HistoryRefused(
+        f"the table {table(dialect.table)} is not {dialect.name}'s: its columns are {columns}",
+        hint="another tool's history has that name: --dialect says whose folder this is",
+        done="nothing was run",
+    )
+
+
+_COLUMNS = """
+SELECT n.nspname::text AS schema, c.relname::text AS name,
+       pg_catalog.array_agg(a.attname::text) AS columns
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relkind = 'r' AND (n.nspname, c.relname) IN (
+    SELECT * FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])))
+GROUP BY 1, 2
+"""
+
+
+async def present(session: Session, dialects: Sequence[Dialect]) -> list[Dialect]:
+    """Those of *dialects*, settled, whose history the target has."""
+    tables = [dialect.table for dialect in dialects]
+    rows = await session.fetch(_COLUMNS, [each.schema for each in tables], [each.name for each in tables])
+    columns = {TableName(row["schema"], row["name"]): frozenset(row["columns"]) for row in rows}
+    return [each for each in dialects if each.table in columns and each.owns(columns[each.table])]
 
 
 async def _rows(session: Session, dialect: Dialect, tables: Tables) -> list[Row]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pgready.core.model import Kind, Migration, SegmentState
 from pgready.core.quoting import Sql, fill
+from pgready.dialects.base import Dialect
 
 _RECORD = """
 INSERT INTO pgready.journal AS j (history, kind, version, segment, state, checksum, duration_ms, recorded_by)
@@ -51,11 +52,15 @@ SELECT CASE WHEN (SELECT pg_catalog.count(*) FROM pgready.journal
 
 
 class Journal:
-    """The journal's statements for one history; *history* is its identity, *recorded_by* this replica."""
+    """The journal's statements for the history of *dialect*; *recorded_by* is this replica."""
 
-    def __init__(self, history: str, recorded_by: str) -> None:
-        self._history = history
+    def __init__(self, dialect: Dialect, recorded_by: str) -> None:
+        self._dialect = dialect
         self._recorded_by = recorded_by
+
+    @property
+    def _history(self) -> str:
+        return self._dialect.identity  # known once the dialect is settled
 
     def record(self, migration: Migration, segment: int, state: SegmentState, checksum: str) -> str:
         return fill(

@@ -7,7 +7,8 @@ The rules that this module keeps:
 2. The lock is held on the connection that migrates. A second key, taken with
    `pg_try_advisory_xact_lock` in every migration transaction, is the fence: a session lock alone can be
    lost without notice (DISCARD ALL, a pooler, idle_session_timeout).
-3. Where another tool's history is used, that tool's own key is held too.
+3. Where another tool's history is used, that tool's own keys are held too. Most of those tools wait for
+   theirs in the server, so no concurrent statement starts while one of them does (`peer_waiting`).
 4. Through a pooler of unproven mode no session lock is taken at all (it would stay behind on the pooler's
    backend for ever): the fence takes the main key as well, for its transaction. Whoever finds it taken
    waits all the same, lest the fence refuse again and again while another's long script runs.
@@ -26,20 +27,20 @@ from pgready.database.session import Pooling, Session
 
 
 class LockKeys(Struct, frozen=True):
-    """*main* serialises runs, *fence* guards each transaction, *peer* is the other tool's own (or None)."""
+    """*main* serialises runs, *fence* guards each transaction, *peers* are the other tool's own."""
 
     main: int
     fence: int
-    peer: int | None = None
+    peers: tuple[int, ...] = ()
 
     @property
     def session_keys(self) -> tuple[int, ...]:
-        return (self.main,) if self.peer is None else (self.peer, self.main)
+        return (*self.peers, self.main)
 
 
-def keys_for(history: TableName, peer: int | None = None) -> LockKeys:
+def keys_for(history: TableName, peers: tuple[int, ...] = ()) -> LockKeys:
     """Keys derived from the history table's identity; advisory locks are already per database."""
-    return LockKeys(main=derive(f"lock {history}"), fence=derive(f"fence {history}"), peer=peer)
+    return LockKeys(main=derive(f"lock {history}"), fence=derive(f"fence {history}"), peers=peers)
 
 
 def derive(identity: str) -> int:
@@ -73,13 +74,13 @@ async def _unlock(session: Session, key: int) -> None:
     await session.fetchval("SELECT pg_catalog.pg_advisory_unlock($1)", key)
 
 
-_HOLDER = """
+_BACKENDS = """
 SELECT a.pid, coalesce(a.application_name, '') AS application_name,
        coalesce(a.client_addr::text, 'local') AS client, a.backend_start AS since,
        coalesce(a.state, '') AS state, coalesce(pg_catalog.left(a.query, 200), '') AS query
 FROM pg_catalog.pg_locks AS l
 JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
-WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+WHERE l.locktype = 'advisory' AND l.granted = $2 AND l.objsubid = 1
   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
   AND (l.classid::bigint << 32 | l.objid::bigint) = ANY ($1::bigint[])
   AND l.pid <> pg_catalog.pg_backend_pid()
@@ -90,7 +91,16 @@ LIMIT 1
 
 async def holder(session: Session, keys: LockKeys) -> LockHolder | None:
     """Who holds the lock now: pid, application_name (host or pod), since when, doing what."""
-    row = await session.fetchrow(_HOLDER, [*keys.session_keys, keys.fence])
+    return await _backend(session, (*keys.session_keys, keys.fence), granted=True)
+
+
+async def peer_waiting(session: Session, keys: LockKeys) -> LockHolder | None:
+    """A backend that waits in the server for a key of the peer's: a run of that tool, begun meanwhile."""
+    return await _backend(session, keys.peers, granted=False) if keys.peers else None
+
+
+async def _backend(session: Session, keys: tuple[int, ...], *, granted: bool) -> LockHolder | None:
+    row = await session.fetchrow(_BACKENDS, keys, granted)
     if row is None:
         return None
     since: datetime | None = row["since"]
@@ -111,6 +121,10 @@ _FENCE = """SELECT CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) 
  THEN 0 ELSE pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: the lock is not held by ',
   pg_catalog.pg_backend_pid()))) END"""
 
+_PEER_FENCE = """SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock(:peer)
+ THEN 0 ELSE pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: a peer is at work, seen by ',
+  pg_catalog.pg_backend_pid()))) END"""
+
 _POOLED_FENCE = """SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock(:main)
   AND pg_catalog.pg_try_advisory_xact_lock(:fence)
  THEN 0 ELSE pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: the lock is not free for ',
@@ -118,8 +132,9 @@ _POOLED_FENCE = """SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock(:main)
 
 
 def fence(session: Session, keys: LockKeys, lock_timeout_ms: int) -> list[str]:
-    """Statements of which the last fails (22P02) unless this transaction has the right to migrate."""
+    """Statements of which one fails (22P02) unless this transaction has the right to migrate."""
     timeout = fill(_SET_TIMEOUT, lock_timeout=f"{lock_timeout_ms}ms")
     if session.pooling is Pooling.UNPROVEN:
-        return [timeout, fill(_POOLED_FENCE, main=keys.main, fence=keys.fence)]
+        peers = (fill(_PEER_FENCE, peer=key) for key in keys.peers)
+        return [timeout, *peers, fill(_POOLED_FENCE, main=keys.main, fence=keys.fence)]
     return [timeout, fill(_FENCE, pid=session.backend_pid, fence=keys.fence)]

@@ -52,6 +52,7 @@ SELECT pg_catalog.pg_backend_pid() AS pid,
        pg_catalog.current_setting('server_version_num')::int AS version_num,
        pg_catalog.current_setting('server_version') AS version,
        pg_catalog.current_database() AS database,
+       coalesce(pg_catalog.current_schema()::text, 'public') AS schema,
        current_user::text AS "user",
        (extract(epoch FROM pg_catalog.current_setting('deadlock_timeout')::interval) * 1000)::int
          AS deadlock_timeout_ms
@@ -83,6 +84,7 @@ class Session:
         self.server_version_num: int = identity["version_num"]
         self.server_version: str = identity["version"]
         self.database: str = identity["database"]
+        self.schema: str = identity["schema"]
         self.user: str = identity["user"]
         self.deadlock_timeout_ms: int = identity["deadlock_timeout_ms"]
         self.pooling = pooling

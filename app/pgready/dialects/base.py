@@ -1,17 +1,30 @@
 """What pgready needs to know of a migration tool, in one place: layout, history, checksum, lock key.
 
-A dialect is a pure value: it never touches a file or a connection. What a method returns as SQL is run by
-`database.history` and `running.apply`. A dialect's own history keeps its versions; repeatables and
-bootstrap scripts, which most tools do not know, are kept by `native.Native` for all of them.
+A dialect never touches a file, a connection or the environment. What a method returns as SQL is one
+statement, is run by `database.history`, `running.apply` or a command, and qualifies every name, so that no
+search_path decides what it means. A dialect's own history keeps its versions; repeatables and bootstrap
+scripts, which most tools do not know, are kept by `native.Native` for all of them (a dialect with
+repeatables of its own says so: `keeps`).
+
+What the others need of it, so that a dialect is one file:
+
+- *up* needs `read`, `select_history`, `match`, `create_history`, `recorded` and `record`;
+- *repair* needs `accept` (the row now says: applied, as the file is) and `forget` (the row is gone, as the
+  tool's own way back would leave it);
+- *down* needs `Migration.revert` from `read`, and `forget` for the record;
+- *adopt* needs `match`; *eject* needs `create_history`, and `record` for each migration in order;
+- *status* and *plan* show `differences`, and that a dialect is not `proven`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from pgready.core.model import Applied, Folder, Migration, Outcome, Row, SourceFile, TableName
+from msgspec import Struct
+
+from pgready.core.model import Applied, Folder, Kind, Migration, Outcome, Row, SourceFile, TableName
 
 
 def is_sql(path: str) -> bool:
@@ -19,10 +32,28 @@ def is_sql(path: str) -> bool:
     return path.lower().endswith(".sql")
 
 
+class Surroundings(Struct, frozen=True):
+    """What a dialect may know beside its files: our namespace, and variables for those that replace them."""
+
+    namespace: str = "default"
+    environ: Mapping[str, str] = {}
+
+
 class Dialect(ABC):
     """Base of all dialects."""
 
     name: ClassVar[str]
+
+    proven: ClassVar[bool] = True
+    """Whether the tool itself has judged this dialect in tests/peers; `status` warns where it has not."""
+
+    differences: ClassVar[tuple[str, ...]] = ()
+    """How a run differs from the tool's own, a sentence each; `plan` shows them and docs/ explains them."""
+
+    @classmethod
+    def made(cls, around: Surroundings) -> Dialect:
+        """The dialect as it is in *around*, for those to which that matters."""
+        return cls()
 
     @property
     @abstractmethod
@@ -34,16 +65,27 @@ class Dialect(ABC):
         """The history's name in our journal: one journal serves all."""
         return str(self.table)
 
-    @classmethod
-    @abstractmethod
-    def proof(cls, paths: Sequence[str]) -> str | None:
-        """Why a folder with these *paths* (as the layout knows them) is this tool's, or None."""
+    def settle(self, schema: str) -> None:  # noqa: B027 (most tools have a place of their own)
+        """Told after connecting, before any SQL is asked for: the schema in which a session creates tables.
+
+        It is where tools that do not qualify their history table find it (see `InCurrentSchema`).
+        """
+
+    def owns(self, columns: frozenset[str]) -> bool:
+        """Whether a table with our history's name and these *columns* is this tool's: some share a name."""
+        return True
+
+    def keeps(self, migration: Migration) -> bool:
+        """Whether the history holds *migration*; what it does not hold is recorded in ours."""
+        return migration.kind is Kind.VERSIONED
 
     @abstractmethod
     def read(self, files: Sequence[SourceFile], below: str = "") -> Folder:
         """The migrations of *files*, in order. Raises FolderError with every problem at once.
 
-        All paths begin with *below* (`migrations/`, or nothing), which is no part of the layout.
+        All paths begin with *below* (`migrations/`, or nothing), which is no part of the layout. What
+        reverts a migration is its `revert`. No file is skipped in silence: what is none of the layout's is
+        a problem where it is a script, and in `ignored` where it is not.
         """
 
     @abstractmethod
@@ -56,7 +98,11 @@ class Dialect(ABC):
 
     @abstractmethod
     def match(self, rows: Sequence[Row], folder: Folder) -> tuple[Applied, ...]:
-        """The rows as the folder's versions; a row that fits no file keeps a version of its own."""
+        """The rows as the folder's versions; a row that fits no file keeps a version of its own.
+
+        A row of something that failed has `success=False`: nothing is applied until a person resolved it
+        (exit 6). A history that holds only the newest version answers for all files up to it.
+        """
 
     @abstractmethod
     def record(self, migration: Migration, outcome: Outcome, columns: frozenset[str]) -> str:
@@ -68,12 +114,38 @@ class Dialect(ABC):
 
     @abstractmethod
     def accept(self, migration: Migration, token_checksum: str | None) -> str:
-        """One UPDATE that makes the recorded checksum the file's (`pgready repair`)."""
+        """One UPDATE after which *migration* is recorded as applied, with the file's checksum.
+
+        For `pgready repair`: of a changed file, and with --done of a row that says that it failed.
+        """
 
     @abstractmethod
     def forget(self, applied: Applied) -> str:
-        """One DELETE of the row *applied*, whose file is gone for good (`pgready repair`)."""
+        """One statement after which *applied* is not recorded any more, as the tool's own way back leaves it.
 
-    def lock_key(self, database: str) -> int | None:
-        """The advisory lock key that the tool itself takes, or None."""
-        return None
+        For `down`, for `repair --not-done` of a failed row, and for a row whose file is gone for good.
+        """
+
+    def lock_keys(self, database: str) -> tuple[int, ...]:
+        """The advisory lock keys that the tool itself may take, each of them, or none.
+
+        They are held beside ours, in this order. A signed 64-bit number each, as `pg_advisory_lock` reads
+        it; the SQL that a tool sends may write it otherwise.
+        """
+        return ()
+
+
+class InCurrentSchema(Dialect):
+    """A dialect whose tool creates its history, *table_name*, in the session's current schema."""
+
+    table_name: ClassVar[str]
+
+    def __init__(self) -> None:
+        self._schema = "public"
+
+    def settle(self, schema: str) -> None:
+        self._schema = schema
+
+    @property
+    def table(self) -> TableName:
+        return TableName(self._schema, self.table_name)

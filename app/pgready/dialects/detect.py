@@ -1,14 +1,15 @@
 """Which dialect a folder is written in, and everything in it that is to be run.
 
 Native is what nobody else claims. Side folders (`bootstrap/`, `repeatable/`, `checks/`, `seeds/`) belong
-to every dialect.
+to every dialect. A dialect's module is imported when a folder is its own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,18 +17,21 @@ from msgspec.structs import replace
 from pgready.core.errors import FolderError, SettingsError
 from pgready.core.model import Folder, Kind, Migration, Script, SourceFile
 from pgready.core.suggestions import suggest
-from pgready.dialects.base import Dialect, is_sql
-from pgready.dialects.drizzle import Drizzle
-from pgready.dialects.native import Native, read_script
+from pgready.dialects.base import Dialect, Surroundings, is_sql
+from pgready.dialects.native import read_script
 from pgready.dialects.strangers import find_strangers, two_way_files
 
-DIALECTS: Mapping[str, Callable[[str], Dialect]] = {
-    "native": Native,
-    "drizzle": lambda _namespace: Drizzle(),
+DIALECTS: Mapping[str, str] = {
+    "native": "native.Native",
+    "drizzle": "drizzle.Drizzle",
 }
-"""Every dialect by its name for `--dialect`, made for a namespace."""
+"""Every dialect by its name for `--dialect`: its module here, and its class."""
 
-_PEERS: tuple[type[Dialect], ...] = (Drizzle,)
+_READ: Mapping[str, tuple[str, ...]] = {}
+"""The dialects that a folder may be written in which betrays a tool of `strangers`, where any is read."""
+
+_PLAIN = ("native",)
+"""The dialects in which numbered files may be written that nothing marks as anybody's."""
 
 _SIDES = ("bootstrap", "repeatable", "checks", "seeds")
 _MAIN = "migrations/"
@@ -43,13 +47,29 @@ class _Parts(Struct, frozen=True):
     beside: tuple[SourceFile, ...]
 
 
-def read(files: Sequence[SourceFile], *, dialect: str | None, namespace: str) -> tuple[Dialect, Folder]:
+def make(name: str, around: Surroundings | None = None) -> Dialect:
+    """The dialect of that *name*, one of DIALECTS."""
+    module, _, kind = DIALECTS[name].partition(".")
+    dialect: type[Dialect] = getattr(import_module(f"pgready.dialects.{module}"), kind)
+    return dialect.made(around or Surroundings())
+
+
+def read(
+    files: Sequence[SourceFile],
+    *,
+    dialect: str | None,
+    namespace: str,
+    environ: Mapping[str, str] | None = None,
+) -> tuple[Dialect, Folder]:
     """The dialect of *files*, by its proofs or by name, and the folder as it reads it.
+
+    *environ* is for files in which their tool replaces variables.
 
     Raises SettingsError for an unknown *dialect*, FolderError for everything else, all problems at once.
     """
     parts = _split(files)
-    chosen = _chosen(parts, dialect, namespace)
+    candidates = _candidates(parts) if dialect is None else (_named(parts, dialect),)
+    chosen = make(candidates[0], Surroundings(namespace, environ or {}))
     problems = [
         f"{file.path}: lies beside {_MAIN}, where it would never run"
         for file in parts.beside
@@ -66,9 +86,10 @@ def read(files: Sequence[SourceFile], *, dialect: str | None, namespace: str) ->
     complete = replace(
         folder,
         bootstrap=_scripts(sides["bootstrap"], Kind.BOOTSTRAP, problems),
-        repeatables=_scripts(sides["repeatable"], Kind.REPEATABLE, problems),
+        repeatables=(*folder.repeatables, *_scripts(sides["repeatable"], Kind.REPEATABLE, problems)),
         checks=tuple(read_script(file, problems) for file in _sql(sides["checks"])),
         ignored=tuple(sorted((*folder.ignored, *_ignored(parts)))),
+        candidates=candidates if len(candidates) > 1 and folder.migrations else (),
     )
     if problems:
         raise FolderError(tuple(problems), hint=hint)
@@ -90,40 +111,49 @@ def _split(files: Sequence[SourceFile]) -> _Parts:
     return _Parts("", tuple(beside), sides, ())
 
 
-def _chosen(parts: _Parts, dialect: str | None, namespace: str) -> Dialect:
-    if dialect is None:
-        return DIALECTS[_proven(parts) or Native.name](namespace)
+def _named(parts: _Parts, dialect: str) -> str:
     if dialect not in DIALECTS:
         known = ", ".join(DIALECTS)
         raise SettingsError(
             (f"dialect {dialect!r} is not known{suggest(dialect, DIALECTS)}; known are {known}",)
         )
-    if dialect == Native.name and (problems := two_way_files(_sql(parts.main))):
+    if dialect in _PLAIN and (problems := two_way_files(_sql(parts.main))):
         hint = "put what reverts into <version>_<name>.down.sql beside the file"
         raise FolderError(tuple(problems), hint=hint)
-    return DIALECTS[dialect](namespace)
+    return dialect
 
 
-def _proven(parts: _Parts) -> str | None:
-    """The dialect that the folder's own files prove; a history table cannot say what a folder is."""
+def _candidates(parts: _Parts) -> tuple[str, ...]:
+    """The dialects that the folder's own files prove, or fit; the first is what it is read as."""
     paths = [file.path.removeprefix(parts.below) for file in parts.main]
-    proofs = {peer.name: proof for peer in _PEERS if (proof := peer.proof(paths))}
-    strangers = find_strangers([*paths, *(file.path for file in parts.beside)], _sql(parts.main))
-    if len(proofs) + len(strangers) > 1:
-        lines = [f"{name}: {proof}" for name, proof in (proofs | strangers).items()]
+    proofs = find_strangers([*paths, *(file.path for file in parts.beside)], _sql(parts.main))
+    if drizzle := _drizzle(paths):
+        proofs = {"drizzle": drizzle, **proofs}
+    if len(proofs) > 1:
+        lines = [f"{name}: {proof}" for name, proof in proofs.items()]
         hint = "say which it is with --dialect"
         raise FolderError(("the folder looks like more than one tool's", *lines), hint=hint)
-    for name, proof in strangers.items():
+    for name, proof in proofs.items():
+        if name in _READ or name in DIALECTS:
+            return _READ.get(name, (name,))
         raise FolderError(
             (f"the folder looks like {name}'s ({proof}), which this version does not read",),
-            hint=f"it reads {' and '.join(DIALECTS)} folders; --dialect says which, where this is a mistake",
+            hint=f"it reads {', '.join(DIALECTS)}; --dialect says which, where this is a mistake",
         )
-    if not proofs and any(path.endswith("/migration.sql") for path in paths):
+    if any(path.endswith("/migration.sql") for path in paths):
         raise FolderError(
             ("the folder is Prisma's without its migration_lock.toml, or Drizzle 1.0's without a snapshot",),
             hint="this version reads Drizzle's: --dialect drizzle",
         )
-    return next(iter(proofs), None)
+    return _PLAIN
+
+
+def _drizzle(paths: Sequence[str]) -> str | None:
+    if not any(path.endswith(("_journal.json", "/migration.sql")) for path in paths):
+        return None
+    from pgready.dialects.drizzle import Drizzle
+
+    return Drizzle.proof(paths)
 
 
 def _scripts(files: Sequence[SourceFile], kind: Kind, problems: list[str]) -> tuple[Migration, ...]:

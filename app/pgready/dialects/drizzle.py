@@ -107,6 +107,12 @@ class Drizzle(Dialect):
     """One class for both: a folder with a journal is 0.x, one with numbered folders is 1.0."""
 
     name: ClassVar[str] = "drizzle"
+    differences: ClassVar[tuple[str, ...]] = (
+        "a lock keeps replicas apart; drizzle-kit takes none",
+        "each entry is a transaction of its own; drizzle-kit runs all of them in one",
+        "an entry merged from an older branch is applied, with a warning; drizzle-kit 0.x skips it",
+        "a file that changed after it was applied is refused; drizzle-kit does not compare it",
+    )
 
     def __init__(self) -> None:
         self._is_1 = False
@@ -118,6 +124,7 @@ class Drizzle(Dialect):
 
     @classmethod
     def proof(cls, paths: Sequence[str]) -> str | None:
+        """Why a folder with these *paths* is Drizzle's, or None."""
         if _JOURNAL in paths:
             return _JOURNAL
         return next((path for path in paths if _FOLDER.fullmatch(path) and _is_drizzle(path, paths)), None)

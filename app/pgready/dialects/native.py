@@ -14,7 +14,7 @@ from pgready.core.errors import FolderError, PgreadyError
 from pgready.core.model import Applied, Folder, Kind, Migration, Outcome, Row, Script, SourceFile, TableName
 from pgready.core.quoting import fill
 from pgready.core.sql import decode
-from pgready.dialects.base import Dialect, is_sql
+from pgready.dialects.base import Dialect, Surroundings, is_sql
 
 HISTORY = TableName("pgready", "history")
 JOURNAL = TableName("pgready", "journal")
@@ -109,6 +109,10 @@ class Native(Dialect):
     def __init__(self, namespace: str = "default") -> None:
         self.namespace = namespace
 
+    @classmethod
+    def made(cls, around: Surroundings) -> Native:
+        return cls(around.namespace)
+
     @property
     def table(self) -> TableName:
         return HISTORY
@@ -116,11 +120,6 @@ class Native(Dialect):
     @property
     def identity(self) -> str:
         return f"{HISTORY}:{self.namespace}"
-
-    @classmethod
-    def proof(cls, paths: Sequence[str]) -> str | None:
-        """Nothing proves a native folder; it is what no other tool claims."""
-        return None
 
     def read(self, files: Sequence[SourceFile], below: str = "") -> Folder:
         """`<version>_<name>.sql` by number, with its `.down.sql`. A `.sql` of another name is an error."""

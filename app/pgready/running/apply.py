@@ -15,7 +15,7 @@ import asyncpg
 
 from pgready.core import steps
 from pgready.core.diagnostics import ServerReport, explain
-from pgready.core.errors import PgreadyError
+from pgready.core.errors import LockNotObtained, PgreadyError
 from pgready.core.events import Event, MigrationApplied, MigrationFailed, MigrationStarted
 from pgready.core.model import Kind, Migration, Outcome, SegmentState
 from pgready.core.quoting import fill
@@ -26,6 +26,7 @@ from pgready.database.execute import Progress, StatementRefused
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import Native
+from pgready.running import peers
 from pgready.running.source import Source
 from pgready.running.watch import Watcher
 
@@ -50,7 +51,7 @@ class Tables:
         return self._keeper(migration).record(migration, outcome, self._columns)
 
     def _keeper(self, migration: Migration) -> Dialect:
-        return self._dialect if migration.kind is Kind.VERSIONED else self._native
+        return self._dialect if self._dialect.keeps(migration) else self._native
 
 
 class Applier:
@@ -69,6 +70,7 @@ class Applier:
         applied_by: str,
         pgready_version: str,
         statement_timeout_ms: int,
+        lock_seconds: float,
     ) -> None:
         self._session = session
         self._keys = keys
@@ -80,6 +82,7 @@ class Applier:
         self._applied_by = applied_by
         self._pgready_version = pgready_version
         self._statement_timeout_ms = statement_timeout_ms
+        self._lock_seconds = lock_seconds
         self._progress = Progress(session)
         self._durations_ms: dict[tuple[Kind, str], float] = {}
         self.applied = 0
@@ -123,12 +126,11 @@ class Applier:
     async def run_single(self, action: steps.RunSingle) -> Observation:
         migration, script, segment = await self._at(action)
         started = self._begin(migration, script, action.segment)
-        statement = segment.statements[0]
         try:
-            await self._prepare(migration, segment, script)
-            if segment.single is Single.CREATE_INDEX:
-                await catalog.drop_invalid_index(self._session, segment)
-            await execute.run_single(self._session, migration.script.text, statement)
+            await self._run_alone(migration, segment, script)
+        except LockNotObtained:
+            await self._undo_failed_single(action, segment)
+            raise
         except StatementRefused as refused:
             error = self._explained(action, migration, script, refused)
             await self._undo_failed_single(action, segment)
@@ -137,6 +139,27 @@ class Applier:
             self._watcher.end()
         self._spent(migration, started)
         return steps.SegmentDone(anyio.current_time())
+
+    async def _run_alone(self, migration: Migration, segment: Segment, script: CompiledScript) -> None:
+        """Run a single, while no run of the peer's waits for its key, which is held here.
+
+        One that begins meanwhile ends in a deadlock, of which the server picks the victim: if that is this
+        statement, it did not happen.
+        """
+        for last in (False, False, True):
+            await peers.until_nobody_waits(
+                self._session, self._keys, self._lock_seconds, migration.version, self._emit
+            )
+            await self._prepare(migration, segment, script)
+            if segment.single is Single.CREATE_INDEX:
+                await catalog.drop_invalid_index(self._session, segment)
+            try:
+                await execute.run_single(self._session, migration.script.text, segment.statements[0])
+            except StatementRefused as refused:
+                if last or not self._keys.peers or refused.problem.sqlstate != "40P01":
+                    raise
+            else:
+                return
 
     async def probe(self, action: steps.Probe) -> Observation:
         migration, script, segment = await self._at(action)

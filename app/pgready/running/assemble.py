@@ -63,7 +63,9 @@ DATABASE = "app"
 async def read_source(settings: Settings) -> Source:
     """The migration folder of *settings*, read and understood. Raises FolderError, ScriptError."""
     found = await anyio.to_thread.run_sync(files.read_folder, settings.dir, abandon_on_cancel=True)
-    dialect, folder = detect.read(found, dialect=settings.dialect, namespace=settings.namespace)
+    dialect, folder = detect.read(
+        found, dialect=settings.dialect, namespace=settings.namespace, environ=os.environ
+    )
     return Source(dialect, folder)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pgready.core import planning, resumption
 from pgready.core.bootstrap import Declared
@@ -16,7 +17,7 @@ from pgready.core.errors import PgreadyError, Place, ScriptError
 from pgready.core.events import DriftFound, Event, Planned
 from pgready.core.model import History, Kind, Script
 from pgready.core.needs import Needs
-from pgready.core.planning import Finding, Plan, Policies, Work
+from pgready.core.planning import Finding, Plan, Policies, Severity, Work
 from pgready.core.segments import SegmentKind, place
 from pgready.database import execute, history, journal, lock, pooler
 from pgready.database.session import Session
@@ -68,7 +69,7 @@ class Looker:
         self._policies = policies
         self._declared = declared
         self._emit = emit
-        self._marks = journal.Journal(source.dialect.identity, applied_by)
+        self._marks = journal.Journal(source.dialect, applied_by)
         self._passwords_compared = False
 
     @property
@@ -78,13 +79,20 @@ class Looker:
     async def look(self, session: Session, *, under_lock: bool) -> Sight:
         """Read the history, plan, and compile all that is pending before the first of it runs."""
         dialect = self._source.dialect
+        dialect.settle(session.schema)
         tables, found = await history.read(
             session, dialect, self._native, self._source.folder, read_only=self._read_only
         )
+        if self._source.folder.candidates and not (dialect.table == HISTORY and HISTORY in tables):
+            from pgready.running import choice  # a native target that has its history needs none
+
+            await choice.verify(session, dialect, self._source.folder.candidates)
         plan = planning.plan(self._source.folder, found, self._policies)
         work, problems = await self._compile(plan, found)
+        if not dialect.proven:
+            problems.append(_unproven(dialect))
         if problems:
-            plan = Plan(plan.entries, (*plan.findings, *problems))
+            plan = replace(plan, findings=(*plan.findings, *problems))
         needs = await self._needs(session)
         self._emit(Planned(plan, under_lock, dialect.name, work))
         if not (under_lock or needs.cluster or needs.target):  # a bootstrap tells its drift itself
@@ -95,9 +103,19 @@ class Looker:
             work=work,
             needs=needs,
             create_history=bool(work) and dialect.table not in tables,
-            create_native=_needs_native(dialect, work) and not {HISTORY, JOURNAL} <= tables.columns.keys(),
-            keys=lock.keys_for(dialect.table, dialect.lock_key(session.database)),
+            create_native=self._needs_native(work) and not {HISTORY, JOURNAL} <= tables.columns.keys(),
+            keys=lock.keys_for(dialect.table, dialect.lock_keys(session.database)),
             columns=tables.columns.get(dialect.table, frozenset()),
+        )
+
+    def _needs_native(self, work: Sequence[Work]) -> bool:
+        """Whether our own tables are needed: for the journal, or for what a peer's history does not keep."""
+        dialect = self._source.dialect
+        if dialect.table == HISTORY:
+            return bool(work)
+        return any(
+            _journaled(each) or not dialect.keeps(self._source.migration(each.kind, each.version))
+            for each in work
         )
 
     async def _needs(self, session: Session) -> Needs:
@@ -148,6 +166,7 @@ class Looker:
         version: str,
         applied_by: str,
         timeout_ms: int,
+        lock_seconds: float,
     ) -> Applier:
         """Who applies *sight*'s work on *session*."""
         return Applier(
@@ -161,6 +180,7 @@ class Looker:
             applied_by=applied_by,
             pgready_version=version,
             statement_timeout_ms=timeout_ms,
+            lock_seconds=lock_seconds,
         )
 
     def refuse_singles(self, session: Session, sight: Sight) -> None:
@@ -176,11 +196,9 @@ class Looker:
         return place(script, compiled.segments[segment].statements[0].start)
 
 
-def _needs_native(dialect: Dialect, work: Sequence[Work]) -> bool:
-    """Whether our own tables are needed: for the journal, or for kinds that a peer's history lacks."""
-    if dialect.table == HISTORY:
-        return bool(work)
-    return any(each.kind is not Kind.VERSIONED or _journaled(each) for each in work)
+def _unproven(dialect: Dialect) -> Finding:
+    message = f"the dialect {dialect.name} is unproven: the tool itself has not been run against it yet"
+    return Finding(Severity.WARNING, "", None, message, "look at the plan before the first run")
 
 
 def _journaled(work: Work) -> bool:

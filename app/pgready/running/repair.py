@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from pgready.core.errors import LockNotObtained, PgreadyError, PoolerError, SettingsError
 from pgready.core.events import Event, LockReleased, LockTaken, LockWaited
-from pgready.core.model import Migration, Outcome, SegmentState
+from pgready.core.model import Applied, Migration, Outcome, SegmentState
 from pgready.core.planning import Entry, Flag, Severity, State
 from pgready.core.segments import CompiledScript
 from pgready.database import execute, journal, lock
@@ -51,7 +51,7 @@ class Repairer:
     def __init__(self, source: Source, native: Native, *, by: str, pgready_version: str) -> None:
         self._source = source
         self._native = native
-        self._marks = journal.Journal(source.dialect.identity, by)
+        self._marks = journal.Journal(source.dialect, by)
         self._by = by
         self._pgready_version = pgready_version
 
@@ -100,6 +100,8 @@ class Repairer:
 
     async def _resolve(self, sight: Sight, entry: Entry, answer: Answer) -> Repair:
         version, migration = entry.version, entry.migration
+        if entry.state is State.FAILED and entry.applied is not None:
+            return self._resolve_failed(entry, entry.applied, answer)
         if migration is None or not entry.segment_started:
             raise _nothing(entry, "no statement of it is waiting for an answer")
         script = await self._source.compiled(entry.kind, version)
@@ -109,6 +111,17 @@ class Repairer:
             statement = self._marks.forget_segment(entry.kind, version, segment)
             return Repair(f"{part} is taken for not done, and will be run again", (statement,))
         return Repair(f"{part} is taken for done", self._recorded_done(migration, script, segment, sight))
+
+    def _resolve_failed(self, entry: Entry, failed: Applied, answer: Answer) -> Repair:
+        """Turn a peer's row that says that *entry* failed into what became of it."""
+        dialect = self._source.dialect
+        if answer is Answer.NOT_DONE:
+            what = f"{entry.version} is taken for not done, and its row for gone"
+            return Repair(what, (dialect.forget(failed),))
+        if entry.migration is None:
+            raise _nothing(entry, "the folder has no such file: restore it first, or say --not-done")
+        what = f"{entry.version} is taken for done"
+        return Repair(what, (dialect.accept(entry.migration, None),))
 
     def _recorded_done(
         self, migration: Migration, script: CompiledScript, segment: int, sight: Sight
@@ -137,7 +150,10 @@ def _find(sight: Sight, version: str) -> Entry:
 
         known = [entry.version for entry in sight.plan.entries]
         raise SettingsError((f"{version}: there is no such version{suggest(version, known)}",))
-    return max(named, key=lambda entry: (entry.segment_started, bool(entry.flags)))
+    return max(
+        named,
+        key=lambda entry: (entry.segment_started, entry.state is State.FAILED, bool(entry.flags)),
+    )
 
 
 def _is_refused(sight: Sight, entry: Entry) -> bool:

@@ -261,6 +261,7 @@ class Run:
                 version=self._assignment.pgready_version,
                 applied_by=self._assignment.applied_by,
                 timeout_ms=self._assignment.statement_timeout_ms,
+                lock_seconds=self._assignment.patience.lock_seconds,
             )
         return steps.Looked(
             anyio.current_time(), refused=bool(sight.plan.errors), bootstrap=sight.bootstrap, work=sight.work
