@@ -151,7 +151,7 @@ async def test_a_defect_is_a_problem_with_the_fixed_headers(feed: Feed) -> None:
         ("*/*", "application/json"),
         ("", "application/json"),
         ("application/json", "application/json"),
-        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "application/json"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"),
         ("text/plain", "text/plain"),
         ("text/*", "text/plain"),
         ("text/plain;q=0.5, application/json", "application/json"),
@@ -161,7 +161,7 @@ async def test_a_defect_is_a_problem_with_the_fixed_headers(feed: Feed) -> None:
         ("application/json;q=zzz, text/plain;q=0.1", "text/plain"),
     ],
 )
-async def test_migrations_are_json_unless_text_is_preferred(
+async def test_migrations_are_json_unless_something_else_is_preferred(
     client: httpx.AsyncClient, accept: str, expected: str
 ) -> None:
     response = await client.get("/migrations", headers={"Accept": accept})

@@ -58,9 +58,12 @@ class _Daemon:
         sockets = server.listen(self._settings.host, self._settings.port)
         feed = Feed(self._console.status)
         self._console.listen(feed.publish)
+        application = web.application(feed)
+        if self._settings.show_sql:
+            self._console.listen(application.state.pages.note)
         addresses = [server.url(socket) for socket in sockets]
         async with anyio.create_task_group() as group:
-            await group.start(server.serve, web.application(feed), sockets)
+            await group.start(server.serve, application, sockets)
             self._console.say(f"listening on {addresses[0]}")
             try:
                 await self._make_ready(addresses[0])
@@ -90,7 +93,7 @@ class _Daemon:
 
 def _tell(status: Status, address: str, psql: str | None) -> None:
     """What was done, and what there is to open, for the person who started this."""
-    lines = [text_table(status), "", f"ready:      {address}/ready", f"migrations: {address}/migrations"]
+    lines = [text_table(status), "", f"ready:      {address}/ready", f"page:       {address}/"]
     if psql is not None:
         lines.append(f"psql:       {psql}")
     show("\n".join([*lines, "stop with Ctrl-C"]))

@@ -175,7 +175,7 @@ def render(error: PgreadyError) -> str:
     first, *more = error.what.splitlines() or [""]
     lines = [f"error: {where}{first}", *(f"       {line}" for line in more)]
     if error.place and error.place.excerpt is not None:
-        lines += _excerpt(error.place)
+        lines += excerpt(error.place)
     if error.sqlstate:
         lines.append(f"sqlstate: {error.sqlstate}")
     if error.detail:
@@ -190,7 +190,8 @@ def render(error: PgreadyError) -> str:
 _EXCERPT_CHARACTERS = 160
 
 
-def _excerpt(place: Place) -> list[str]:
+def excerpt(place: Place) -> list[str]:
+    """The line of *place* and, where its column is known, one with a caret below it, both with a margin."""
     text = (place.excerpt or "").replace("\t", " ")
     start = 0
     if len(text) > _EXCERPT_CHARACTERS and place.column is not None:

@@ -48,6 +48,10 @@ class Feed:
         """How many events were published; the same number means the same status."""
         return self._sequence
 
+    def now(self) -> datetime:
+        """The time by which events are dated."""
+        return self._now()
+
     @property
     def started(self) -> bool:
         """Whether the target was ready at least once."""

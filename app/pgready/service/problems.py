@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 JSON = "application/json"
 TEXT = "text/plain"
+HTML = "text/html"
 PROBLEM = "application/problem+json"
 
 HEADERS: Mapping[str, str] = {

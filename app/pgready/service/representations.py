@@ -23,10 +23,12 @@ class Representations:
         """The status without its list of migrations; as text its headline."""
         return self._once("readiness", media_type, lambda: _readiness(self.feed.status, media_type))
 
-    def migrations(self, media_type: str, states: Set[str] = frozenset()) -> bytes:
-        """The whole status; with *states* only the migrations that are in one of them."""
-        if states:
-            return _migrations(_only(self.feed.status, states), media_type)
+    def migrations(
+        self, media_type: str, states: Set[str] = frozenset(), flags: Set[str] = frozenset()
+    ) -> bytes:
+        """The whole status; with *states* or *flags* only the migrations that have one of them."""
+        if states or flags:
+            return _migrations(_only(self.feed.status, states, flags), media_type)
         return self._once("migrations", media_type, lambda: _migrations(self.feed.status, media_type))
 
     def migration(self, media_type: str, version: str) -> bytes | None:
@@ -64,8 +66,13 @@ def _migration(status: Status, found: tuple[MigrationStatus, ...], media_type: s
     return _line({"schema": status.schema, **msgspec.structs.asdict(found[0])})
 
 
-def _only(status: Status, states: Set[str]) -> Status:
-    return narrowed(status, (each for each in status.migrations if each.state in states))
+def _only(status: Status, states: Set[str], flags: Set[str]) -> Status:
+    return narrowed(status, (each for each in status.migrations if fits(each, states, flags)))
+
+
+def fits(migration: MigrationStatus, states: Set[str], flags: Set[str]) -> bool:
+    """Whether *migration* is in one of *states* and has one of *flags*; an empty set asks for nothing."""
+    return (not states or migration.state in states) and (not flags or not flags.isdisjoint(migration.flags))
 
 
 def _line(value: object) -> bytes:
@@ -73,4 +80,4 @@ def _line(value: object) -> bytes:
 
 
 MEDIA_TYPES = (JSON, TEXT)
-"""What is offered, the default first; the page joins them when it exists."""
+"""What is offered everywhere, the default first."""

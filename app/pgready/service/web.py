@@ -16,10 +16,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pgready.core.planning import State
-from pgready.service import checks, metrics, negotiation
+from pgready.core.planning import Flag, State
+from pgready.service import checks, metrics, negotiation, page
 from pgready.service.feed import Feed
-from pgready.service.problems import TEXT, BadRequest, answer, bad_request, broken, problem, refused
+from pgready.service.problems import (
+    HTML,
+    JSON,
+    TEXT,
+    BadRequest,
+    answer,
+    bad_request,
+    broken,
+    problem,
+    refused,
+)
 from pgready.service.representations import Representations
 from pgready.service.resources import Resource, media_type, representations
 
@@ -29,6 +39,8 @@ WAITER_LIMIT = 200
 
 _RETRY = {"Retry-After": "1"}
 _STATES = tuple(state.value for state in State)
+_FLAGS = tuple(flag.value for flag in Flag)
+_FORMATS = {"json": JSON, "text": TEXT, "html": HTML}
 
 
 async def live(request: Request) -> Response:
@@ -55,16 +67,21 @@ async def startup(request: Request) -> Response:
 
 
 async def migrations(request: Request) -> Response:
-    """The whole status; `state=` leaves only the migrations in that state."""
+    """The whole status; `state=` and `flag=` leave only the migrations that have one of them."""
     states = negotiation.chosen("state", request.query_params.getlist("state"), _STATES)
-    kind = media_type(request)
-    return answer(representations(request).migrations(kind, states), kind)
+    flags = negotiation.chosen("flag", request.query_params.getlist("flag"), _FLAGS)
+    kind = _face(request)
+    if kind == HTML:
+        return page.page(request, page.wished(request, states=states, flags=flags))
+    return answer(representations(request).migrations(kind, states, flags), kind)
 
 
 async def migration(request: Request) -> Response:
     """One migration."""
-    kind = media_type(request)
-    body = representations(request).migration(kind, request.path_params["version"])
+    kind, version = _face(request), request.path_params["version"]
+    if kind == HTML:
+        return page.page(request, page.wished(request, version=version))
+    body = representations(request).migration(kind, version)
     if body is None:
         return problem(404, "no migration has this version; /migrations lists them")
     return answer(body, kind)
@@ -75,7 +92,7 @@ RESOURCES: tuple[Resource, ...] = (
     Resource(("/live", "/livez", "/healthz"), live),
     Resource(("/ready", "/readyz"), ready),
     Resource(("/startup", "/startupz"), startup),
-    Resource(("/migrations",), migrations),
+    Resource(("/migrations", "/"), migrations),
     Resource(("/migrations/{version:path}",), migration),
     Resource(("/metrics",), metrics.metrics),
 )
@@ -95,6 +112,7 @@ def application(feed: Feed, resources: tuple[Resource, ...] = RESOURCES) -> Star
     app.router.redirect_slashes = False
     app.state.representations = Representations(feed)
     app.state.waiters = anyio.CapacityLimiter(WAITER_LIMIT)
+    app.state.pages = page.Pages(feed, {path for resource in resources for path in resource.paths})
     app.state.paths = tuple(resource.shown[0] for resource in resources)
     return app
 
@@ -109,6 +127,12 @@ class _AnySlash:
         if scope["type"] == "http" and scope["path"].endswith("/"):
             scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
         await self._app(scope, receive, send)
+
+
+def _face(request: Request) -> str:
+    """JSON, text or a page: by `format=`, for links and address bars, else by Accept."""
+    asked = negotiation.chosen("format", request.query_params.getlist("format"), tuple(_FORMATS))
+    return _FORMATS[min(asked)] if asked else media_type(request, tuple(_FORMATS.values()))
 
 
 def _readiness(request: Request, well: bool) -> Response:

@@ -52,6 +52,7 @@ class Settings(Struct, frozen=True):
     policies: Policies
     host: str
     port: int
+    show_sql: bool
     embedded: str | None
     log_format: str
     log_level: str
@@ -126,6 +127,7 @@ class _Loader:
             ),
             host=self._value("host", str),
             port=self._value("port", int),
+            show_sql=self._value("show_sql", bool),
             embedded=embedded,
             log_format=self._optional("log_format", str) or ("console" if isatty else "json"),
             log_level=self._value("log_level", str),
