@@ -245,6 +245,15 @@ def test_ten_thousand_migrations_share_what_does_not_change() -> None:
 
 STARTED = events.MigrationStarted("2", "x", "versioned", 0, 1, 8)
 HOLDER = LockHolder(pid=7, application_name="psql")
+
+
+def test_a_replica_that_finds_the_work_done_by_another_waits_for_no_lock() -> None:
+    waiting = events.PhaseEntered("waiting"), WAITED, events.PhaseEntered("planning")
+    assert fold(*waiting).lock is not None
+
+    assert fold(*waiting, events.PhaseEntered("checking")).lock is None
+
+
 BLOCKED = events.Blocked("2", 5.0, (HOLDER,))
 RETRIED = events.MigrationRetried("2", "lock timeout", 1, 0.5)
 BUILDING = Operation("CREATE INDEX", "building index", "titles", 4, 16)

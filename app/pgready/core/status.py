@@ -203,12 +203,14 @@ def _entered(status: Status, phase: str, now: datetime) -> Status:
     if phase == status.phase:
         return status
     working = phase in ("migrating", "bootstrapping")
+    waiting = phase in ("waiting", "planning")  # it looks again while another holds the lock
     return replace(
         status,
         phase=phase,
         since=now,
         ready=status.ready and phase != "draining",
         progress=status.progress if working else None,
+        lock=status.lock if waiting else None,
     )
 
 
