@@ -14,6 +14,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from pgready.core import events, status, tally
+from pgready.core.model import LockHolder
 from pgready.core.planning import Flag, Plan, State
 from pgready.service.feed import Feed
 from pgready.service.metrics import METRICS, OPENMETRICS, TEXT, Metric, Picture, exposition
@@ -111,6 +112,15 @@ def test_a_wait_for_the_lock_is_as_long_as_it_is_when_scraped() -> None:
     found = read(events.LockWaited(None, 20.0), now=NOW + timedelta(seconds=4))
 
     assert found["pgready_lock_wait_seconds"] == 24
+
+
+def test_a_wait_for_a_table_spans_the_tries_of_its_transaction() -> None:
+    started = events.MigrationStarted("0002", "x", "versioned", 0, 1, 5)
+    blocked = events.Blocked("0002", 1.0, (LockHolder(7),))
+    retried = events.MigrationRetried("0002", "a table was locked by pid 7", 1, 0.1)
+    found = read(started, blocked, retried, started, now=NOW + timedelta(seconds=30))
+
+    assert found["pgready_relation_lock_wait_seconds"] == 31
 
 
 def test_the_target_is_described_without_its_address() -> None:

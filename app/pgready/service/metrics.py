@@ -92,6 +92,12 @@ def _lock_wait(picture: Picture) -> float:
     return wait.seconds(picture.now) if wait else 0
 
 
+def _relation_lock_wait(picture: Picture) -> float:
+    progress = picture.status.progress
+    since = progress.blocked_since if progress else None
+    return max(0.0, (picture.now - since).total_seconds()) if since else 0
+
+
 def _retries(picture: Picture) -> Mapping[str, float]:
     return {reason: picture.tally.retries.get(reason, 0) for reason in RETRY_REASONS}
 
@@ -160,6 +166,12 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "all its waiting for the migration lock that is over",
         lambda p: p.tally.lock_waited_seconds,
+    ),
+    Metric(
+        "pgready_relation_lock_wait_seconds",
+        "gauge",
+        "how long the migration has been waiting for a lock on a table; 0 when it does not wait",
+        _relation_lock_wait,
     ),
     Metric(
         "pgready_connect_attempts_total", "counter", "attempts to connect", lambda p: p.tally.connect_attempts
