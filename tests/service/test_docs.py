@@ -8,7 +8,7 @@ from pathlib import Path
 from pgready.core.planning import State
 from pgready.core.status import Status
 from pgready.core.tally import Tally
-from pgready.service import checks, metrics, problems, server, web
+from pgready.service import checks, exposition, problems, server, web
 from service.samples import NOW
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
@@ -72,7 +72,7 @@ def test_every_metric_is_documented_as_it_is() -> None:
         for name, kind, labels, unit, meaning in documented
     ] == [
         (metric.name, metric.kind, metric.labels, metric.unit or "-", metric.meaning)
-        for metric in metrics.METRICS
+        for metric in exposition.METRICS
     ]
 
 
@@ -81,10 +81,10 @@ def test_every_value_of_a_label_is_documented() -> None:
         label: set(_quoted(values))
         for label, values in re.findall(r"^\| `(\w+)` \| (`[^|]*`) \|$", METRICS, re.MULTILINE)
     }
-    picture = metrics.Picture(Status(), Tally(), NOW)
+    picture = exposition.Picture(Status(), Tally(), NOW)
     by_label = {
         metric.labels[0]: set(metric.read(picture))
-        for metric in metrics.METRICS
+        for metric in exposition.METRICS
         if len(metric.labels) == 1 and metric.kind != "info"
     }
 

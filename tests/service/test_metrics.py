@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from pgready.core import events, status, tally
 from pgready.core.model import LockHolder
 from pgready.core.planning import Flag, Plan, State
+from pgready.service.exposition import METRICS, OPENMETRICS, TEXT, Metric, Picture, exposition
 from pgready.service.feed import Feed
-from pgready.service.metrics import METRICS, OPENMETRICS, TEXT, Metric, Picture, exposition
 from service.samples import FAILED, NOW, PLANNED, READY, entered, entry
 
 PROMETHEUS = (

@@ -217,7 +217,7 @@ def test_all_problems_are_reported_at_once() -> None:
             {".env": "PGREADY_DIRR=a"},
             "PGREADY_DIRR is no variable of pgready (did you mean PGREADY_DIR?)",
         ),
-        ({"PGREADY_ZEBRA_FILE": "a"}, {}, "PGREADY_ZEBRA_FILE is no variable of pgready"),
+        ({"PGREADY_QUAGGA_AND_GNU_FILE": "a"}, {}, "PGREADY_QUAGGA_AND_GNU_FILE is no variable of pgready"),
         ({}, {"pgready.toml": "dialekt = 1"}, "pgready.toml: unknown key dialekt (did you mean dialect?)"),
     ],
 )

@@ -42,6 +42,11 @@ class Console:
         for notice in settings.notices:
             self._log.warning("settings.noticed", message=notice)
 
+    @property
+    def log(self) -> Any:
+        """For what is no event of a run."""
+        return self._log
+
     def say(self, text: str) -> None:
         """A line for people; programs have the events."""
         if self._people:
@@ -105,6 +110,10 @@ class Console:
 def tell(error: PgreadyError, log_format: str) -> None:
     """Say how a command ended that has no Console: its settings, say, could not be read."""
     _tell(error, eventlog.failed(error), _logger(log_format, "error"), log_format == "console")
+    if "KUBERNETES_SERVICE_HOST" in os.environ or "PGREADY_TERMINATION_LOG" in os.environ:
+        from pgready.commands import termination
+
+        termination.tell(error, os.environ)
 
 
 def _tell(error: PgreadyError, event: RunFailed, log: Any, people: bool) -> None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from pgready.commands.console import Console
 from pgready.commands.options import load_settings, reload_settings, settings_options
 from pgready.commands.process import finish, show
+from pgready.commands.reports import Reports
 from pgready.core.errors import ExitCode
 from pgready.core.events import EmbeddedStarted, Event, PhaseEntered
 from pgready.core.run import Phase
@@ -30,8 +31,9 @@ def command(**flags: object) -> int:
     """
     settings = load_settings(flags)
     console = Console(settings, started_at=datetime.now(UTC))
+    reports = Reports(console, settings)
     daemon = _Daemon(settings, flags, console)
-    return finish(daemon.work, console.fail, on_signal=daemon.on_signal)
+    return reports.ended(finish(daemon.work, console.fail, on_signal=daemon.on_signal))
 
 
 class _Daemon:

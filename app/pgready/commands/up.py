@@ -9,6 +9,7 @@ import click
 from pgready.commands.console import Console
 from pgready.commands.options import load_settings, output_option, settings_options
 from pgready.commands.process import finish, show
+from pgready.commands.reports import Reports
 from pgready.core.errors import ExitCode, PgreadyError
 from pgready.core.status import text_table, to_json
 from pgready.running import assemble
@@ -21,6 +22,7 @@ def command(output: str, **flags: object) -> int:
     """Make the target ready: create what is missing, apply what is pending, exit."""
     settings = load_settings(flags)
     console = Console(settings, started_at=datetime.now(UTC))
+    reports = Reports(console, settings)
 
     async def work() -> int:
         try:
@@ -37,4 +39,4 @@ def command(output: str, **flags: object) -> int:
             show(text_table(console.status))
         return ExitCode.DONE
 
-    return finish(work, console.fail)
+    return reports.ended(finish(work, console.fail))

@@ -57,6 +57,8 @@ class Settings(Struct, frozen=True):
     log_format: str
     log_level: str
     environment: str | None
+    metrics_file: str | None
+    termination_log: str | None
     origins: Mapping[str, str]
     notices: tuple[str, ...] = ()
 
@@ -132,6 +134,8 @@ class _Loader:
             log_format=self._optional("log_format", str) or ("console" if isatty else "json"),
             log_level=self._value("log_level", str),
             environment=self._optional("env", str),
+            metrics_file=self._optional("metrics_file", str),
+            termination_log=self._optional("termination_log", str),
             origins=self.origins,
             notices=tuple(dict.fromkeys(self.notices)),
         )

@@ -94,6 +94,18 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting(
         "env", values.name, None, "the environment's name in logs and status", also=("APP_ENV", "NODE_ENV")
     ),
+    Setting(
+        "metrics_file",
+        values.text,
+        None,
+        "a file for node_exporter's textfile collector (`*.prom`), written when a run ends",
+    ),
+    Setting(
+        "termination_log",
+        values.text,
+        None,
+        "where a failure is told to Kubernetes; by itself `/dev/termination-log` in a pod; `off` for nowhere",
+    ),
 )
 
 BY_NAME = {setting.name: setting for setting in CATALOGUE}
