@@ -47,7 +47,6 @@ def read(files: Mapping[str, str], dialect: str | None = None) -> Folder:
         ({"1_a.sql": MYBATIS}, "MyBatis"),
         ({"1_a.sql": PLAY}, "Play"),
         ({"1_a.sql": "-- @UP\nSELECT 1;\n-- @DOWN\nSELECT 2;"}, "hold their own reverse"),
-        ({"1_a.up.sql": "select 1", "1_a.down.sql": "select 2"}, "golang-migrate"),
         ({"migration_lock.toml": "", "20260101000000_a/migration.sql": "select 1"}, "Prisma"),
         ({"schema.prisma": "", "migrations/20260101000000_a/migration.sql": "select 1"}, "Prisma"),
         ({"atlas.sum": "h1:", "20260101000000_a.sql": "select 1"}, "Atlas"),
@@ -132,6 +131,14 @@ def test_a_marker_in_the_middle_of_a_line_is_none(text: str) -> None:
 )
 def test_what_only_looks_like_a_reverse_is_read_as_native_where_that_is_asked_for(text: str) -> None:
     assert read({"1_a.sql": text}, "native").dialect == "native"
+
+
+@pytest.mark.parametrize(
+    ("files", "dialect"),
+    [({"1_a.up.sql": "select 1", "1_a.down.sql": "select 2"}, "golang-migrate")],
+)
+def test_a_folder_that_proves_its_tool_is_read_as_its_own(files: Mapping[str, str], dialect: str) -> None:
+    assert read(files).dialect == dialect
 
 
 def test_two_proofs_are_an_error_that_lists_them() -> None:

@@ -48,6 +48,8 @@ def shown(folder: Folder) -> dict[str, Any]:
         "repeatables": [entry(migration) for migration in folder.repeatables],
         "checks": [script.path for script in folder.checks],
         "ignored": list(folder.ignored),
+        "skipped": list(folder.skipped),
+        "candidates": list(folder.candidates),
     }
     return {name: value for name, value in whole.items() if value}
 
@@ -59,6 +61,8 @@ def entry(migration: Migration) -> dict[str, Any]:
         "path": migration.script.path,
         "separator": migration.script.separator,
         "revert": migration.revert and migration.revert.path,
+        "first_line": migration.script.first_line if migration.script.first_line > 1 else None,
+        "no_transaction": None if migration.script.transactional else True,
         "stamp": migration.stamp,
         "checksum": migration.checksum[:8],
     }

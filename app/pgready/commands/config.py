@@ -47,6 +47,7 @@ async def _files(settings: Settings, output: Literal["table", "json"]) -> str:
         *((each.revert.path, f"reverts {each.version}") for each in folder.migrations if each.revert),
         *((each.script.path, "repeatable") for each in folder.repeatables),
         *((script.path, "check") for script in folder.checks),
+        *((path, "never run") for path in folder.skipped),
         *((path, "ignored") for path in folder.ignored),
     ]
     if output == "json":

@@ -64,6 +64,7 @@ class Folder(Struct, frozen=True):
     """A migration folder as its dialect read it, everything in the order in which it runs.
 
     *ignored* lists the paths that were seen and are no scripts (README.md, …), for `config --files`.
+    *skipped* lists scripts that the folder's own tool never looks at: they are warned of.
     *candidates* are the dialects that the folder fits alike, *dialect* among them, where nothing in it proves
     one and nobody named one: a history table in the database decides.
     """
@@ -74,6 +75,7 @@ class Folder(Struct, frozen=True):
     bootstrap: tuple[Migration, ...] = ()
     checks: tuple[Script, ...] = ()
     ignored: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ()
 
 

@@ -153,7 +153,7 @@ def plan(folder: Folder, history: History, policies: Policies) -> Plan:
         *_versioned(folder.migrations, rows, marks),
         *(_rerunnable(migration, rows, marks) for migration in folder.repeatables),
     )
-    return Plan(entries, tuple(findings(entries, policies)))
+    return Plan(entries, (*findings(entries, policies), *_skipped(folder)))
 
 
 def summary(plan: Plan) -> Counts:
@@ -292,6 +292,12 @@ def findings(entries: Iterable[Entry], policies: Policies) -> Iterator[Finding]:
                 severity = Severity.ERROR if policy is Policy.REFUSE else Severity.WARNING
                 message, hint = _WORDING[flag](entry)
                 yield Finding(severity, entry.version, flag, f"{_label(entry)}: {message}", hint)
+
+
+def _skipped(folder: Folder) -> Iterator[Finding]:
+    for path in folder.skipped:
+        message = f"{path}: not one of {folder.dialect}'s migrations, and never run"
+        yield Finding(Severity.WARNING, "", None, message, "move it out of the folder, or give it a number")
 
 
 def _failed(entry: Entry) -> Finding:

@@ -84,8 +84,9 @@ class Dialect(ABC):
         """The migrations of *files*, in order. Raises FolderError with every problem at once.
 
         All paths begin with *below* (`migrations/`, or nothing), which is no part of the layout. What
-        reverts a migration is its `revert`. No file is skipped in silence: what is none of the layout's is
-        a problem where it is a script, and in `ignored` where it is not.
+        reverts a migration is its `revert`. No file is skipped in silence: a script that is none of
+        the layout's is a problem where it looks like a migration, and in `skipped` where the tool itself
+        would pass it over; what is no script is in `ignored`.
         """
 
     @abstractmethod

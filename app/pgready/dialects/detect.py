@@ -24,10 +24,13 @@ from pgready.dialects.strangers import find_strangers, two_way_files
 DIALECTS: Mapping[str, str] = {
     "native": "native.Native",
     "drizzle": "drizzle.Drizzle",
+    "golang-migrate": "golang_migrate.GolangMigrate",
 }
 """Every dialect by its name for `--dialect`: its module here, and its class."""
 
-_READ: Mapping[str, tuple[str, ...]] = {}
+_READ: Mapping[str, tuple[str, ...]] = {
+    "golang-migrate or sqlx": ("golang-migrate",),
+}
 """The dialects that a folder may be written in which betrays a tool of `strangers`, where any is read."""
 
 _PLAIN = ("native",)

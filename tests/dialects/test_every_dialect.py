@@ -1,0 +1,150 @@
+"""What holds for the history of every dialect, on a real server; a new dialect needs only golden folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from harness.database import Database
+from pgready.core.model import Applied, Folder, Outcome
+from pgready.dialects import detect
+from pgready.dialects.base import Dialect
+from pgready.files import read_folder
+
+HERE = Path(__file__).parent
+OUTCOME = Outcome(segments=1, token_checksum=None, applied_by="test", pgready_version="0", earlier_ms=7)
+
+Ambushed = Callable[[str], Awaitable[None]]
+Read = tuple[Dialect, Folder]
+
+
+def largest(name: str) -> Path:
+    """The golden folder of the dialect *name* that has most migrations."""
+    expected = {
+        path.parent / "input": len(json.loads(path.read_text()).get("migrations", ()))
+        for path in (HERE / name).glob("*/expected.json")
+    }
+    return max(expected, key=lambda path: expected[path])
+
+
+@pytest.fixture(params=detect.DIALECTS)
+def read(request: pytest.FixtureRequest) -> Read:
+    folder = read_folder(str(largest(request.param)))
+    return detect.read(folder, dialect=request.param, namespace="default")
+
+
+async def columns(database: Database, dialect: Dialect) -> frozenset[str]:
+    rows = await database.fetch(
+        "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0",
+        str(dialect.table),
+    )
+    return frozenset(name for (name,) in rows)
+
+
+async def history(database: Database, read: Read) -> tuple[Applied, ...]:
+    dialect, folder = read
+    known = await columns(database, dialect)
+    async with database.connect() as connection:
+        rows = await connection.fetch(dialect.select_history(known))
+    return dialect.match([dict(row) for row in rows], folder)
+
+
+async def record_all(database: Database, read: Read) -> None:
+    dialect, folder = read
+    await database.execute(dialect.create_history())
+    for migration in folder.migrations:
+        await database.execute(dialect.record(migration, OUTCOME, await columns(database, dialect)))
+
+
+async def test_what_is_recorded_is_read_back_as_applied(database: Database, read: Read) -> None:
+    await record_all(database, read)
+    applied = await history(database, read)
+
+    assert [each.version for each in applied] == [each.version for each in read[1].migrations]
+    assert all(each.success for each in applied)
+
+
+async def test_an_empty_history_says_that_nothing_is_applied(database: Database, read: Read) -> None:
+    await database.execute(read[0].create_history())
+    await database.execute(read[0].create_history())
+
+    assert await history(database, read) == ()
+
+
+async def test_the_table_that_it_creates_is_its_own(database: Database, read: Read) -> None:
+    await database.execute(read[0].create_history())
+
+    assert read[0].owns(await columns(database, read[0]))
+
+
+async def test_the_fence_finds_what_is_recorded_and_nothing_else(database: Database, read: Read) -> None:
+    dialect, folder = read
+    await database.execute(dialect.create_history())
+    newest = folder.migrations[-1]
+    before = await database.fetch(dialect.recorded(newest))
+    await record_all(database, read)
+
+    assert (len(before), len(await database.fetch(dialect.recorded(newest)))) == (0, 1)
+
+
+async def test_the_newest_is_forgotten_and_can_be_recorded_again(database: Database, read: Read) -> None:
+    dialect, folder = read
+    await record_all(database, read)
+    *others, newest = await history(database, read)
+    await database.execute(dialect.forget(newest))
+    left = await history(database, read)
+    await database.execute(dialect.record(folder.migrations[-1], OUTCOME, await columns(database, dialect)))
+
+    assert [each.version for each in left] == [each.version for each in others]
+    assert len(await history(database, read)) == len(folder.migrations)
+
+
+async def test_accepting_leaves_the_files_checksum(database: Database, read: Read) -> None:
+    dialect, folder = read
+    await record_all(database, read)
+    await database.execute(dialect.accept(folder.migrations[-1], None))
+    newest = (await history(database, read))[-1]
+
+    assert newest.success
+    assert newest.checksum in (None, folder.migrations[-1].checksum)
+
+
+async def test_no_name_in_its_sql_is_looked_up_through_search_path(
+    database: Database, ambushed: Ambushed, read: Read
+) -> None:
+    dialect, folder = read
+    migration = folder.migrations[-1]
+    await ambushed(dialect.create_history())
+    known = await columns(database, dialect)
+    await ambushed(dialect.record(migration, OUTCOME, known))
+    (*_, applied) = await history(database, read)
+    for sql in (
+        dialect.select_history(known),
+        dialect.recorded(migration),
+        dialect.accept(migration, None),
+        dialect.forget(applied),
+    ):
+        await ambushed(sql)
+
+
+def test_its_lock_keys_are_what_the_server_takes(read: Read) -> None:
+    keys = read[0].lock_keys("app")
+
+    assert all(-(2**63) <= key < 2**63 for key in keys)
+    assert len(set(keys)) == len(keys)
+
+
+async def test_a_dialect_whose_table_is_in_the_current_schema_follows_it(
+    database: Database, read: Read
+) -> None:
+    dialect, _ = read
+    before = dialect.table
+    dialect.settle("elsewhere")
+    await database.execute("CREATE SCHEMA elsewhere")
+    await database.execute(dialect.create_history())
+
+    assert dialect.table in (before, type(before)("elsewhere", before.name))
+    assert await columns(database, dialect)
