@@ -11,9 +11,12 @@ from pgready.service import web
 from pgready.service.feed import Feed
 from service.samples import FAILED, PLANNED, READY, entered
 
-PATHS = [path for resource in web.RESOURCES for path in resource.paths if "{" not in path] + [
-    "/migrations/0001"
-]
+PATHS = [
+    path
+    for resource in web.RESOURCES
+    for path in resource.paths
+    if "{" not in path and path != "/events"  # which does not end by itself: see test_stream
+] + ["/migrations/0001"]
 
 
 @pytest.mark.parametrize("path", ["/live", "/livez", "/healthz"])

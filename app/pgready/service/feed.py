@@ -6,12 +6,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import anyio
+from msgspec.structs import replace
 
 from pgready.core import tally as tallies
-from pgready.core.events import Event
+from pgready.core.events import Blocked, Event, LockWaited
 from pgready.core.run import Phase
 from pgready.core.status import Status, advance
 from pgready.core.tally import Tally
+
+Listener = Callable[[Event, Status, datetime], None]
+"""Told of each event, with the status after it and when it was; must neither wait nor raise."""
 
 _OUTCOMES = frozenset({Phase.READY, Phase.FAILED, Phase.DRAINING})
 
@@ -34,6 +38,8 @@ class Feed:
         self._working_phase = Phase.CONNECTING
         self._started = status.ready
         self._changed = anyio.Event()
+        self._drained = anyio.Event()
+        self._listeners: list[Listener] = []
 
     @property
     def status(self) -> Status:
@@ -62,8 +68,18 @@ class Feed:
         """The phase in which work was last done: where a failed run failed."""
         return self._working_phase
 
+    @property
+    def draining(self) -> bool:
+        """Whether the daemon is on its way out."""
+        return Phase(self._status.phase) is Phase.DRAINING
+
+    def listen(self, listener: Listener) -> None:
+        """Tell *listener* of every event from now on."""
+        self._listeners.append(listener)
+
     def publish(self, event: Event) -> None:
         """Take *event* into the status and wake who waits. Never blocks: a slow reader misses some."""
+        event = _without_sql(event)
         now = self._now()
         self._status = advance(self._status, event, now)
         self._tally = tallies.advance(self._tally, event, now)
@@ -72,8 +88,16 @@ class Feed:
         phase = Phase(self._status.phase)
         if phase not in _OUTCOMES:
             self._working_phase = phase
+        for listener in self._listeners:
+            listener(event, self._status, now)
         self._changed.set()
         self._changed = anyio.Event()
+        if self.draining:
+            self._drained.set()
+
+    async def drained(self) -> None:
+        """Wait until the daemon is on its way out."""
+        await self._drained.wait()
 
     async def changed(self, after_sequence: int) -> int:
         """Wait until something newer than *after_sequence* was published; the sequence it is at now."""
@@ -84,6 +108,17 @@ class Feed:
     async def settled(self, patience_seconds: float) -> Status:
         """The status when it is ready or draining, or when *patience_seconds* have passed."""
         with anyio.move_on_after(patience_seconds):
-            while not self._status.ready and Phase(self._status.phase) is not Phase.DRAINING:
+            while not self._status.ready and not self.draining:
                 await self.changed(self._sequence)
         return self._status
+
+
+def _without_sql(event: Event) -> Event:
+    """*event* without what other backends run: anyone who reaches the port could read it, and it may be
+    an `ALTER ROLE … PASSWORD` or a customer's row."""
+    match event:
+        case LockWaited(holder=holder) if holder is not None:
+            return replace(event, holder=replace(holder, query=""))
+        case Blocked(holders=holders):
+            return replace(event, holders=tuple(replace(holder, query="") for holder in holders))
+    return event

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgready.core.planning import Flag, State
-from pgready.service import checks, metrics, negotiation, page
+from pgready.service import checks, metrics, negotiation, page, stream
 from pgready.service.feed import Feed
 from pgready.service.problems import (
     HTML,
@@ -94,6 +94,7 @@ RESOURCES: tuple[Resource, ...] = (
     Resource(("/startup", "/startupz"), startup),
     Resource(("/migrations", "/"), migrations),
     Resource(("/migrations/{version:path}",), migration),
+    Resource(("/events",), stream.stream),
     Resource(("/metrics",), metrics.metrics),
 )
 
@@ -111,6 +112,7 @@ def application(feed: Feed, resources: tuple[Resource, ...] = RESOURCES) -> Star
     )
     app.router.redirect_slashes = False
     app.state.representations = Representations(feed)
+    app.state.broadcast = stream.Broadcast(app.state.representations)
     app.state.waiters = anyio.CapacityLimiter(WAITER_LIMIT)
     app.state.pages = page.Pages(feed, {path for resource in resources for path in resource.paths})
     app.state.paths = tuple(resource.shown[0] for resource in resources)
