@@ -3,10 +3,15 @@
 `import structlog` loads structlog.dev, which loads rich wherever it is installed: 45 ms of every start
 for a renderer that is not used here. So rich is hidden while structlog is imported, and the console's
 renderer is the small one below.
+
+What libraries say through `logging` (uvicorn of a request that is none, asyncio of a task that nobody awaits)
+goes the same way, so that no line lacks its form, its time or its run, and no traceback is printed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sys
 from collections.abc import Mapping, MutableMapping
 from types import ModuleType
@@ -54,7 +59,9 @@ def configure(
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    return structlog.get_logger().bind(run_id=run_id, **bound)
+    log = structlog.get_logger().bind(run_id=run_id, **bound)
+    _take_over_logging(log)
+    return log
 
 
 def use_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
@@ -78,6 +85,41 @@ def _import_structlog() -> Any:
         if hide:
             del modules["rich"]
     return structlog
+
+
+def _take_over_logging(log: Any) -> None:
+    """From now on *log* writes what libraries log, from a warning upwards."""
+    root = logging.getLogger()
+    for handler in [each for each in root.handlers if isinstance(each, _Libraries)]:
+        root.removeHandler(handler)
+    root.addHandler(_Libraries(log))
+
+
+class _Libraries(logging.Handler):
+    """Hands records of `logging` to structlog, without what came after a message's first line: a repr or a
+    traceback may hold anything."""
+
+    def __init__(self, log: Any) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        values: dict[str, Any] = {"logger": record.name, "message": _first_line(record)}
+        if record.exc_info:
+            values["exc_info"] = record.exc_info[1]
+        # Who reads the log may have gone; that must not break the library in the middle of its work.
+        with contextlib.suppress(OSError, ValueError):
+            if record.levelno >= logging.ERROR:
+                self._log.error("library.failed", **values)
+            else:
+                self._log.warning("library.warned", **values)
+
+
+def _first_line(record: logging.LogRecord) -> str:
+    try:
+        return next(iter(record.getMessage().splitlines()), "")
+    except (TypeError, ValueError):  # arguments that do not fit the message
+        return str(record.msg)
 
 
 def _describe_exception(logger: object, method: str, event: _Event) -> _Event:

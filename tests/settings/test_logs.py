@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -98,6 +100,72 @@ def test_neither_secrets_nor_an_exception_s_text_are_written(format: str) -> Non
 
     assert "hunter2" not in stream.getvalue()
     assert "ValueError" in stream.getvalue()
+
+
+def said_by_a_library(format: str, say: Callable[[logging.Logger], None], level: str = "info") -> str:
+    stream = io.StringIO()
+    logs.configure(format, level, stream, environ={}, run_id="7f3a", environment="test")
+    say(logging.getLogger("uvicorn.error"))
+    return stream.getvalue()
+
+
+def test_what_libraries_log_has_the_form_of_every_line() -> None:
+    line = json.loads(said_by_a_library("json", lambda log: log.warning("Invalid %s", "request")))
+
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "level": "warning",
+        "event": "library.warned",
+        "run_id": "7f3a",
+        "environment": "test",
+        "logger": "uvicorn.error",
+        "message": "Invalid request",
+    }
+
+
+@pytest.mark.parametrize("format", logs.FORMATS)
+def test_a_traceback_that_a_library_logs_is_left_out(format: str) -> None:
+    def say(log: logging.Logger) -> None:
+        try:
+            raise ValueError("hunter2")
+        except ValueError as error:
+            log.exception("Exception in the application\n%r", error)
+
+    text = said_by_a_library(format, say)
+
+    assert text.count("\n") == 1
+    assert "library.failed" in text and "ValueError" in text and "test_logs:" in text
+    assert "hunter2" not in text and "Traceback" not in text
+
+
+@pytest.mark.parametrize("arguments", [("no number",), (1, 2), ()])
+def test_a_message_whose_arguments_do_not_fit_is_shown_without_them(arguments: tuple[object, ...]) -> None:
+    def say(log: logging.Logger) -> None:
+        record = logging.LogRecord(log.name, logging.ERROR, __file__, 1, "after %d s", arguments, None)
+        logging.getLogger().handlers[-1].handle(record)  # pytest's own handlers refuse such a record
+
+    line = json.loads(said_by_a_library("json", say))
+
+    assert line["message"] == "after %d s"
+
+
+def test_a_library_does_not_fail_because_its_line_cannot_be_written() -> None:
+    stream = io.StringIO()
+    logs.configure("json", "info", stream, environ={}, run_id="7f3a")
+    stream.close()
+
+    logging.getLogger("uvicorn.error").warning("Invalid request")
+
+
+def test_what_libraries_say_below_a_warning_or_the_level_is_not_written() -> None:
+    assert said_by_a_library("json", lambda log: log.info("Started"), level="debug") == ""
+    assert said_by_a_library("json", lambda log: log.warning("Invalid"), level="error") == ""
+
+
+def test_configuring_again_leaves_one_line_a_record() -> None:
+    said_by_a_library("json", lambda log: None)
+
+    assert said_by_a_library("json", lambda log: log.error("once")).count("\n") == 1
 
 
 def test_rich_is_not_loaded_and_can_be_afterwards() -> None:

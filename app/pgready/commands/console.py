@@ -44,7 +44,9 @@ class Console:
 
     @property
     def log(self) -> Any:
-        """For what is no event of a run."""
+        """For what is no event of a run. Ask anew for each line: a drawn one makes room."""
+        if self._line is not None:
+            self._line.clear()
         return self._log
 
     def say(self, text: str) -> None:

@@ -55,6 +55,7 @@ class _Daemon:
 
     async def work(self) -> int:
         from pgready.service import server, web  # the HTTP side is loaded by this command alone
+        from pgready.service.access import AccessLog
         from pgready.service.feed import Feed
 
         sockets = server.listen(self._settings.host, self._settings.port)
@@ -65,7 +66,7 @@ class _Daemon:
             self._console.listen(application.state.pages.note)
         addresses = [server.url(socket) for socket in sockets]
         async with anyio.create_task_group() as group:
-            await group.start(server.serve, application, sockets)
+            await group.start(server.serve, AccessLog(application, lambda: self._console.log), sockets)
             self._console.say(f"listening on {addresses[0]}")
             try:
                 await self._make_ready(addresses[0])
