@@ -204,7 +204,7 @@ def document(event: events.Event, status: Status, now: datetime) -> bytes:
     try:
         return msgspec.json.encode(told)
     except UnicodeEncodeError:  # a file's name that is no UTF-8
-        return json.dumps(msgspec.to_builtins(told)).encode()
+        return json.dumps(msgspec.to_builtins(told), ensure_ascii=False).encode(errors="replace")
 
 
 def _frame(name: str, data: bytes, identity: str | None = None) -> bytes:
