@@ -8,7 +8,7 @@ from pathlib import Path
 from pgready.core.planning import State
 from pgready.core.status import Status
 from pgready.core.tally import Tally
-from pgready.service import checks, exposition, problems, server, web
+from pgready.service import checks, exposition, problems, protocol, server, stream, web
 from service.samples import NOW
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
@@ -59,7 +59,14 @@ def test_the_checks_and_states_are_listed() -> None:
 def test_the_limits_are_those_of_the_code() -> None:
     assert f"at most {web.LONGEST_WAIT_SECONDS:g} s" in DOCUMENT
     assert f"more than {web.WAITER_LIMIT} requests" in DOCUMENT
-    assert f"closed after {server.IDLE_SECONDS} s" in DOCUMENT
+    assert f"hung up on after {protocol.STALL_SECONDS} s" in DOCUMENT
+    assert f"at most {protocol.HEAD_LIMIT_BYTES // 1024} KiB" in DOCUMENT
+    assert f"at most {protocol.BODY_LIMIT_BYTES // 1024} KiB" in DOCUMENT
+    assert f"Of {server.CONNECTION_LIMIT} connections" in DOCUMENT
+    assert f"the newest {stream.RING_EVENTS} events" in DOCUMENT
+    assert f"Nothing for {stream.HEARTBEAT_SECONDS} s" in DOCUMENT
+    assert f"more than {stream.LISTENER_LIMIT} listeners" in DOCUMENT
+    assert f"closed after {protocol.IDLE_SECONDS} s" in DOCUMENT
 
 
 def test_every_metric_is_documented_as_it_is() -> None:

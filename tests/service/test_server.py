@@ -15,7 +15,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from pgready.core.errors import ExitCode, SettingsError
-from pgready.service import server
+from pgready.service import protocol, server
 from pgready.service.feed import Feed
 from pgready.service.web import application
 from service.samples import READY, Serving, entered
@@ -161,7 +161,7 @@ async def test_signal_handlers_are_left_alone(feed: Feed, serving: Serving) -> N
 async def test_a_client_that_says_half_a_request_is_hung_up_on(
     feed: Feed, serving: Serving, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    monkeypatch.setattr(server, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(protocol, "IDLE_SECONDS", 0.05)
     async with serving(application(feed)) as port:
         answer = await _say(port, text)
 
@@ -171,7 +171,7 @@ async def test_a_client_that_says_half_a_request_is_hung_up_on(
 async def test_a_request_that_drips_in_is_hung_up_on_all_the_same(
     feed: Feed, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(protocol, "IDLE_SECONDS", 0.05)
     async with serving(application(feed)) as port, await anyio.connect_tcp("127.0.0.1", port) as stream:
         with pytest.raises((anyio.BrokenResourceError, anyio.EndOfStream)), anyio.fail_after(10):
             await stream.send(b"GET /live HTTP/1.1\r\n")
@@ -184,7 +184,7 @@ async def test_a_request_that_drips_in_is_hung_up_on_all_the_same(
 async def test_a_silent_connection_does_not_hold_up_a_long_poll(
     feed: Feed, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(protocol, "IDLE_SECONDS", 0.05)
     async with serving(application(feed)) as port:
         head, _ = await _request(port, "GET", "/ready?wait=300ms")
 

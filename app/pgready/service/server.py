@@ -3,8 +3,8 @@
 1. The port is bound and listens before anything else happens, so that an early probe queues in the kernel
    instead of being refused, and a port in use is told before the database is touched.
 2. Signals are the caller's (FIELD-NOTES 17): uvicorn installs no handler and re-raises nothing.
-3. A client that sends nothing, or half a request, is hung up on, so that idle connections cannot crowd
-   out the probes. Of requests, only long polls last, and the application bounds those.
+3. No client can crowd out the probes or the migration: see `service.protocol`. Of requests, only long
+   polls and listeners last, and the application bounds those.
 4. Cancelling the scope around `serve` stops it: no new connections, a bounded grace for answers that are
    under way, then nothing is left, neither a task nor a socket.
 """
@@ -14,7 +14,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
+import resource
 import socket
 from collections.abc import Iterator, Sequence
 
@@ -22,18 +24,19 @@ import anyio
 import uvicorn
 from anyio.abc import TaskStatus
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pgready.core.errors import SettingsError
+from pgready.service.protocol import HEAD_LIMIT_BYTES, IDLE_SECONDS, Connection, Crowd
 
 GRACE_SECONDS = 2
-IDLE_SECONDS = 5
-"""How long a connection may stay silent, or take to send a whole request."""
 
 CONNECTION_LIMIT = 1000
-"""Far above any orchestrator's probes: past it uvicorn answers 503 to all, `/live` too."""
+"""Far above any orchestrator's probes; fewer where the process may not open as many files."""
 
-_BACKLOG = 128
+_BACKLOG = 1024  # what the kernel keeps until it is accepted
+_ACCEPTED_AT_ONCE = 128
+_OWN_FILES = 128  # the database's connections, the migrations' files, the log
+_WANTED_FILES = CONNECTION_LIMIT + _ACCEPTED_AT_ONCE + _OWN_FILES
 _LAST_SECONDS = 2  # for what was cancelled after the grace to end
 _Address = tuple[socket.AddressFamily, tuple[str | int, ...]]
 _NO_SUCH_ADDRESS = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
@@ -147,21 +150,32 @@ def _unusable(host: str, port: int, error: OSError) -> SettingsError:
 def _config(application: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         application,
-        http=_ImpatientProtocol,
+        http=functools.partial(Connection, crowd=Crowd(_connection_limit())),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         interface="asgi3",
         loop="none",
         log_config=None,
-        log_level=logging.WARNING,  # its own coming and going is told by our events
+        log_level=logging.ERROR,  # its coming and going is told by our events, bad requests by nobody
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        backlog=_BACKLOG,
-        limit_concurrency=CONNECTION_LIMIT,
+        backlog=_ACCEPTED_AT_ONCE,
+        h11_max_incomplete_event_size=HEAD_LIMIT_BYTES,
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+
+
+def _connection_limit() -> int:
+    """As many connections as leave files for the migration: a flood must not take them from it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < _WANTED_FILES:
+        soft = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY:
+        return CONNECTION_LIMIT
+    return max(1, min(CONNECTION_LIMIT, soft - _ACCEPTED_AT_ONCE - _OWN_FILES))
 
 
 class _Server(uvicorn.Server):
@@ -176,6 +190,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(_BACKLOG)  # uvicorn has shortened it to what it accepts at once
         self._task_status.started()
 
     async def end(self, sockets: Sequence[socket.socket]) -> None:
@@ -187,37 +203,3 @@ class _Server(uvicorn.Server):
             connection.transport.abort()
         if self.server_state.tasks:
             await asyncio.wait(list(self.server_state.tasks))
-
-
-class _ImpatientProtocol(H11Protocol):
-    """uvicorn's timer stops at the first byte and starts only after an answer; this one runs whenever no
-    answer is under way, from the first moment."""
-
-    _overdue: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._watch()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._watch()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_watching()
-        super().connection_lost(exc)
-
-    def _watch(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._stop_watching()
-        elif self._overdue is None and not self.transport.is_closing():
-            self._overdue = self.loop.call_later(IDLE_SECONDS, self.transport.close)
-
-    def _stop_watching(self) -> None:
-        if self._overdue is not None:
-            self._overdue.cancel()
-            self._overdue = None
