@@ -15,7 +15,7 @@ MARKS := not peers and not chaos and not containers$(if $(BOUNCER),, and not pgb
 CONFIGURED := ^((PGREADY_|MIGRATION_)?DATABASE_URL|PGHOST|PGHOSTADDR|PGSERVICE|POSTGRES_(USER|PASSWORD|DB)|DB_HOST)(_FILE)?=.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format test-all chaos test-peers test-containers bench lock clean
+.PHONY: help install run test lint format test-all chaos test-peers test-containers test-alerts bench lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,9 @@ test-peers: install  ## Compare with the real tools of others (needs Node.js and
 
 test-containers: install  ## Bring up the image and the Compose files.
 	$(BIN)/pytest -m containers
+
+test-alerts: install  ## Play series to the alert rules (needs promtool, of Debian's package prometheus).
+	$(BIN)/pytest -m promtool tests/deploy
 
 bench: install  ## Measure against peers; print the table and write it to bench/results/.
 	$(BIN)/python bench/run.py

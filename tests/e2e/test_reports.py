@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -67,6 +68,10 @@ async def test_an_interrupted_run_leaves_the_exit_code_of_its_signal(
     ended = await running.wait()
 
     assert (ended.exit_code, values(path)["pgready_run_exit_code"]) == (143, 143)
+    assert 'pgready_phase="migrating",target="' in path.read_text()
+    assert not re.search('phase="migrating".* 1.0$', path.read_text(), re.MULTILINE), (
+        "nothing migrates any more"
+    )
 
 
 async def test_a_file_that_cannot_be_written_changes_nothing_but_a_warning(

@@ -15,6 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
+from pgready.core import status as statuses
 from pgready.core.events import Event, ReadyReached, RunFailed
 from pgready.core.status import Status
 from pgready.core.tally import Tally, advance
@@ -37,15 +38,17 @@ class MetricsFile:
         now = datetime.now(UTC)
         self._tally = advance(self._tally, event, now)
         if isinstance(event, ReadyReached | RunFailed):
-            self._write(now)
+            self._write(self._status(), now)
 
     def interrupted(self, exit_code: int) -> None:
-        """A signal has ended the run; no event tells of that."""
-        self.note(RunFailed("interrupted", None, exit_code))
+        """A signal has ended the run; no event tells of that, so the status still has it at work."""
+        event, now = RunFailed("interrupted", None, exit_code), datetime.now(UTC)
+        self._tally = advance(self._tally, event, now)
+        self._write(statuses.advance(self._status(), event, now), now)
 
-    def _write(self, now: datetime) -> None:
+    def _write(self, status: Status, now: datetime) -> None:
         try:
-            write(self._path, self._status(), self._tally, now)
+            write(self._path, status, self._tally, now)
         except (OSError, ValueError) as problem:  # the latter: a path with a NUL
             message = str(getattr(problem, "strerror", None) or problem)
             self._log.warning("metrics.unwritten", path=str(self._path), message=message)
