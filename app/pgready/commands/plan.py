@@ -12,8 +12,9 @@ from pgready.commands.console import Console
 from pgready.commands.options import load_settings, output_option, settings_options
 from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode
+from pgready.core.model import Script
 from pgready.core.planning import Entry
-from pgready.core.segments import CompiledScript, Segment, SegmentKind
+from pgready.core.segments import CompiledScript, Segment, SegmentKind, shown
 from pgready.running import assemble
 from pgready.running.look import Sight
 from pgready.running.source import Source
@@ -67,7 +68,7 @@ async def _document(sight: Sight, source: Source) -> dict[str, Any]:
 
 def _migration(entry: Entry, script: CompiledScript) -> dict[str, Any]:
     assert entry.migration is not None
-    text = entry.migration.script.text
+    source = entry.migration.script
     return {
         "version": entry.version,
         "name": entry.name,
@@ -75,14 +76,14 @@ def _migration(entry: Entry, script: CompiledScript) -> dict[str, Any]:
         "state": entry.state.value,
         "file": entry.migration.script.path,
         "segments_done": entry.segments_done,
-        "segments": [_segment(segment, text) for segment in script.segments],
+        "segments": [_segment(segment, source) for segment in script.segments],
     }
 
 
-def _segment(segment: Segment, text: str) -> dict[str, Any]:
+def _segment(segment: Segment, source: Script) -> dict[str, Any]:
     return {
         "transaction": segment.kind is SegmentKind.TRANSACTION,
-        "statements": [text[statement.start : statement.end] for statement in segment.statements],
+        "statements": [shown(source, each.start, each.end) for each in segment.statements],
     }
 
 

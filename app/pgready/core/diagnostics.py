@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pgready.core.errors import AccessDenied, MigrationFailed, PgreadyError
 from pgready.core.model import Script
@@ -41,6 +42,7 @@ def explain(
     script: Script, report: ServerReport, statement: Statement | None, *, done: str, next_command: str
 ) -> PgreadyError:
     """The error for *statement* of *script* (None: at its end, when the transaction was about to commit)."""
+    report = _masked(report, script.values)
     facts = [text for text in (report.detail, _context(report)) if text]
     hints = [text for text in (report.hint, _CURES.get(report.sqlstate), next_command) if text]
     error = AccessDenied if report.sqlstate == "42501" else MigrationFailed
@@ -54,6 +56,25 @@ def explain(
         detail="; ".join(facts) or None,
         hint="; ".join(hints),
         done=done,
+    )
+
+
+def _masked(report: ServerReport, values: tuple[str, ...]) -> ServerReport:
+    """*report* without what was put in for variables of the script; PL/pgSQL's context quotes statements."""
+
+    def mask(text: str | None) -> str | None:
+        for value in sorted(filter(None, values), key=len, reverse=True):
+            text = text.replace(value, "***") if text else text
+        return text
+
+    if not values:
+        return report
+    return replace(
+        report,
+        message=mask(report.message) or "",
+        detail=mask(report.detail),
+        hint=mask(report.hint),
+        context=mask(report.context),
     )
 
 

@@ -35,6 +35,9 @@ class Script(Struct, frozen=True):
     *first_line* is the line of *path* on which *text* starts (a peer's file may hold up and down scripts).
     *separator* is a literal that also ends statements (Drizzle's breakpoint). *transactional* is False
     where the dialect's own marker asks for no transaction.
+
+    Where *text* had variables replaced, *written* is what the file says, line by line the same, and *values*
+    are what was put in: people are shown the one and never the others, which may be secrets.
     """
 
     path: str
@@ -42,6 +45,13 @@ class Script(Struct, frozen=True):
     first_line: int = 1
     separator: str | None = None
     transactional: bool = True
+    written: str | None = None
+    values: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """The text as people may see it."""
+        return self.text if self.written is None else self.written
 
 
 class Migration(Struct, frozen=True):

@@ -89,8 +89,11 @@ def place(script: Script, offset: int) -> Place:
     """Where in its file the character at *offset* of *script*'s text stands.
 
     Lines end at a line feed; the carriage return before it and a byte order mark are no part of a line.
-    A line longer than 4,096 characters is cut, and left out where the place lies behind the cut.
+    A line longer than 4,096 characters is cut, and left out where the place lies behind the cut. In a line
+    whose variables were replaced there is no column.
     """
+    if script.written is not None:
+        return _place_of_line(script, script.text.count("\n", 0, offset))
     text = script.text
     line_start = text.rfind("\n", 0, offset) + 1
     line_end = text.find("\n", offset)
@@ -103,6 +106,19 @@ def place(script: Script, offset: int) -> Place:
         column=max(offset - line_start, 0) + 1,
         excerpt=text[line_start:shown_end].rstrip("\r") if offset <= shown_end else None,
     )
+
+
+def _place_of_line(script: Script, line: int) -> Place:
+    excerpt = script.shown.split("\n")[line].rstrip("\r")
+    return Place(script.path, script.first_line + line, excerpt=excerpt[:_EXCERPT_CHARACTERS])
+
+
+def shown(script: Script, start: int, end: int) -> str:
+    """The text of *script* from *start* to *end* as people may see it: whole lines where variables hide."""
+    if script.written is None:
+        return script.text[start:end]
+    first, last = (script.text.count("\n", 0, offset) for offset in (start, end))
+    return "\n".join(script.written.split("\n")[first : last + 1])
 
 
 def refused(script: Script, offset: int, what: str, hint: str | None = None) -> ScriptError:

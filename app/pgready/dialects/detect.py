@@ -19,12 +19,13 @@ from pgready.core.model import Folder, Kind, Migration, Script, SourceFile
 from pgready.core.suggestions import suggest
 from pgready.dialects.base import Dialect, Surroundings, is_sql
 from pgready.dialects.native import read_script
-from pgready.dialects.strangers import find_strangers, two_way_files
+from pgready.dialects.strangers import PROGRAMS, find_strangers, two_way_files
 
 DIALECTS: Mapping[str, str] = {
     "native": "native.Native",
     "drizzle": "drizzle.Drizzle",
     "golang-migrate": "golang_migrate.GolangMigrate",
+    "goose": "goose.Goose",
 }
 """Every dialect by its name for `--dialect`: its module here, and its class."""
 
@@ -132,6 +133,8 @@ def _candidates(parts: _Parts) -> tuple[str, ...]:
     proofs = find_strangers([*paths, *(file.path for file in parts.beside)], _sql(parts.main))
     if drizzle := _drizzle(paths):
         proofs = {"drizzle": drizzle, **proofs}
+    if "goose" in proofs:
+        proofs.pop(PROGRAMS, None)  # goose's own reading names them, file by file
     if len(proofs) > 1:
         lines = [f"{name}: {proof}" for name, proof in proofs.items()]
         hint = "say which it is with --dialect"

@@ -14,6 +14,8 @@ from msgspec import Struct
 
 from pgready.core.model import SourceFile
 
+PROGRAMS = "a tool whose migrations are programs (Knex, TypeORM, Rails, goose in Go, …)"
+
 _PATHS: Mapping[str, str] = {
     "Flyway or refinery": r"(.*/)?([VU][0-9][0-9._]*|R)__.+\.sql",
     "Prisma": r"migration_lock\.toml|schema\.prisma",
@@ -24,9 +26,7 @@ _PATHS: Mapping[str, str] = {
     "Alembic": r"alembic\.ini|script\.py\.mako|versions/.+\.py",
     "Sqitch": r"sqitch\.plan",
     "graphile-migrate": r"committed/[0-9]+.*\.sql",
-    "a tool whose migrations are programs (Knex, TypeORM, Rails, goose in Go, …)": (
-        r"[0-9]+[-_][^/]*\.(js|ts|mjs|cjs|py|rb|go|php)"
-    ),
+    PROGRAMS: r"[0-9]+[-_][^/]*\.(js|ts|mjs|cjs|py|rb|go|php)",
 }
 _PATH_PATTERNS = {name: re.compile(pattern) for name, pattern in _PATHS.items()}
 

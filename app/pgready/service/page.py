@@ -68,7 +68,7 @@ class Pages:
         if isinstance(event, Planned):
             entries = (entry for entry in event.plan.entries if entry.migration)
             self._scripts = {
-                (each.kind.value, each.version): each.migration.script.text
+                (each.kind.value, each.version): each.migration.script.shown
                 for each in entries
                 if each.migration
             }

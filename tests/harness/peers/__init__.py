@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .golang_migrate import GolangMigrate
+from .goose import Goose
 from .peer import Peer
 
-PEERS: tuple[type[Peer], ...] = (GolangMigrate,)
+PEERS: tuple[type[Peer], ...] = (GolangMigrate, Goose)
 """Those that tests/peers/test_conformance.py drives."""
