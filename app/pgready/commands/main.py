@@ -16,6 +16,7 @@ _COMMANDS = {
     "serve": "the same, then serve /ready and /migrations",
     "status": "what is applied, pending, wrong; changes nothing",
     "plan": "what `up` would do; changes nothing",
+    "schema": "the database as it is: tables, columns, keys, indexes, sizes",
     "wait": "block until the target has every migration of this folder",
     "healthcheck": "exit 0 or 1 from the local daemon's /ready",
     "repair": "accept a changed file, or say what became of a statement",
