@@ -46,7 +46,7 @@ async def test_pgready_alone_shows_the_commands(pgready: Pgready) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["up", "serve", "status", "plan", "wait", "healthcheck", "repair", "config"]
+    "command", ["up", "serve", "status", "plan", "wait", "schema", "healthcheck", "repair", "config"]
 )
 async def test_every_command_has_a_help(command: str, pgready: Pgready) -> None:
     short, long = await pgready(command, "-h"), await pgready(command, "--help")
@@ -257,7 +257,7 @@ async def test_a_failure_is_one_event_with_the_same_facts_where_logs_are_json(
     assert failed["hint"] == "mend it, then: pgready up"
 
 
-@pytest.mark.parametrize("command", ["up", "serve", "status", "plan", "wait", "repair", "config"])
+@pytest.mark.parametrize("command", ["up", "serve", "status", "plan", "wait", "schema", "repair", "config"])
 async def test_settings_that_cannot_be_used_are_one_event_too(command: str, pgready: Pgready) -> None:
     arguments = (command, "0001") if command == "repair" else (command,)
 

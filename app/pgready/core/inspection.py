@@ -101,7 +101,7 @@ class Key(Struct, frozen=True):
     name: str
     kind: str
     columns: tuple[str, ...]
-    definition: str
+    definition: str | None
     validated: bool = True
     references: Reference | None = None
 
@@ -110,7 +110,7 @@ class Check(Struct, frozen=True):
     """A check on the rows of a table; one that is not *validated* was never held against the old rows."""
 
     name: str
-    definition: str
+    definition: str | None
     validated: bool = True
 
 
@@ -132,7 +132,7 @@ class Index(Struct, frozen=True):
     """
 
     name: str
-    definition: str
+    definition: str | None
     unique: bool
     primary: bool
     valid: bool
@@ -143,7 +143,7 @@ class Index(Struct, frozen=True):
 
 class Trigger(Struct, frozen=True):
     name: str
-    definition: str
+    definition: str | None
     enabled: bool
 
 

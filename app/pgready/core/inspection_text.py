@@ -62,7 +62,7 @@ def notes(relation: Relation) -> tuple[str, ...]:
         told.append(f"not validated: {', '.join(unproven)}")
     if relation.row_security:
         told.append(f"row security {relation.row_security}")
-    if relation.partition_key:
+    if relation.kind == "partitioned table":
         told.append(count(relation.partition_count, "partition"))
     if relation.persistence != "permanent":
         told.append(relation.persistence)
@@ -209,11 +209,26 @@ def detail(relation: Relation) -> str:
     lines += _facts(relation)
     sections: tuple[tuple[str, Iterable[tuple[str, ...]]], ...] = (
         ("columns", (_column(relation, each) for each in relation.columns)),
-        ("keys", ((each.name, each.definition, _unproven(each.validated)) for each in relation.keys)),
-        ("checks", ((each.name, each.definition, _unproven(each.validated)) for each in relation.checks)),
+        (
+            "keys",
+            (
+                (each.name, each.definition or _columns(each), _unproven(each.validated))
+                for each in relation.keys
+            ),
+        ),
+        (
+            "checks",
+            ((each.name, each.definition or "", _unproven(each.validated)) for each in relation.checks),
+        ),
         ("indexes", map(_index, relation.indexes)),
         ("referenced by", map(_referring, relation.referenced_by)),
-        ("triggers", ((each.definition, "" if each.enabled else "DISABLED") for each in relation.triggers)),
+        (
+            "triggers",
+            (
+                (each.definition or each.name, "" if each.enabled else "DISABLED")
+                for each in relation.triggers
+            ),
+        ),
         ("policies", map(_policy, relation.policies)),
         ("partitions", map(_partition, relation.partitions)),
     )
@@ -248,6 +263,10 @@ def _column(relation: Relation, column: Column) -> tuple[str, ...]:
     return column.name, column.type, null, "; ".join(marks(relation, column)), _remark(column.comment)
 
 
+def _columns(key: Key) -> str:
+    return f"{key.kind} ({', '.join(key.columns)})"
+
+
 def _remark(comment: str | None) -> str:
     return f"-- {comment}" if comment else ""
 
@@ -268,7 +287,7 @@ def _policy(each: Policy) -> tuple[str, ...]:
 
 def _index(index: Index) -> tuple[str, ...]:
     told = [word for word, holds in (("INVALID", not index.valid), ("unused", index.unused)) if holds]
-    return index.name, size(index.size_bytes), index.definition, ", ".join(told)
+    return index.name, size(index.size_bytes), index.definition or "", ", ".join(told)
 
 
 def _partition(each: Partition) -> tuple[str, ...]:

@@ -193,7 +193,7 @@ async def _parts(
     for field, kind, sql in _PARTS:
         arguments = (oids, locked) if "$2" in sql else (oids,)
         _share(parts, field, kind, await session.fetch(sql, *arguments))
-    _share(parts, "keys", Key, await session.fetch(inspect_relations.KEYS, oids))
+    _share(parts, "keys", Key, await session.fetch(inspect_relations.KEYS, oids, locked))
     partitions = await session.fetch(inspect_relations.PARTITIONS, oids, locked, PARTITION_LIMIT)
     _share(parts, "partitions", Partition, partitions)
     if definitions:

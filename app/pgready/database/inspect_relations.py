@@ -2,7 +2,8 @@
 
 They use what PostgreSQL 14 has, and every column is named as the field that it becomes. A query that reads
 for a list of relations takes their oids as `$1`, and as `$2` the oids of those that somebody has locked:
-what would wait for them (sizes, and expressions from 17 on) is left out there.
+what the server tells only under a lock of its own (sizes, and whatever names a column in an expression) is
+left out there.
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ SELECT c.oid AS relation, n.nspname::text AS schema, c.relname::text AS name,
    WHERE m.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND m.objid = c.oid AND m.objsubid = 0
      AND m.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND m.deptype = 'e') AS extension,
   s.locked,
-  CASE WHEN c.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(c.oid) END AS partition_key,
+  CASE WHEN c.relkind = 'p' AND c.oid <> ALL ($2::oid[])
+    THEN pg_catalog.pg_get_partkeydef(c.oid) END AS partition_key,
   CASE WHEN c.relispartition THEN parents.names[1] END AS partition_of,
   CASE WHEN c.relispartition AND c.oid <> ALL ($2::oid[])
     THEN pg_catalog.pg_get_expr(c.relpartbound, c.oid) END AS partition_bound,
@@ -160,7 +162,9 @@ SELECT k.conrelid AS relation, k.conname::text AS name,
     SELECT a.attname::text FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY AS part (attnum, at)
     JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = part.attnum
     ORDER BY part.at) AS columns,
-  pg_catalog.pg_get_constraintdef(k.oid) AS definition, k.convalidated AS validated,
+  CASE WHEN k.contype <> 'x' OR k.conrelid <> ALL ($2::oid[])
+    THEN pg_catalog.pg_get_constraintdef(k.oid) END AS definition,
+  k.convalidated AS validated,
   n.nspname::text AS to_schema, c.relname::text AS to_table,
   ARRAY(
     SELECT a.attname::text FROM pg_catalog.unnest(k.confkey) WITH ORDINALITY AS part (attnum, at)
@@ -182,7 +186,8 @@ ORDER BY k.conrelid, pg_catalog.strpos('puxf', k.contype::text), k.conname
 
 CHECKS = """
 SELECT k.conrelid AS relation, k.conname::text AS name,
-  pg_catalog.pg_get_constraintdef(k.oid) AS definition, k.convalidated AS validated
+  CASE WHEN k.conrelid <> ALL ($2::oid[]) THEN pg_catalog.pg_get_constraintdef(k.oid) END AS definition,
+  k.convalidated AS validated
 FROM pg_catalog.pg_constraint k
 WHERE k.conrelid = ANY ($1::oid[]) AND k.contype = 'c'
 ORDER BY k.conrelid, k.conname
@@ -206,7 +211,7 @@ ORDER BY k.confrelid, n.nspname, c.relname, k.conname
 # An index is called unused where its table was read a hundred times and more, and it was not once.
 INDEXES = """
 SELECT i.indrelid AS relation, c.relname::text AS name,
-  pg_catalog.pg_get_indexdef(i.indexrelid) AS definition,
+  CASE WHEN i.indrelid <> ALL ($2::oid[]) THEN pg_catalog.pg_get_indexdef(i.indexrelid) END AS definition,
   i.indisunique AS "unique", i.indisprimary AS "primary", i.indisvalid AND i.indisready AS valid,
   CASE WHEN c.relkind = 'i' AND i.indrelid <> ALL ($2::oid[])
     THEN pg_catalog.pg_relation_size(i.indexrelid) END AS size_bytes,
@@ -223,7 +228,8 @@ ORDER BY i.indrelid, i.indisprimary DESC, i.indisunique DESC, c.relname
 """
 
 TRIGGERS = """
-SELECT t.tgrelid AS relation, t.tgname::text AS name, pg_catalog.pg_get_triggerdef(t.oid) AS definition,
+SELECT t.tgrelid AS relation, t.tgname::text AS name,
+  CASE WHEN t.tgrelid <> ALL ($2::oid[]) THEN pg_catalog.pg_get_triggerdef(t.oid) END AS definition,
   t.tgenabled <> 'D' AS enabled
 FROM pg_catalog.pg_trigger t
 WHERE t.tgrelid = ANY ($1::oid[]) AND NOT t.tgisinternal
@@ -278,8 +284,14 @@ WHERE p.at <= $3::int
 ORDER BY p.root, p.at
 """
 
+# To write down a view, the server locks what it reads from.
 DEFINITIONS = """
 SELECT c.oid AS relation, pg_catalog.pg_get_viewdef(c.oid, true) AS definition
 FROM pg_catalog.pg_class c
 WHERE c.oid = ANY ($1::oid[]) AND c.relkind IN ('v', 'm') AND c.oid <> ALL ($2::oid[])
+  AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_rewrite w
+    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+      AND d.objid = w.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    WHERE w.ev_class = c.oid AND d.refobjid = ANY ($2::oid[]))
 """
