@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -38,15 +40,29 @@ def docker(*arguments: str) -> str:
     return result.stdout
 
 
+@functools.cache
 def compose_command() -> list[str]:
-    """`docker compose`, or the older `docker-compose`; fails the test where neither works."""
-    for command in (["docker", "compose"], ["docker-compose"]):
-        try:
-            if run(*command, "version").returncode == 0 and run("docker", "version").returncode == 0:
-                return command
-        except FileNotFoundError:
-            continue
+    """The locked Compose of `make install-containers`, else `docker compose`; fails the test without."""
+    locked = Path(sys.executable).with_name("docker-compose")
+    command = [str(locked)] if locked.exists() else ["docker", "compose"]
+    try:
+        if run(*command, "version").returncode == 0 and run("docker", "version").returncode == 0:
+            return command
+    except FileNotFoundError:
+        pass
     pytest.fail(MISSING)
+
+
+@functools.cache
+def engine_has_start_interval() -> bool:
+    """Docker Engine 25 brought it, with version 1.44 of its API."""
+    version = docker("version", "-f", "{{.Server.APIVersion}}").strip()
+    return tuple(map(int, version.split("."))) >= (1, 44)
+
+
+def inspect(container: str) -> Any:
+    """Everything that the engine knows of a container."""
+    return json.loads(docker("inspect", container))[0]
 
 
 def wait_until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
@@ -62,9 +78,9 @@ class Project:
     """A project with a name of its own, so that nothing of anybody else's is touched."""
 
     def __init__(self, files: Sequence[Path], environment: Mapping[str, str]) -> None:
-        self._name = f"pgready-test-{os.getpid()}-{next(_numbers)}"
+        self.name = f"pgready-test-{os.getpid()}-{next(_numbers)}"
         self._environment = environment
-        self._command = [*compose_command(), "-p", self._name]
+        self._command = [*compose_command(), "-p", self.name]
         for file in files:
             self._command += ["-f", str(file)]
 
@@ -72,17 +88,20 @@ class Project:
         """Run a compose command on this project."""
         return run(*self._command, *arguments, env=self._environment)
 
-    def container(self, service: str) -> str:
-        """The id of a service's container, of one that never started too."""
-        labels = {"project": self._name, "service": service}
+    def containers(self, service: str) -> list[str]:
+        """The ids of a service's containers, of those that never started too."""
+        labels = {"project": self.name, "service": service}
         filters = [f"--filter=label=com.docker.compose.{key}={value}" for key, value in labels.items()]
-        return docker("ps", "-aq", *filters).strip()
+        return docker("ps", "-aq", *filters).split()
+
+    def container(self, service: str) -> str:
+        """The id of a service's only container; empty where it has none."""
+        (container,) = self.containers(service) or [""]
+        return container
 
     def state(self, service: str) -> dict[str, Any]:
         """What the engine says of it: Status, ExitCode, StartedAt, FinishedAt, Health."""
-        state: dict[str, Any] = json.loads(
-            docker("inspect", "-f", "{{json .State}}", self.container(service))
-        )
+        state: dict[str, Any] = inspect(self.container(service))["State"]
         return state
 
     def moment(self, service: str, key: str) -> datetime:
@@ -93,18 +112,18 @@ class Project:
         return bool(self.container(service)) and self.moment(service, "StartedAt").year > 1
 
     def log(self, service: str) -> str:
-        """What it wrote to standard output and standard error."""
-        result = run("docker", "logs", self.container(service))
-        return result.stdout + result.stderr
+        """What it wrote to standard output and standard error, all its containers together."""
+        results = [run("docker", "logs", container) for container in self.containers(service)]
+        return "".join(result.stdout + result.stderr for result in results)
 
     def events(self, service: str, name: str) -> list[dict[str, Any]]:
         """The lines of pgready's log that are the event *name*."""
         lines = [line for line in self.log(service).splitlines() if line.startswith("{")]
         return [event for event in map(json.loads, lines) if event.get("event") == name]
 
-    def query(self, sql: str) -> str:
+    def query(self, sql: str, user: str = "notes") -> str:
         """What psql answers inside the database's container; empty while the server is not up."""
-        command = ["psql", "-U", "notes", "-d", "notes", "-h", "/var/run/postgresql", "-Atc", sql]
+        command = ["psql", "-U", user, "-d", "notes", "-h", "/var/run/postgresql", "-Atc", sql]
         return run("docker", "exec", self.container("postgres"), *command).stdout.strip()
 
     def remove(self) -> None:
