@@ -3,6 +3,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
+CONTAINERS := .venv/.containers
+KUSTOMIZE := .cache/bin/kustomize
 WORKERS := -n auto --maxprocesses 4
 MAJORS ?= 15 16 17 18
 
@@ -15,7 +17,8 @@ MARKS := not peers and not chaos and not containers$(if $(BOUNCER),, and not pgb
 CONFIGURED := ^((PGREADY_|MIGRATION_)?DATABASE_URL|PGHOST|PGHOSTADDR|PGSERVICE|POSTGRES_(USER|PASSWORD|DB)|DB_HOST)(_FILE)?=.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format test-all chaos test-peers test-containers test-alerts bench lock clean
+.PHONY: help install run test lint format test-all chaos test-peers test-containers lint-containers test-alerts \
+  image sbom bench lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -60,8 +63,38 @@ chaos: install  ## Kill and cut at random, for long (SCHEDULES=2000).
 test-peers: install  ## Compare with the real tools of others (needs Node.js and npm).
 	$(BIN)/pytest -m peers tests/peers
 
-test-containers: install  ## Bring up the image and the Compose files.
-	$(BIN)/pytest -m containers
+test-containers: lint-containers $(KUSTOMIZE)  ## Bring up the image and the Compose files (needs Docker and Go).
+	$(BIN)/pytest -m containers --timeout 900
+
+lint-containers: $(CONTAINERS)  ## Check Dockerfile, Compose files and the GitHub Action with the tools of others.
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose/*.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions deploy/github-action/action.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows deploy/github-action/example.yml
+	$(BIN)/zizmor --offline --no-progress --quiet deploy/github-action/action.yml deploy/github-action/example.yml
+
+$(CONTAINERS): requirements/containers.txt $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/containers.txt
+	@touch $@
+
+# It comes as a Go module only.
+$(KUSTOMIZE):
+	GOBIN=$(CURDIR)/$(@D) go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+
+BASE ?= python:3.11-slim
+image: $(STAMP)  ## Build the image `pgready`, labelled with version and commit (BASE=python:3.11-slim@sha256:…).
+	docker build --tag pgready --build-arg BASE=$(BASE) \
+	  --build-arg VERSION=$$($(BIN)/python -c 'import pgready; print(pgready.__version__)') \
+	  --build-arg REVISION=$$(git rev-parse HEAD) \
+	  --build-arg CREATED=$$(git log -1 --format=%cI) .
+
+sbom: $(STAMP)  ## Write dist/pgready.cdx.json, the bill of materials of a locked installation.
+	@mkdir -p dist .cache
+	$(BIN)/pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --require-hashes \
+	  --report .cache/dependencies.json -r requirements/runtime.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --no-deps \
+	  --no-build-isolation --report .cache/own.json .
+	$(BIN)/python deploy/image/sbom.py .cache/dependencies.json .cache/own.json >dist/pgready.cdx.json
 
 test-alerts: install  ## Play series to the alert rules (needs promtool, of Debian's package prometheus).
 	$(BIN)/pytest -m promtool tests/deploy
@@ -72,10 +105,13 @@ bench: install  ## Measure against peers; print the table and write it to bench/
 lock: $(BIN)/uv  ## Bring requirements/ up to date with pyproject.toml, newest versions.
 	$(COMPILE) -o requirements/runtime.txt
 	$(COMPILE) --extra embedded --group dev -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --group pyproject.toml:containers --upgrade -c requirements/dev.txt \
+	  $(LOCKED) -o requirements/containers.txt
 	@! grep -n '://' requirements/*.txt || { echo 'an address was written' >&2; exit 1; }
 
-COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --upgrade --universal --python-version 3.11 \
-	--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --upgrade $(LOCKED)
+LOCKED := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+  --no-emit-index-url --no-emit-find-links
 
 $(BIN)/uv: install
 	$(BIN)/pip install --quiet uv
