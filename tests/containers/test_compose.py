@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import signal
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -12,7 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from .compose import Project, wait_until
+from .compose import CHECKOUT, Project, docker, inspect, run, wait_until
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
@@ -21,8 +23,17 @@ Folder = Callable[[Mapping[str, str | bytes]], Path]
 
 BROKEN = {"0001_notes.sql": "CREATE TABLE notes (id bigint);\n\nALTER TABLE notse ADD COLUMN body text;\n"}
 ENDLESS = {"0001_notes.sql": "CREATE TABLE notes (id bigint);\nSELECT pg_sleep(3600);\n"}
+SLOW = {"0001_notes.sql": "CREATE TABLE notes AS SELECT 'slow' AS body;\nSELECT pg_sleep(6);\n"}
 NOTE = "The schema was ready before the app was."
 SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'pg_sleep' AND pid <> pg_backend_pid()"
+SECRETS = sorted((CHECKOUT / "compose" / "secrets").glob("*password.txt"))
+
+
+def start(project: Project, *arguments: str) -> None:
+    """Bring it up, and wait until the app has read its note."""
+    result = project("up", "-d", *arguments)
+    assert result.returncode == 0, result.stdout + result.stderr + project.log("pgready")
+    wait_until(lambda: NOTE in project.log("app"), "the app to read its note")
 
 
 def answer(project: Project, path: str) -> tuple[int, dict[str, object]]:
@@ -36,12 +47,10 @@ def answer(project: Project, path: str) -> tuple[int, dict[str, object]]:
             return error.code, json.load(error)
 
 
-@pytest.mark.parametrize("name", ["exit-code", "health-check"])
+@pytest.mark.parametrize("name", ["exit-code", "health-check", "secrets", "takeover"])
 def test_the_app_starts_after_the_schema_is_ready(project: Make, name: str) -> None:
     compose = project(name)
-    result = compose("up", "-d")
-    assert result.returncode == 0, result.stdout + result.stderr + compose.log("pgready")
-    wait_until(lambda: NOTE in compose.log("app"), "the app to read its note")
+    start(compose)
     ready = datetime.fromisoformat(compose.events("pgready", "run.ready")[0]["timestamp"])
 
     assert ready < compose.moment("app", "StartedAt")
@@ -53,6 +62,12 @@ def test_a_one_shot_ends_with_0_before_the_app_starts(project: Make) -> None:
 
     assert compose.state("pgready")["ExitCode"] == 0
     assert compose.moment("pgready", "FinishedAt") < compose.moment("app", "StartedAt")
+
+
+def test_up_wait_takes_a_gated_app_for_success(project: Make) -> None:
+    result = project("exit-code")("up", "--wait")
+
+    assert result.returncode == 0, result.stderr
 
 
 def test_a_daemon_answers_on_its_port_and_ends_with_0_when_it_is_stopped(project: Make) -> None:
@@ -80,12 +95,9 @@ def test_a_broken_migration_keeps_the_app_down_and_says_why(project: Make, sql_f
     assert failed["message"] == 'relation "notse" does not exist'
 
 
-def test_a_daemon_with_a_broken_migration_stays_to_say_why(
-    project: Make, sql_folder: Folder, tmp_path: Path
-) -> None:
-    override = tmp_path / "override.yaml"
-    override.write_text("services: {pgready: {healthcheck: {start_period: 1s}}}\n")
-    compose = project("health-check", sql_folder(BROKEN), override)
+def test_a_daemon_with_a_broken_migration_stays_to_say_why(project: Make, sql_folder: Folder) -> None:
+    impatient = "services: {pgready: {healthcheck: {interval: 1s, start_period: 1s}}}\n"
+    compose = project("health-check", sql_folder(BROKEN), impatient)
     result = compose("up", "-d")
     live, _ = answer(compose, "/live")
     ready, reason = answer(compose, "/ready")
@@ -96,9 +108,30 @@ def test_a_daemon_with_a_broken_migration_stays_to_say_why(
     assert "notse" in json.dumps(reason)
 
 
+def test_three_replicas_at_once_apply_each_migration_once(project: Make) -> None:
+    compose = project("exit-code")
+    start(compose, "--scale", "pgready=3")
+    codes = [inspect(each)["State"]["ExitCode"] for each in compose.containers("pgready")]
+    applied = [event["version"] for event in compose.events("pgready", "migration.applied")]
+
+    assert codes == [0, 0, 0]
+    assert sorted(applied) == ["0001", "0002"]
+
+
+@pytest.mark.parametrize("user", ["65532:65532", "4321:8765"])
+def test_it_migrates_under_any_uid_without_a_right_of_its_own(project: Make, user: str) -> None:
+    compose = project("exit-code", override=f'services: {{pgready: {{user: "{user}"}}}}\n')
+    start(compose)
+    host = inspect(compose.container("pgready"))["HostConfig"]
+
+    assert compose.state("pgready")["ExitCode"] == 0
+    assert (host["ReadonlyRootfs"], host["CapDrop"]) == (True, ["ALL"])
+
+
 @pytest.mark.parametrize("name", ["exit-code", "health-check"])
 def test_sigterm_in_mid_migration_leaves_nothing_behind(project: Make, sql_folder: Folder, name: str) -> None:
-    compose = project(name, sql_folder(ENDLESS))
+    stay_down = 'services: {pgready: {restart: "no"}}\n'
+    compose = project(name, sql_folder(ENDLESS), stay_down)
     compose("up", "-d", "pgready")
     wait_until(lambda: compose.query(SLEEPING) == "1", "the migration to be in its statement")
     compose("kill", "-s", signal.SIGTERM.name, "pgready")
@@ -108,3 +141,116 @@ def test_sigterm_in_mid_migration_leaves_nothing_behind(project: Make, sql_folde
     assert compose.query(SLEEPING) == "0"
     assert compose.query("SELECT to_regclass('notes') IS NULL") == "t"
     assert compose.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "0"
+
+
+def test_a_database_restarted_in_mid_migration_is_waited_for(project: Make, sql_folder: Folder) -> None:
+    compose = project("exit-code", sql_folder(SLOW))
+    compose("up", "-d", "pgready")
+    wait_until(lambda: compose.query(SLEEPING) == "1", "the migration to be in its statement")
+    compose("restart", "-t", "0", "postgres")
+    wait_until(lambda: compose.state("pgready")["Status"] == "exited", "pgready to end")
+
+    assert compose.state("pgready")["ExitCode"] == 0, compose.log("pgready")
+    assert compose.query("SELECT count(*) FROM notes") == "1"
+    assert compose.query("SELECT count(*) FROM pgready.status") == "1"
+
+
+def test_a_daemon_stays_ready_while_its_database_restarts(project: Make) -> None:
+    compose = project("health-check")
+    start(compose)
+    compose("stop", "-t", "0", "postgres")
+    ready, _ = answer(compose, "/ready")
+    compose("start", "postgres")
+
+    assert ready == 200
+    assert compose.state("pgready")["Status"] == "running"
+
+
+def test_an_app_behind_a_transaction_pooler_is_migrated_past_it(project: Make, pgbouncer_image: str) -> None:
+    compose = project("pgbouncer", PGBOUNCER_IMAGE=pgbouncer_image)
+    start(compose)
+    connected = compose.events("pgready", "connect.succeeded")
+
+    assert [event["pooler"] for event in connected if event["pooler"]] == []
+
+
+def test_a_transaction_pooler_is_refused_with_the_setting_that_cures_it(
+    project: Make, pgbouncer_image: str
+) -> None:
+    through = "postgresql://notes@pgbouncer:6432/notes"
+    override = f"""services: {{pgready: {{
+        environment: {{MIGRATION_DATABASE_URL: "{through}"}}, depends_on: [pgbouncer]}}}}\n"""
+    compose = project("pgbouncer", override=override, PGBOUNCER_IMAGE=pgbouncer_image)
+    compose("up", "-d")
+
+    assert compose.state("pgready")["ExitCode"] == 2, compose.log("pgready")
+    assert "PGREADY_DATABASE_URL" in compose.log("pgready")
+    assert not compose.has_started("app")
+
+
+def test_a_drizzle_project_is_taken_over_as_it_stands(project: Make) -> None:
+    compose = project("takeover")
+    start(compose)
+    files = sorted((CHECKOUT / "compose" / "drizzle").glob("*.sql"))
+    recorded = compose.query("SELECT hash FROM drizzle.__drizzle_migrations ORDER BY id").split()
+
+    assert recorded == [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    assert compose.query("SELECT to_regnamespace('pgready') IS NULL") == "t"
+
+
+def test_no_password_stands_in_an_environment_or_a_log(project: Make) -> None:
+    compose = project("secrets")
+    start(compose)
+    seen = "".join(
+        json.dumps(inspect(compose.container(service))["Config"]) + compose.log(service)
+        for service in ("pgready", "app")
+    )
+
+    assert [path.name for path in SECRETS if path.read_text().strip() in seen] == []
+
+
+def test_three_roles_may_do_what_each_is_for(project: Make) -> None:
+    compose = project("secrets")
+    start(compose)
+    owner = compose.query("SELECT relowner::regrole FROM pg_class WHERE relname = 'notes'", user="postgres")
+    may = compose.query(
+        "SELECT has_table_privilege('notes_app', 'notes', 'INSERT'),"
+        " has_schema_privilege('notes_app', 'public', 'CREATE')",
+        user="postgres",
+    )
+
+    assert (owner, may) == ("notes_owner", "t|f")
+
+
+def test_tools_start_only_when_they_are_asked_for(project: Make) -> None:
+    compose = project("development")
+    services = compose("config", "--services").stdout.split()
+    compose("up", "-d", "postgres")
+    planned = compose("run", "--rm", "plan")
+    status = compose("run", "--rm", "status")
+
+    assert sorted(services) == ["app", "pgready", "postgres"]
+    assert (planned.returncode, status.returncode) == (0, 0), planned.stderr + status.stderr
+    assert "CREATE INDEX CONCURRENTLY" in planned.stdout
+    assert re.search(r"0001.*pending", status.stdout)
+
+
+def test_an_init_container_runs_before_the_app_and_leaves_nothing(project: Make) -> None:
+    compose = project("pre-start")
+    start(compose)
+    names = docker("ps", "-a", "--format", "{{.Names}}")
+
+    assert compose.query("SELECT count(*) FROM pgready.status") == "2"
+    assert f"{compose.name}-app-pre_start" not in names
+
+
+def test_an_init_container_that_fails_keeps_the_app_down_and_says_why(
+    project: Make, sql_folder: Folder
+) -> None:
+    compose = project("pre-start", sql_folder(BROKEN))
+    result = compose("up", "-d")
+    log = run("docker", "logs", f"{compose.name}-app-pre_start-0").stderr
+
+    assert result.returncode != 0
+    assert not compose.has_started("app")
+    assert 'relation \\"notse\\" does not exist' in log
