@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from pgready import logs
-from pgready.commands import console
-from pgready.core.errors import SettingsError
-from pgready.settings import CATALOGUE, Settings, load
+from pgready.core.errors import PgreadyError, SettingsError
+from pgready.settings import CATALOGUE, Settings, load, read_text_file
 
 Flags = Mapping[str, object]
 """What was given on the command line, by setting name; None where it was not."""
@@ -46,24 +44,27 @@ def load_settings(flags: Flags) -> Settings:
     try:
         return reload_settings(flags)
     except SettingsError as error:
-        console.tell(error, log_format(flags))
+        teller(log_format(flags))(error)
         raise click.exceptions.Exit(error.exit_code) from None
 
 
 def reload_settings(flags: Flags) -> Settings:
     """The settings as they are now: files may have changed since. Raises SettingsError."""
-    return load(flags, os.environ, _read_text, isatty=sys.stderr.isatty())
+    return load(flags, os.environ, read_text_file, isatty=sys.stderr.isatty())
+
+
+def teller(log_format: str) -> Callable[[PgreadyError], None]:
+    """How to tell an error where there is no Console, or none yet."""
+
+    def tell(error: PgreadyError) -> None:
+        from pgready.commands import console  # all of structlog
+
+        console.tell(error, log_format)
+
+    return tell
 
 
 def log_format(flags: Flags) -> str:
     """How to tell what went wrong where the settings are not known (yet)."""
     chosen = str(flags.get("log_format") or os.environ.get("PGREADY_LOG_FORMAT")).strip().lower()
     return chosen if chosen in logs.FORMATS else ("console" if sys.stderr.isatty() else "json")
-
-
-def _read_text(path: str) -> str | None:
-    """The text of a settings, secret or password file; None where there is none."""
-    try:
-        return Path(path).expanduser().read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError, RuntimeError):  # the last: `~nobody-of-that-name`
-        return None

@@ -28,13 +28,26 @@ class Interruption:
         return 128 + (self.number or 0)
 
 
-def finish(work: Work, tell: Tell, *, on_signal: Callable[[], int | None] = lambda: None) -> int:
-    """Run *work* to its exit code. A signal cancels it; *on_signal* may say what it ends with instead.
-
-    An error that reaches this place is told, without a traceback.
-    """
+def collect_garbage() -> None:
+    """From now on, but not in what importing has left: `main` put it off until all is loaded."""
     gc.enable()
     gc.freeze()
+
+
+def finish(
+    work: Work,
+    tell: Tell,
+    *,
+    on_signal: Callable[[], int | None] = lambda: None,
+    loads_more: bool = False,
+) -> int:
+    """Run *work* to its exit code. A signal cancels it; *on_signal* may say what it ends with instead.
+
+    An error that reaches this place is told, without a traceback. Work that *loads_more* calls
+    `collect_garbage` itself.
+    """
+    if not loads_more:
+        collect_garbage()
     try:
         return anyio.run(_until_signalled, work, on_signal)
     except Exception as error:

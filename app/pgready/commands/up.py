@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from pgready.commands.console import Console
-from pgready.commands.options import load_settings, output_option, settings_options
-from pgready.commands.process import finish, show
-from pgready.commands.reports import Reports
-from pgready.core.errors import ExitCode, PgreadyError
-from pgready.core.status import text_table, to_json
-from pgready.running import assemble
+from pgready.commands.options import load_settings, output_option, settings_options, teller
+from pgready.commands.process import collect_garbage, finish
+from pgready.core.errors import PgreadyError
+from pgready.running import ahead
+
+if TYPE_CHECKING:
+    from pgready.commands.oneshot import OneShot
 
 
 @click.command("up")
@@ -21,22 +21,17 @@ from pgready.running import assemble
 def command(output: str, **flags: object) -> int:
     """Make the target ready: create what is missing, apply what is pending, exit."""
     settings = load_settings(flags)
-    console = Console(settings, started_at=datetime.now(UTC))
-    reports = Reports(console, settings)
+    loaded: list[OneShot] = []
 
     async def work() -> int:
-        try:
-            async with console.following(), assemble.located(settings, console.emit) as located:
-                run = await assemble.prepare(located, console.emit)
-                await run.to_end()
-        except PgreadyError as error:
-            console.fail(error)
-            return error.exit_code
-        finally:
-            if output == "json":
-                show(to_json(console.status).decode())
-        if output == "table":
-            show(text_table(console.status))
-        return ExitCode.DONE
+        async with ahead.connecting(settings) as first:
+            oneshot = await ahead.loaded("pgready.commands.oneshot")
+            collect_garbage()
+            loaded.append(oneshot.OneShot(settings, output))
+            return await loaded[0].make_ready(first)
 
-    return reports.ended(finish(work, console.fail))
+    def tell(error: PgreadyError) -> None:
+        (loaded[0].fail if loaded else teller(settings.log_format))(error)
+
+    code = finish(work, tell, loads_more=True)
+    return loaded[0].ended(code) if loaded else code

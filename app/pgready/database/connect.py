@@ -24,6 +24,11 @@ _TRANSIENT_CODES = frozenset({"57P03", "57P01", "57P02", "53300", "53400"})
 _STARTUP_PARAMETERS = frozenset({"application_name", "search_path", "options"})
 
 
+def attempt_seconds(dsn: Dsn, left_seconds: float) -> float:
+    """How long an attempt on *dsn* may take where *left_seconds* are left for all of them."""
+    return dsn.connect_timeout_seconds or min(ATTEMPT_SECONDS, max(1.0, left_seconds))
+
+
 class CannotConnect(Exception):
     """One attempt failed. *error* is what to tell when it was the last; no secret is in it."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio.to_thread
 from msgspec.structs import replace
@@ -18,12 +18,16 @@ from pgready.core.events import EmbeddedStarted, Event, Located
 from pgready.core.patience import Patience
 from pgready.dialects import detect
 from pgready.dialects.native import Native
+from pgready.running.ahead import FirstSession
 from pgready.running.assignment import Assignment
+from pgready.running.host import host_name
 from pgready.running.look import Looker
-from pgready.running.repair import Answer, Repair, Repairer, locked, record
 from pgready.running.runner import Run
 from pgready.running.source import Source
 from pgready.settings import Settings, required_target
+
+if TYPE_CHECKING:
+    from pgready.running.repair import Answer, Repair
 
 Emit = Callable[[Event], None]
 
@@ -69,8 +73,16 @@ async def read_source(settings: Settings) -> Source:
     return Source(dialect, folder)
 
 
-def run_of(settings: Settings, source: Source, emit: Emit, *, read_only: bool = False) -> Run:
-    """A run of *source* against the target of *settings*; a *read_only* one is for `look_only`."""
+def run_of(
+    settings: Settings,
+    source: Source,
+    emit: Emit,
+    *,
+    read_only: bool = False,
+    first: FirstSession | None = None,
+) -> Run:
+    """A run of *source* against the target of *settings*; a *read_only* one is for `look_only`. *first* is
+    an attempt to connect that is under way."""
     looker = Looker(
         source,
         Native(settings.namespace),
@@ -80,7 +92,7 @@ def run_of(settings: Settings, source: Source, emit: Emit, *, read_only: bool = 
         applied_by=host_name(),
         read_only=read_only,
     )
-    return Run(assignment(settings), looker, emit)
+    return Run(assignment(settings), looker, emit, first)
 
 
 def declared(settings: Settings) -> Declared:
@@ -109,15 +121,19 @@ def assignment(settings: Settings) -> Assignment:
     )
 
 
-async def prepare(settings: Settings, emit: Emit, *, read_only: bool = False) -> Run:
-    """A run that makes the target of *settings* (see `located`) ready."""
-    return run_of(settings, await read_source(settings), emit, read_only=read_only)
+async def prepare(
+    settings: Settings, emit: Emit, *, read_only: bool = False, first: FirstSession | None = None
+) -> Run:
+    """A run that makes the target of *settings* (see `located`) ready; *first* as for `run_of`."""
+    return run_of(settings, await read_source(settings), emit, read_only=read_only, first=first)
 
 
 async def repair(
     settings: Settings, emit: Emit, version: str, answer: Answer | None, *, dry_run: bool
 ) -> Repair:
     """Repair *version* in the target of *settings*; say only what would be recorded on a *dry_run*."""
+    from pgready.running.repair import Repairer, locked, record
+
     source = await read_source(settings)
     run = run_of(settings, source, emit)
     repairer = Repairer(source, Native(settings.namespace), by=host_name(), pgready_version=__version__)
@@ -129,11 +145,6 @@ async def repair(
             planned = await repairer.plan(await run.look_again(), version, answer)
             await record(session, sight.keys, planned)
     return planned
-
-
-def host_name() -> str:
-    """This host or, in Kubernetes, this pod."""
-    return os.environ.get("POD_NAME") or os.environ.get("HOSTNAME") or socket.gethostname()
 
 
 def _read_secret(path: str) -> str:

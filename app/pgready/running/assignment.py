@@ -22,7 +22,3 @@ class Assignment(Struct, frozen=True):
     statement_timeout_ms: int
     applied_by: str
     pgready_version: str
-
-    @property
-    def application_name(self) -> str:
-        return f"pgready {self.applied_by}"[:63]

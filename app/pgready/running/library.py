@@ -11,7 +11,7 @@ from pgready.core import status as statuses
 from pgready.core.events import Event
 from pgready.core.status import Status
 from pgready.running import assemble
-from pgready.settings import Settings, load
+from pgready.settings import Settings, load, read_text_file
 
 
 async def migrate(
@@ -61,11 +61,4 @@ class _Fold:
 
 def _load(url: str | None, dir: str | Path | None, settings: dict[str, object]) -> Settings:
     flags = {**settings, "database_url": url, "dir": None if dir is None else str(dir)}
-    return load(flags, os.environ, _read_text)
-
-
-def _read_text(path: str) -> str | None:
-    try:
-        return Path(path).expanduser().read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError, RuntimeError):  # the last: `~nobody-of-that-name`
-        return None
+    return load(flags, os.environ, read_text_file)

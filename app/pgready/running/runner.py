@@ -32,12 +32,14 @@ from pgready.core.events import (
 from pgready.core.model import LockHolder
 from pgready.core.run import RunState
 from pgready.database import execute, lock, pooler
-from pgready.database.connect import ATTEMPT_SECONDS, CannotConnect, open_session
+from pgready.database.connect import ATTEMPT_SECONDS, CannotConnect, attempt_seconds, open_session
 from pgready.database.session import GRACE_SECONDS, Pooling, Session
 from pgready.running import reasons
+from pgready.running.ahead import FirstSession
 from pgready.running.apply import Applier
 from pgready.running.assignment import Assignment
 from pgready.running.checks import run_checks
+from pgready.running.host import application_name
 from pgready.running.look import Looker, Sight
 from pgready.running.watch import Watcher
 
@@ -49,8 +51,16 @@ _MAINTENANCE_DATABASES = ("postgres", "template1")
 class Run:
     """One attempt to make one target ready."""
 
-    def __init__(self, assignment: Assignment, looker: Looker, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        assignment: Assignment,
+        looker: Looker,
+        emit: Callable[[Event], None],
+        first: FirstSession | None = None,
+    ) -> None:
+        """*first* is an attempt to connect that is under way: the run's first."""
         self._assignment = assignment
+        self._first = first
         self._looker = looker
         self._emit = emit
         self._state: RunState = run.begin(assignment.patience, seed=random.getrandbits(31))
@@ -156,7 +166,8 @@ class Run:
         now = anyio.current_time()
         left = self._assignment.patience.connect_seconds - (now - self._state.connect_since)
         try:
-            session = await self._open(self._assignment.target, min(ATTEMPT_SECONDS, max(1.0, left)))
+            first, self._first = self._first, None
+            session = await (first() if first else self._open(self._assignment.target, left))
         except CannotConnect as problem:
             self._error = problem.error
             if problem.missing_database:
@@ -175,12 +186,12 @@ class Run:
         )
         return steps.Connected(anyio.current_time(), deadlock_timeout_ms=session.deadlock_timeout_ms)
 
-    async def _open(self, dsn: Dsn, timeout_seconds: float = ATTEMPT_SECONDS) -> Session:
+    async def _open(self, dsn: Dsn, left_seconds: float = ATTEMPT_SECONDS) -> Session:
         return await open_session(
             dsn,
-            application_name=self._assignment.application_name,
+            application_name=application_name(self._assignment.applied_by),
             vouched_pooler=self._assignment.vouched_pooler,
-            timeout_seconds=dsn.connect_timeout_seconds or timeout_seconds,
+            timeout_seconds=attempt_seconds(dsn, left_seconds),
         )
 
     async def _open_another(self) -> Session:

@@ -39,7 +39,7 @@ def read_text_file(path: str) -> str | None:
     """The ReadFile of a process: the text of *path* in UTF-8, None where there is no such file."""
     try:
         return Path(path).expanduser().read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, RuntimeError):  # the last: `~nobody-of-that-name`
         return None
 
 

@@ -1,0 +1,43 @@
+"""The work of `pgready up`: all of the program that connecting does not need (see `running.ahead`)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pgready.commands.console import Console
+from pgready.commands.process import show
+from pgready.commands.reports import Reports
+from pgready.core.errors import ExitCode, PgreadyError
+from pgready.core.status import news, text_table, to_json
+from pgready.running import assemble
+from pgready.running.ahead import FirstSession
+from pgready.settings import Settings
+
+
+class OneShot:
+    """One run, told as it goes; at its end the status is shown as *output* says."""
+
+    def __init__(self, settings: Settings, output: str) -> None:
+        self._settings = settings
+        self._output = output
+        self._console = Console(settings, started_at=datetime.now(UTC))
+        self._reports = Reports(self._console, settings)
+        self.fail = self._console.fail
+        self.ended = self._reports.ended
+
+    async def make_ready(self, first: FirstSession | None) -> int:
+        """Make the target ready, on the connection that is under way where there is one; the exit code."""
+        console = self._console
+        try:
+            async with console.following(), assemble.located(self._settings, console.emit) as located:
+                run = await assemble.prepare(located, console.emit, first=first)
+                await run.to_end()
+        except PgreadyError as error:
+            console.fail(error)
+            return error.exit_code
+        finally:
+            if self._output == "json":
+                show(to_json(console.status).decode())
+        if self._output == "table":
+            show(text_table(news(console.status)))
+        return ExitCode.DONE
