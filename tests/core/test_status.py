@@ -64,6 +64,23 @@ def test_the_dialect_is_the_plans() -> None:
     assert status.dialect == "goose"
 
 
+def test_news_leave_out_what_was_applied_before_and_is_as_it_should_be() -> None:
+    before = planned(
+        entry("1", State.APPLIED),
+        entry("2", State.APPLIED, Flag.CHANGED),
+        entry("3", State.PENDING),
+        entry("4", State.PENDING),
+    )
+    folded = status.initial(started_at=NOW + timedelta(seconds=1))
+    for event in (before, applied("3")):
+        folded = advance(folded, event, LATER)
+
+    news = status.news(folded)
+
+    assert [each.version for each in news.migrations] == ["2", "3", "4"]
+    assert news.counts == folded.counts
+
+
 def test_an_applied_migration_keeps_what_was_known_of_it() -> None:
     one = fold(planned(entry("1", State.PENDING, Flag.OUT_OF_ORDER)), applied("1")).migrations[0]
 

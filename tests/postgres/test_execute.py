@@ -13,7 +13,8 @@ from pgready.core.model import Script
 from pgready.core.segments import SegmentKind
 from pgready.database import execute
 from pgready.database.connect import open_session
-from pgready.database.execute import OpeningRefused, Progress, StatementRefused
+from pgready.database.execute import Progress
+from pgready.database.refusals import OpeningRefused, StatementRefused
 from pgready.database.session import Session
 
 OPENING = ("BEGIN", "SELECT 1")

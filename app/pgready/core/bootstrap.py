@@ -157,9 +157,7 @@ def split_name(name: str) -> TableName:
 KEYS = ("database", "role", "schema", "extension", "extensions", "grant", "default_privileges")
 """The keys of the settings file that `read_declared` understands."""
 
-_EXTENSION = re.compile(
-    r"(?P<name>[A-Za-z0-9_][A-Za-z0-9_-]*)(?P<early>\?)?(?:=(?P<version>[\w.+~-]+))?(?P<late>\?)?"
-)
+_EXTENSION = r"(?P<name>[A-Za-z0-9_][A-Za-z0-9_-]*)(?P<early>\?)?(?:=(?P<version>[\w.+~-]+))?(?P<late>\?)?"
 
 
 def read_extensions(text: str) -> tuple[Extension, ...]:
@@ -257,7 +255,7 @@ def _refuse_twins(what: str, things: Iterable[Any], problems: list[str]) -> None
 def _extensions(values: Iterable[object], problems: list[str]) -> list[Extension]:
     read = []
     for value in values:
-        parts = _EXTENSION.fullmatch(value) if isinstance(value, str) else None
+        parts = re.fullmatch(_EXTENSION, value) if isinstance(value, str) else None
         if parts is None:
             problems.append(f"extensions: cannot read {value!r}; write name, name? or name=version")
         else:

@@ -21,12 +21,13 @@ from pgready.core.errors import SettingsError
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _SCHEME = re.compile(r"(postgres|postgresql|postgis|pgsql|psql|cockroachdb)(\+[a-z0-9_]+)?")
 _KEYWORDS = re.compile(r"\s*[A-Za-z_]\w*\s*=")
-_PAIR = re.compile(
-    r"\s*(?P<name>[A-Za-z_][\w.]*)\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<bare>(?!')(?:\\.|[^\s\\])*))(?:\s+|$)",
-    re.DOTALL,
+# Compiled where they are used: most connection text is a URL.
+_PAIR = (
+    r"(?s)\s*(?P<name>[A-Za-z_][\w.]*)\s*=\s*"
+    r"(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<bare>(?!')(?:\\.|[^\s\\])*))(?:\s+|$)"
 )
 _HOST = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[^:]*))?")
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED = r"(?s)\\(.)"
 
 _LISTS = ("host", "port")  # SQLAlchemy writes several hosts as ?host=a&host=b
 _OTHER_DATABASES = (
@@ -144,8 +145,9 @@ def _split_keywords(text: str) -> Conninfo:
     parameters: dict[str, str] = {}
     hidden = set()
     position = 0
+    pair = re.compile(_PAIR)
     while position < len(text):
-        match = _PAIR.match(text, position)
+        match = pair.match(text, position)
         if match is None:
             raise _error(
                 "not name=value throughout; a value with spaces or quotes is written 'like this',"
@@ -156,7 +158,7 @@ def _split_keywords(text: str) -> Conninfo:
             raise _error("a parameter is there twice; a value with spaces must be quoted")
         if "password" in parameters or "sslpassword" in parameters:
             hidden.add(name)
-        parameters[name] = _ESCAPED.sub(r"\1", bare if quoted is None else quoted)
+        parameters[name] = re.sub(_ESCAPED, r"\1", bare if quoted is None else quoted)
         position = match.end()
     if not parameters.keys() & MEANT:  # a password by itself may end in = (base64)
         hidden.update(parameters)

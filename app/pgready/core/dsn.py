@@ -28,8 +28,9 @@ DEFAULT_HOSTS = "/var/run/postgresql,/tmp,localhost"
 """Tried in this order where no host is given: the places where servers on this machine listen."""
 
 _HOST = re.compile(r"/.*|[\w.-]+|[0-9A-Fa-f:.]+(%[\w.-]+)?", re.DOTALL)
-_NAME = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
-_FOREIGN = re.compile(r"x-[a-z-]+|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
+# Compiled where they are used: for parameters that nobody knows.
+_NAME = r"(?a)[A-Za-z][\w.-]*"
+_FOREIGN = r"(?a)x-[a-z-]+|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+"
 """Unknown names that are accepted: golang-migrate's own, and server settings of extensions (`app.tenant`)."""
 
 
@@ -115,7 +116,7 @@ class _Builder:
             self.settings[name] = value
 
     def _objection(self, name: str, value: str) -> str | None:
-        if name not in known.KNOWN and (name in self.hidden or not _FOREIGN.fullmatch(name)):
+        if name not in known.KNOWN and (name in self.hidden or not re.fullmatch(_FOREIGN, name)):
             return self._unknown(name)
         if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
             return f"{name} is not UTF-8 text"
@@ -129,7 +130,7 @@ class _Builder:
         return None
 
     def _unknown(self, name: str) -> str:
-        if name in self.hidden or not _NAME.fullmatch(name):
+        if name in self.hidden or not re.fullmatch(_NAME, name):
             return f"an unknown parameter (not shown, it may be a piece of a password); {conninfo.ENCODE}"
         return f"unknown parameter {name}{suggest(name, known.KNOWN)}"
 

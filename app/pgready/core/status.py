@@ -383,6 +383,18 @@ def headline(status: Status) -> str:
     return text
 
 
+def news(status: Status) -> Status:
+    """*status* with those migrations alone that a run has to tell of: applied since it started, by whomever,
+    or not as they should be."""
+
+    def is_new(each: MigrationStatus) -> bool:
+        if each.state != State.APPLIED.value or each.flags:
+            return True
+        return bool(status.started_at and each.applied_at and each.applied_at >= status.started_at)
+
+    return narrowed(status, filter(is_new, status.migrations))
+
+
 def narrowed(status: Status, migrations: Iterable[MigrationStatus]) -> Status:
     """*status* with only these *migrations* to show; its counts are still those of all."""
     return replace(status, roster=roster(((each.kind, each.version), each) for each in migrations))

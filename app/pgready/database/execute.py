@@ -16,6 +16,7 @@ import asyncpg
 
 from pgready.core.quoting import fill
 from pgready.core.segments import Segment, Statement
+from pgready.database.refusals import OpeningRefused, StatementRefused, lost_connection
 from pgready.database.session import PROGRESS_MARKER, Session
 
 MESSAGE_CHARACTERS = 256 * 1024
@@ -43,26 +44,6 @@ and costs a hundredth of what a round trip does."""
 
 MARKED_FROM_STATEMENTS = 4
 _MARKERS = 100
-
-
-class OpeningRefused(Exception):
-    """A statement of the opening failed: we do not hold the lock, or the version is recorded already."""
-
-
-class StatementRefused(Exception):
-    """The server refused something of the segment; the transaction was rolled back.
-
-    *statement* is the failing one (None: in the closing, as with a deferred constraint) and *offset* the
-    character of the script that the server points at, where it does.
-    """
-
-    def __init__(
-        self, problem: asyncpg.PostgresError, statement: Statement | None, offset: int | None
-    ) -> None:
-        super().__init__(str(problem))
-        self.problem = problem
-        self.statement = statement
-        self.offset = offset
 
 
 class _Message:
@@ -201,14 +182,6 @@ async def run_plain(session: Session, opening: Sequence[str], closing: Sequence[
         for sql in (*opening, *closing):
             message.add(sql)
         await _send(session, message, len(opening), None)
-
-
-def lost_connection(problem: BaseException) -> bool:
-    """Whether *problem* means that the connection is gone, so that nobody knows what happened."""
-    if isinstance(problem, asyncpg.PostgresError):
-        code = problem.sqlstate or ""
-        return code.startswith(("08", "57P")) or code == "25P03" or code == "25P04"
-    return isinstance(problem, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
 async def _send(session: Session, message: _Message, opened: int, progress: Progress | None) -> None:

@@ -28,7 +28,7 @@ _PATHS: Mapping[str, str] = {
     "graphile-migrate": r"committed/[0-9]+.*\.sql",
     PROGRAMS: r"[0-9]+[-_][^/]*\.(js|ts|mjs|cjs|py|rb|go|php)",
 }
-_PATH_PATTERNS = {name: re.compile(pattern) for name, pattern in _PATHS.items()}
+_ANY_PATH = "|".join(f"(?:{pattern})" for pattern in _PATHS.values())
 
 
 class _Marker(Struct, frozen=True):
@@ -78,8 +78,9 @@ _REVERTING = re.compile(rb"--(?<!---)[^\w\r\n]{0,20}(?:\w{1,40}[^\w\r\n]{1,20}){
 def find_strangers(paths: Sequence[str], scripts: Sequence[SourceFile]) -> dict[str, str]:
     """The tools that *paths* and the text of *scripts* betray, each with its proof."""
     found: dict[str, str] = {}
-    for name, pattern in _PATH_PATTERNS.items():
-        path = next((path for path in paths if pattern.fullmatch(path)), None)
+    telling = list(filter(re.compile(_ANY_PATH).fullmatch, paths))  # most often none
+    for name, pattern in _PATHS.items():
+        path = next((path for path in telling if re.fullmatch(pattern, path)), None)
         if path is not None:
             found[name] = path
     for path, marker, text in _marked(scripts):

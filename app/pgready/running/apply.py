@@ -22,7 +22,8 @@ from pgready.core.quoting import fill
 from pgready.core.segments import CompiledScript, Segment, Single, place
 from pgready.core.steps import Observation
 from pgready.database import catalog, execute, journal, lock
-from pgready.database.execute import Progress, StatementRefused
+from pgready.database.execute import Progress
+from pgready.database.refusals import OpeningRefused, StatementRefused, lost_connection
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import Native
@@ -102,7 +103,7 @@ class Applier:
                 progress=self._progress,
                 stepwise=script.stepwise,
             )
-        except execute.OpeningRefused:
+        except OpeningRefused:
             return steps.FenceLost(anyio.current_time())
         except StatementRefused as refused:
             now = anyio.current_time()
@@ -247,7 +248,7 @@ class Applier:
         ]
         try:
             await execute.run_plain(self._session, opening, [*statements, "COMMIT"])
-        except execute.OpeningRefused:
+        except OpeningRefused:
             return steps.FenceLost(anyio.current_time())
         except StatementRefused as refused:
             raise self._explained(action, migration, script, refused) from refused
@@ -291,7 +292,7 @@ class Applier:
         try:
             await catalog.drop_invalid_index(self._session, segment)
         except asyncpg.PostgresError as problem:
-            if execute.lost_connection(problem):
+            if lost_connection(problem):
                 raise
             return False
         return True

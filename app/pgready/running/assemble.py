@@ -89,7 +89,6 @@ def run_of(
         settings.policies,
         declared(settings),
         emit,
-        applied_by=host_name(),
         read_only=read_only,
     )
     return Run(assignment(settings), looker, emit, first)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 
 import asyncpg
 
+from pgready.core.compile import compile_script
 from pgready.core.diagnostics import ServerReport, explain
 from pgready.core.errors import ChecksFailed, PgreadyError
 from pgready.core.events import CheckFailed, Event
 from pgready.core.model import Script
 from pgready.core.segments import Statement, place
-from pgready.database.execute import lost_connection
+from pgready.database.refusals import lost_connection
 from pgready.database.session import Session
 
 _SHOWN_ROWS = 3
@@ -19,10 +20,6 @@ _SHOWN_ROWS = 3
 
 async def run_checks(session: Session, checks: Sequence[Script], emit: Callable[[Event], None]) -> None:
     """Run every query of *checks*, read-only. Raises ChecksFailed naming all that returned rows."""
-    if not checks:
-        return
-    from pgready.core.compile import compile_script  # a start without checks needs no compiler
-
     failures: list[tuple[Script, Statement, list[str]]] = []
     for check in checks:
         for segment in compile_script(check).segments:

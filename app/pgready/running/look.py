@@ -7,6 +7,7 @@ changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,13 +20,15 @@ from pgready.core.model import History, Kind, Script
 from pgready.core.needs import Needs
 from pgready.core.planning import Finding, Plan, Policies, Severity, Work
 from pgready.core.segments import SegmentKind, place
-from pgready.database import execute, history, journal, lock, pooler
+from pgready.database import history, lock
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import HISTORY, JOURNAL, Native
-from pgready.running.apply import BEGIN, Applier, Tables
 from pgready.running.source import Source, all_refused
 from pgready.running.watch import Watcher
+
+if TYPE_CHECKING:  # what applies is loaded where there is something to apply
+    from pgready.running.apply import Applier
 
 
 class Sight(Struct, frozen=True):
@@ -60,7 +63,6 @@ class Looker:
         declared: Declared,
         emit: Callable[[Event], None],
         *,
-        applied_by: str,
         read_only: bool = False,
     ) -> None:
         self._read_only = read_only
@@ -69,7 +71,6 @@ class Looker:
         self._policies = policies
         self._declared = declared
         self._emit = emit
-        self._marks = journal.Journal(source.dialect, applied_by)
         self._passwords_compared = False
 
     @property
@@ -154,6 +155,9 @@ class Looker:
         if sight.create_native and self._source.dialect.table != HISTORY:
             scripts.append(self._native.create_history())
         if scripts:
+            from pgready.database import execute
+            from pgready.running.apply import BEGIN
+
             opening = [BEGIN, *lock.fence(session, sight.keys, 0)]
             await execute.run_plain(session, opening, [*scripts, "COMMIT"])
 
@@ -169,12 +173,15 @@ class Looker:
         lock_seconds: float,
     ) -> Applier:
         """Who applies *sight*'s work on *session*."""
+        from pgready.database import journal
+        from pgready.running.apply import Applier, Tables
+
         return Applier(
             session,
             sight.keys,
             self._source,
             Tables(self._source.dialect, self._native, sight.columns),
-            self._marks,
+            journal.Journal(self._source.dialect, applied_by),
             watcher,
             self._emit,
             applied_by=applied_by,
@@ -185,6 +192,8 @@ class Looker:
 
     def refuse_singles(self, session: Session, sight: Sight) -> None:
         """Raise PoolerError when *sight* has work that cannot run in a transaction."""
+        from pgready.database import pooler
+
         for work in sight.work:
             if SegmentKind.SINGLE in work.segments[work.done :]:
                 raise pooler.unproven_pooler_with_singles(session, work.version)

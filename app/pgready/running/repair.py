@@ -19,6 +19,7 @@ from pgready.core.model import Applied, Migration, Outcome, SegmentState
 from pgready.core.planning import Entry, Flag, Severity, State
 from pgready.core.segments import CompiledScript
 from pgready.database import execute, journal, lock
+from pgready.database.refusals import OpeningRefused, StatementRefused
 from pgready.database.session import Pooling, Session
 from pgready.dialects.native import Native
 from pgready.running import reasons
@@ -217,7 +218,7 @@ async def record(session: Session, keys: lock.LockKeys, repair: Repair) -> None:
     opening = [BEGIN, *lock.fence(session, keys, 0)]
     try:
         await execute.run_plain(session, opening, [*repair.statements, "COMMIT"])
-    except execute.StatementRefused as refused:
+    except StatementRefused as refused:
         raise reasons.unexpected(refused.problem) from refused
-    except execute.OpeningRefused as refused:
+    except OpeningRefused as refused:
         raise PgreadyError("the migration lock was lost", done=_NOTHING_RECORDED) from refused

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 import asyncpg
@@ -31,21 +32,23 @@ from pgready.core.events import (
 )
 from pgready.core.model import LockHolder
 from pgready.core.run import RunState
-from pgready.database import execute, lock, pooler
+from pgready.database import lock
 from pgready.database.connect import ATTEMPT_SECONDS, CannotConnect, attempt_seconds, open_session
+from pgready.database.refusals import OpeningRefused, StatementRefused, lost_connection
 from pgready.database.session import GRACE_SECONDS, Pooling, Session
 from pgready.running import reasons
 from pgready.running.ahead import FirstSession
-from pgready.running.apply import Applier
 from pgready.running.assignment import Assignment
-from pgready.running.checks import run_checks
 from pgready.running.host import application_name
 from pgready.running.look import Looker, Sight
 from pgready.running.watch import Watcher
 
+if TYPE_CHECKING:  # what changes something is loaded where there is something to change
+    from pgready.running.apply import Applier
+    from pgready.running.bootstrapper import Bootstrapper
+
 _DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _TELL_HOLDER_SECONDS = 5.0
-_MAINTENANCE_DATABASES = ("postgres", "template1")
 
 
 class Run:
@@ -143,14 +146,14 @@ class Run:
         except PgreadyError as error:
             self._error = error
             return steps.Failed(anyio.current_time())
-        except execute.OpeningRefused:
+        except OpeningRefused:
             return steps.FenceLost(anyio.current_time())
-        except execute.StatementRefused as refused:  # outside any script, such as CREATE SCHEMA pgready
+        except StatementRefused as refused:  # outside any script, such as CREATE SCHEMA pgready
             self._error = reasons.unexpected(refused.problem)
             return steps.Failed(anyio.current_time())
         except _DRIVER_ERRORS as problem:
             closed = self._session is None or self._session.closed
-            if not closed and not execute.lost_connection(problem):
+            if not closed and not lost_connection(problem):
                 self._error = reasons.unexpected(problem)
                 return steps.Failed(anyio.current_time())
             self._emit(ConnectionLost(str(problem)))
@@ -200,63 +203,22 @@ class Run:
     # Bootstrapping
 
     async def _bootstrap_cluster(self, _: steps.BootstrapCluster) -> steps.Observation:
-        await self._on_admin(self._make_cluster)
+        await self._bootstrapper().make_cluster()
         return steps.Bootstrapped(anyio.current_time())
-
-    async def _make_cluster(self, admin: Session) -> None:
-        from pgready.database import bootstrap
-
-        await bootstrap.bootstrap_cluster(
-            admin,
-            self._assignment.declared,
-            self._assignment.target.database,
-            self._emit,
-            target_user=self._assignment.target.user,
-            patience_seconds=self._assignment.patience.lock_seconds,
-        )
-
-    async def _on_admin(self, work: Callable[[Session], Awaitable[None]]) -> None:
-        """Do *work* on a connection to the maintenance database of whoever may create things."""
-        admin = await self._open_maintenance(self._assignment.admin or self._assignment.target)
-        try:
-            await work(admin)
-        finally:
-            await admin.close()
-
-    async def _open_maintenance(self, dsn: Dsn) -> Session:
-        problem: CannotConnect | None = None
-        # An admin URL names the database to work from; it is only ours to replace where it does not exist.
-        own = (dsn.database,) if self._assignment.admin is not None else ()
-        for database in (*own, *_MAINTENANCE_DATABASES):
-            try:
-                return await self._open(dsn.with_database(database))
-            except CannotConnect as refused:
-                problem = problem or refused
-        assert problem is not None
-        raise problem.error
 
     async def _bootstrap_target(self, _: steps.BootstrapTarget) -> steps.Observation:
         session, sight = self._here(), self._seen()
         if sight.needs.cluster:
-            await self._on_admin(self._make_cluster)
+            await self._bootstrapper().make_cluster()
         if sight.needs.target:
-            await self._make_target(session)
+            await self._bootstrapper().make_target(session)
         await self._looker.create_tables(session, sight)
         return steps.Bootstrapped(anyio.current_time())
 
-    async def _make_target(self, session: Session) -> None:
-        if not self._assignment.declared:
-            return
-        from pgready.database import bootstrap
+    def _bootstrapper(self) -> Bootstrapper:
+        from pgready.running.bootstrapper import Bootstrapper
 
-        admin = None
-        if self._assignment.admin is not None:
-            admin = await self._open(self._assignment.admin.with_database(session.database))
-        try:
-            await bootstrap.bootstrap_target(session, self._assignment.declared, self._emit, admin=admin)
-        finally:
-            if admin is not None:
-                await admin.close()
+        return Bootstrapper(self._assignment, self._open, self._emit)
 
     # Looking and locking
 
@@ -298,6 +260,8 @@ class Run:
 
     async def _examine(self, session: Session) -> None:
         """Refuse a proven transaction pooler, and singles through a pooler of unproven mode."""
+        from pgready.database import pooler
+
         await pooler.examine(session, self._open_another)
         if session.pooling is Pooling.TRANSACTION:
             raise pooler.transaction_pooler(session)
@@ -306,7 +270,7 @@ class Run:
 
     async def _release_lock(self, _: steps.ReleaseLock) -> steps.Observation:
         if self._applier is not None and self._applier.applied:
-            await self._make_target(self._here())  # grants on what the migrations have made
+            await self._bootstrapper().make_target(self._here())  # grants on what the migrations have made
         await lock.release(self._here(), self._seen().keys)
         self._emit(LockReleased())
         return steps.Released(anyio.current_time())
@@ -330,7 +294,10 @@ class Run:
 
     async def _run_checks(self, _: steps.RunChecks) -> steps.Observation:
         self._count_applied()
-        await run_checks(self._here(), self._looker.checks, self._emit)
+        if self._looker.checks:
+            from pgready.running.checks import run_checks
+
+            await run_checks(self._here(), self._looker.checks, self._emit)
         return steps.ChecksPassed(anyio.current_time())
 
     def _count_applied(self) -> None:

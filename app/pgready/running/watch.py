@@ -7,16 +7,18 @@ running for a while, and holds no transaction there (SAFETY 2).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import anyio
 import asyncpg
 
 from pgready.core.events import Blocked, Event, OperationProgressed, StatementsRan, Unblocked
 from pgready.core.model import LockHolder, Operation
-from pgready.database import catalog, operations
 from pgready.database.connect import CannotConnect
-from pgready.database.execute import Progress
 from pgready.database.session import Session
+
+if TYPE_CHECKING:
+    from pgready.database.execute import Progress
 
 TICK_SECONDS = 0.25
 _TELL_AGAIN_SECONDS = 5.0
@@ -70,6 +72,8 @@ class Watcher:
             self._emit(StatementsRan(self.version or "", done, progress.total))
 
     async def _look(self) -> None:
+        from pgready.database import catalog, operations  # most runs are over before there is need of them
+
         try:
             if self._session is None or self._session.closed:
                 self._session = await self._open_session()

@@ -82,7 +82,8 @@ class Variables:
         self._files = files
         self._problems = problems
         self._real = {name: value for name, value in environ.items() if value}
-        self._dotenv = read_dotenv(files.read(".env") or "", self._real)
+        dotenv = files.read(".env")
+        self._dotenv = read_dotenv(dotenv, self._real) if dotenv else {}
         self._cache: dict[str, Found | None] = {}
 
     @property

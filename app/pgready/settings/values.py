@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
-_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
-_PART = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
+_DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+"
+_PART = r"([0-9.]+)(ms|s|m|h|d)"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
+_NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,6})?"
 
 
 def text(value: str) -> str:
@@ -27,10 +27,10 @@ def duration(value: str) -> float:
     """Seconds, from `30s`, `5m`, `1h30m`, `250ms` or a plain number of seconds."""
     value = value.strip().lower()
     if len(value) <= 40:
-        if _NUMBER.fullmatch(value):
+        if re.fullmatch(_NUMBER, value):
             return float(value)
-        if _DURATION.fullmatch(value):
-            return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(value))
+        if re.fullmatch(_DURATION, value):
+            return sum(float(number) * _SECONDS[unit] for number, unit in re.findall(_PART, value))
     raise ValueError("is not a duration: write 30s, 5m, 1h, 250ms or a number of seconds")
 
 

@@ -1,0 +1,35 @@
+"""What the server says no to: the opening, a statement, or the connection as a whole."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from pgready.core.segments import Statement
+
+
+class OpeningRefused(Exception):
+    """A statement of the opening failed: we do not hold the lock, or the version is recorded already."""
+
+
+class StatementRefused(Exception):
+    """The server refused something of the segment; the transaction was rolled back.
+
+    *statement* is the failing one (None: in the closing, as with a deferred constraint) and *offset* the
+    character of the script that the server points at, where it does.
+    """
+
+    def __init__(
+        self, problem: asyncpg.PostgresError, statement: Statement | None, offset: int | None
+    ) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+        self.statement = statement
+        self.offset = offset
+
+
+def lost_connection(problem: BaseException) -> bool:
+    """Whether *problem* means that the connection is gone, so that nobody knows what happened."""
+    if isinstance(problem, asyncpg.PostgresError):
+        code = problem.sqlstate or ""
+        return code.startswith(("08", "57P")) or code == "25P03" or code == "25P04"
+    return isinstance(problem, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError)
