@@ -86,12 +86,12 @@ async def test_2_when_no_database_is_configured(pgready: Pgready, sql_folder: Fo
 async def test_2_when_the_folder_is_another_tools(
     pgready: Pgready, sql_folder: Folder, database: Database
 ) -> None:
-    goose = {"00001_a.sql": "-- +goose Up\nCREATE TABLE a (x int);\n-- +goose Down\nDROP TABLE a;\n"}
+    liquibase = {"00001_a.sql": "--liquibase formatted sql\n--changeset a:1\nCREATE TABLE a (x int);\n"}
 
-    result = await run(pgready, "up", sql_folder(goose), database.url)
+    result = await run(pgready, "up", sql_folder(liquibase), database.url)
 
     assert result.exit_code == ExitCode.USAGE
-    assert "goose" in result.stderr
+    assert "Liquibase" in result.stderr
     assert await database.value("SELECT to_regclass('a') IS NULL")
 
 
@@ -271,6 +271,8 @@ async def test_output_json_has_its_schema_number(
     assert json.loads(up.stdout)["migrations"][0]["state"] == "applied"
     assert json.loads(plan.stdout) == {
         "schema": 1,
+        "dialect": "native",
+        "differences": [],
         "pending": [],
         "findings": [],
         "bootstrap": {"cluster": False, "target": False},
