@@ -33,7 +33,6 @@ def read(files: Mapping[str, str], dialect: str | None = None) -> Folder:
     [
         ({"V1__a.sql": "select 1"}, "Flyway"),
         ({"deep/V1_2__a.sql": "select 1", "R__view.sql": "select 1"}, "Flyway"),
-        ({"1_a.sql": DBMATE}, "dbmate"),
         ({"1_a.sql": NODE_PG_MIGRATE}, "node-pg-migrate"),
         ({"1_a.sql": "-- Up  Migration: t\nSELECT 1;\n--  Down\tMigration: t\nSELECT 2;"}, "node-pg-migrate"),
         ({"1_a.sql": "SELECT 1;\n-- Down Migration (t)\nSELECT 2;"}, "node-pg-migrate"),
@@ -134,6 +133,7 @@ def test_what_only_looks_like_a_reverse_is_read_as_native_where_that_is_asked_fo
     ("files", "dialect"),
     [
         ({"1_a.up.sql": "select 1", "1_a.down.sql": "select 2"}, "golang-migrate"),
+        ({"1_a.sql": DBMATE}, "dbmate"),
         ({"1_a.sql": GOOSE}, "goose"),
         ({"1_a.sql": GOOSE.lower()}, "goose"),
         ({"1_a.sql": "-- x\n" * 4000 + GOOSE}, "goose"),
@@ -141,6 +141,25 @@ def test_what_only_looks_like_a_reverse_is_read_as_native_where_that_is_asked_fo
 )
 def test_a_folder_that_proves_its_tool_is_read_as_its_own(files: Mapping[str, str], dialect: str) -> None:
     assert read(files).dialect == dialect
+
+
+@pytest.mark.parametrize(
+    ("files", "candidates"),
+    [
+        ({"1_a.sql": "select 1"}, ("native", "sqlx")),
+        ({"1_a.up.sql": "select 1"}, ("golang-migrate", "sqlx")),
+        ({"1_a.sql": GOOSE}, ()),
+        ({}, ()),
+    ],
+)
+def test_a_folder_that_fits_several_dialects_says_so(
+    files: Mapping[str, str], candidates: tuple[str, ...]
+) -> None:
+    assert read(files).candidates == candidates
+
+
+def test_a_dialect_that_is_named_has_no_rivals() -> None:
+    assert read({"1_a.sql": "select 1"}, "sqlx").candidates == ()
 
 
 def test_two_proofs_are_an_error_that_lists_them() -> None:

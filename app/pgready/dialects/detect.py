@@ -26,15 +26,17 @@ DIALECTS: Mapping[str, str] = {
     "drizzle": "drizzle.Drizzle",
     "golang-migrate": "golang_migrate.GolangMigrate",
     "goose": "goose.Goose",
+    "dbmate": "dbmate.Dbmate",
+    "sqlx": "sqlx.Sqlx",
 }
 """Every dialect by its name for `--dialect`: its module here, and its class."""
 
 _READ: Mapping[str, tuple[str, ...]] = {
-    "golang-migrate or sqlx": ("golang-migrate",),
+    "golang-migrate or sqlx": ("golang-migrate", "sqlx"),
 }
 """The dialects that a folder may be written in which betrays a tool of `strangers`, where any is read."""
 
-_PLAIN = ("native",)
+_PLAIN = ("native", "sqlx")
 """The dialects in which numbered files may be written that nothing marks as anybody's."""
 
 _SIDES = ("bootstrap", "repeatable", "checks", "seeds")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from .dbmate import Dbmate
 from .golang_migrate import GolangMigrate
 from .goose import Goose
 from .peer import Peer
+from .sqlx import Sqlx
 
-PEERS: tuple[type[Peer], ...] = (GolangMigrate, Goose)
+PEERS: tuple[type[Peer], ...] = (Dbmate, GolangMigrate, Goose, Sqlx)
 """Those that tests/peers/test_conformance.py drives."""

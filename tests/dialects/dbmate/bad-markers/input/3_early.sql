@@ -1,0 +1,4 @@
+SELECT 0;
+-- migrate:up
+
+-- migrate:down

@@ -1,0 +1,3 @@
+-- MIGRATE:UP
+
+-- migrate:down

@@ -1,0 +1,3 @@
+-- migrate:up transactions:false
+
+-- migrate:down

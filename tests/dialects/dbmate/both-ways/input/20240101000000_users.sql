@@ -1,0 +1,6 @@
+-- a licence
+-- migrate:up
+CREATE TABLE users (id int);
+
+-- migrate:down
+DROP TABLE users;
