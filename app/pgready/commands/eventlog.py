@@ -19,6 +19,8 @@ _LEVELS: Mapping[type[events.Event], str] = {
     events.Blocked: "warning",
     events.MigrationRetried: "warning",
     events.ConnectionLost: "warning",
+    events.DatabaseLost: "warning",
+    events.TargetUnsettled: "warning",
     events.CheckFailed: "error",
     events.MigrationFailed: "error",
     events.RunFailed: "error",

@@ -181,3 +181,42 @@ class RunFailed(Event, frozen=True, tag="run.failed"):
     detail: str | None = None
     done: str | None = None
     retry_seconds: float | None = None
+
+
+class DatabaseLost(Event, frozen=True, tag="database.lost"):
+    """The daemon's connection to a target that it watches ended; it is tried again until it is back."""
+
+    reason: str
+
+
+class DatabaseBack(Event, frozen=True, tag="database.back"):
+    outage_seconds: float
+
+
+class HistoryChanged(Event, frozen=True, tag="history.changed"):
+    """Somebody else changed what the history says: a replica, a tool, a restored backup."""
+
+
+class FolderChanged(Event, frozen=True, tag="folder.changed"):
+    """These files were added, changed or removed, and have come to rest (the first of them)."""
+
+    paths: tuple[str, ...]
+
+
+class FolderUnsettled(Event, frozen=True, tag="folder.unsettled"):
+    """These files are waited for: they still change, or hold no statement yet."""
+
+    paths: tuple[str, ...]
+    reason: str
+
+
+class TargetUnsettled(Event, frozen=True, tag="target.unsettled"):
+    """The history went back, as a restore makes it; nothing is applied before the target is at rest."""
+
+    reason: str
+
+
+class RetryRequested(Event, frozen=True, tag="retry.requested"):
+    """Somebody asked for another try; *by* is `SIGHUP` or `POST /retry`."""
+
+    by: str

@@ -21,6 +21,15 @@ class SourceFile(Struct, frozen=True):
     data: bytes
 
 
+class FileMark(Struct, frozen=True):
+    """What tells that a file changed, without reading it."""
+
+    path: str
+    size_bytes: int
+    modified_ns: int
+    inode: int
+
+
 class Kind(Enum):
     """What sort of script a migration is, and so when it runs."""
 

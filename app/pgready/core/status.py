@@ -4,7 +4,8 @@ Events go in, one at a time; a new frozen Status comes out. The migrations are a
 thousand events on ten thousand migrations do not copy the list ten thousand times.
 
 `ready` latches (DESIGN 6): that the database cannot be reached, or is ahead of this folder, is told and
-changes nothing about it. Whatever is pending, refused or failed after it does, and so does draining.
+changes nothing about it; nor does a password that was rotated. Whatever is pending, refused or failed after
+it does, and so does draining.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ class Status(Struct, frozen=True):
     """One target at one moment. Times are UTC. *since* is when the phase was entered.
 
     *errors* and *warnings* are what the last plan refused and warned of; *drift* is what exists and
-    differs from what is declared; *applied_this_run* counts since *started_at*.
+    differs from what is declared; *applied_this_run* counts since *started_at*; *unreachable_since* is set
+    while the target cannot be reached, whether it is ready or not.
     """
 
     schema: int = 1
@@ -113,6 +115,7 @@ class Status(Struct, frozen=True):
     started_at: datetime | None = None
     since: datetime | None = None
     reason: str | None = None
+    unreachable_since: datetime | None = None
     failure: Failure | None = None
     target: str | None = None
     database: str | None = None
@@ -158,7 +161,8 @@ def advance(status: Status, event: events.Event, now: datetime) -> Status:
         case events.PhaseEntered(phase):
             return _entered(status, phase, now)
         case events.ConnectFailed(attempt=attempt, reason=reason):
-            return replace(status, attempts=Attempts(attempt, reason), reason=reason)
+            since = status.unreachable_since or now
+            return replace(status, attempts=Attempts(attempt, reason), reason=reason, unreachable_since=since)
         case events.Connected():
             return replace(
                 status,
@@ -167,6 +171,7 @@ def advance(status: Status, event: events.Event, now: datetime) -> Status:
                 user=event.user,
                 server_version=event.server_version,
                 reason=None,
+                unreachable_since=None,
                 drift=(),
             )
         case events.DriftFound(what, name, difference):
@@ -195,6 +200,14 @@ def advance(status: Status, event: events.Event, now: datetime) -> Status:
             return _entered(done, "ready", now)
         case events.RunFailed():
             return _failed(status, event, now)
+        case events.DatabaseLost(reason):
+            return replace(status, reason=f"the database is lost: {reason}", unreachable_since=now)
+        case events.DatabaseBack():
+            return replace(status, reason=None, unreachable_since=None)
+        case events.TargetUnsettled(reason):
+            return replace(status, reason=reason)
+        case events.FolderUnsettled(paths, reason) if not status.ready:
+            return replace(status, reason=f"{', '.join(paths)}: {reason}")
     progress = _progressed(status.progress, event, now) if status.progress else None
     return replace(status, progress=progress) if progress else status
 
@@ -353,9 +366,13 @@ _Key = tuple[str, str]
 def _failed(status: Status, event: events.RunFailed, now: datetime) -> Status:
     values = {field: getattr(event, field) for field in Failure.__struct_fields__}
     failed = replace(status, failure=Failure(**values), reason=event.message, progress=None, lock=None)
-    if status.ready and event.exit_code == ExitCode.UNREACHABLE:
+    if status.ready and event.exit_code in _CANNOT_LOOK:
         return _entered(failed, "ready", now)
     return _entered(replace(failed, ready=False), "failed", now)
+
+
+# That nobody lets us look says nothing about the schema, which was ready when we looked last.
+_CANNOT_LOOK = frozenset({ExitCode.UNREACHABLE, ExitCode.DENIED})
 
 
 def headline(status: Status) -> str:
