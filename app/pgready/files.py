@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from pgready.core.errors import FolderError
-from pgready.core.model import SourceFile
+from pgready.core.model import FileMark, SourceFile
 
 _SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__"})
 
@@ -55,6 +56,37 @@ def read_folder(directory: str) -> tuple[SourceFile, ...]:
     if problems:
         raise FolderError(tuple(sorted(problems)))
     return tuple(files)
+
+
+def marks(directory: str) -> tuple[FileMark, ...]:
+    """What tells that one of the files of `read_folder` changed, without reading one, sorted by path.
+
+    What cannot be looked at is left out: this only says when to read again, and reading says what is wrong.
+    """
+    with contextlib.suppress(OSError):
+        return tuple(
+            sorted(_marks(directory, "", (_identity(Path(directory).stat()),)), key=attrgetter("path"))
+        )
+    return ()
+
+
+def _marks(directory: str, prefix: str, parents: tuple[_Identity, ...]) -> Iterator[FileMark]:
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(directory):
+            with contextlib.suppress(OSError):  # it went while we looked
+                yield from _marks_of(entry, prefix, parents)
+
+
+def _marks_of(entry: os.DirEntry[str], prefix: str, parents: tuple[_Identity, ...]) -> Iterator[FileMark]:
+    if _is_dropping(entry.name):
+        return
+    status = entry.stat()
+    path = prefix + entry.name
+    if not stat.S_ISDIR(status.st_mode):
+        if _is_wanted(entry.name):
+            yield FileMark(path, status.st_size, status.st_mtime_ns, status.st_ino)
+    elif entry.name not in _SKIPPED_FOLDERS and (identity := _identity(status)) not in parents:
+        yield from _marks(entry.path, path + "/", (*parents, identity))
 
 
 def _shown(directory: str) -> str:

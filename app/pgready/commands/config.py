@@ -94,7 +94,7 @@ def _declared_origin(settings: Settings, name: str) -> str:
 def _value(settings: Settings, name: str) -> object:
     if name in _POLICIES:
         return getattr(settings.policies, name)
-    if name.endswith("_timeout"):
+    if name.endswith(("_timeout", "_interval")):
         return f"{getattr(settings, f'{name}_seconds'):g}s"
     if name == "embedded":
         return {None: "off", "": "on"}.get(settings.embedded, settings.embedded)

@@ -1,12 +1,16 @@
-"""`pgready serve`: make the target ready, and answer /ready and /migrations meanwhile and afterwards."""
+"""`pgready serve`: make the target ready and keep it so, and answer /ready and /migrations all the while."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import anyio
 import click
+from anyio.abc import TaskStatus
 from msgspec.structs import replace
 
 from pgready.commands.console import Console
@@ -16,42 +20,58 @@ from pgready.commands.reports import Reports
 from pgready.core.errors import ExitCode
 from pgready.core.events import EmbeddedStarted, Event, PhaseEntered
 from pgready.core.run import Phase
+from pgready.core.serving_steps import Habits
 from pgready.core.status import Status, text_table
-from pgready.running import assemble, serving
 from pgready.settings import Settings
+
+if TYPE_CHECKING:
+    from pgready.running.serving import Keeper
 
 
 @click.command("serve")
+@click.option("--watch", is_flag=True, help="apply new files as they appear: the development loop")
 @settings_options
-def command(**flags: object) -> int:
-    """Make the target ready and serve /live, /ready, /startup and /migrations.
+def command(watch: bool, **flags: object) -> int:
+    """Make the target ready, serve /live, /ready, /startup and /migrations, and keep it ready.
 
-    The port is bound before the database is touched. SIGTERM ends it: 0 when ready, 143 in mid-run, and
-    after a failure that only a person can cure with that failure's own code.
+    The port is bound before the database is touched. SIGHUP asks for another try. SIGTERM ends it: 0 when
+    ready, 143 in mid-run, and after a failure that only a person can cure with that failure's own code.
     """
     settings = load_settings(flags)
     console = Console(settings, started_at=datetime.now(UTC))
     reports = Reports(console, settings)
-    daemon = _Daemon(settings, flags, console)
+    daemon = _Daemon(settings, flags, console, Habits(settings.poll_interval_seconds, watch))
     return reports.ended(finish(daemon.work, console.fail, on_signal=daemon.on_signal))
 
 
 class _Daemon:
-    def __init__(self, settings: Settings, flags: dict[str, object], console: Console) -> None:
+    def __init__(
+        self, settings: Settings, flags: dict[str, object], console: Console, habits: Habits
+    ) -> None:
         self._settings = settings
         self._flags = flags
         self._console = console
-        self._idle_code: int | None = None
+        self._habits = habits
+        self._keeper: Keeper | None = None
+        self._address = ""
         self._psql: str | None = None
+        self._told = False
         console.listen(self._note)
 
     def on_signal(self) -> int | None:
         """What a daemon that has nothing in hand ends with; None in mid-run, for the signal's own code."""
-        return self._idle_code
+        return self._keeper.idle_code if self._keeper else None
 
     def _note(self, event: Event) -> None:
         if isinstance(event, EmbeddedStarted):
             self._psql = event.psql
+
+    def _ready(self) -> None:
+        """The first time, say what was done; after that the log does."""
+        if not self._told:
+            self._told = True
+            self._console.stop_following()
+            _tell(self._console.status, self._address, self._psql)
 
     async def work(self) -> int:
         from pgready.service import server, web  # the HTTP side is loaded by this command alone
@@ -64,18 +84,21 @@ class _Daemon:
         application = web.application(feed)
         if self._settings.show_sql:
             self._console.listen(application.state.pages.note)
-        addresses = [server.url(socket) for socket in sockets]
+        self._address = server.url(sockets[0])
         async with anyio.create_task_group() as group:
             await group.start(server.serve, AccessLog(application, lambda: self._console.log), sockets)
-            self._console.say(f"listening on {addresses[0]}")
+            await group.start(self._heed_hangups)
+            self._console.say(f"listening on {self._address}")
             try:
-                await self._make_ready(addresses[0])
+                await self._keep_ready()
             finally:
                 feed.publish(PhaseEntered(Phase.DRAINING.value))
                 group.cancel_scope.cancel()
         return ExitCode.DONE
 
-    async def _make_ready(self, address: str) -> None:
+    async def _keep_ready(self) -> None:
+        from pgready.running import assemble, serving  # the driver and all: probes are answered before
+
         async with self._console.following(), assemble.located(self._settings, self._console.emit) as located:
             embedded = located if located is not self._settings else None
 
@@ -85,13 +108,40 @@ class _Daemon:
                     fresh if embedded is None else replace(fresh, target=located.target, admin=located.admin)
                 )
 
-            ready = await serving.until_ready(reload, self._console.emit, self._console.fail)
-            failure = self._console.status.failure
-            self._idle_code = ExitCode.DONE if ready or failure is None else failure.exit_code
-            if ready:
-                self._console.stop_following()
-                _tell(self._console.status, address, self._psql)
-            await anyio.sleep_forever()
+            self._keeper = serving.Keeper(
+                reload,
+                self._console.emit,
+                self._console.fail,
+                self._ready,
+                directory=self._settings.dir,
+                habits=self._habits,
+            )
+            await self._keeper.keep_ready()
+
+    def _request_retry(self, by: str) -> None:
+        if self._keeper is not None:  # before that, the first try is still to come
+            self._keeper.request_retry(by)
+
+    async def _heed_hangups(self, *, task_status: TaskStatus[None]) -> None:
+        """SIGHUP asks a daemon for another try. It also is how a terminal that goes away says so, and
+        then whoever started this in it has left."""
+        on_a_terminal = _has_terminal()
+        with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+            task_status.started()
+            async for _ in signals:
+                if on_a_terminal and not _has_terminal():
+                    signal.raise_signal(signal.SIGTERM)
+                else:
+                    self._request_retry("SIGHUP")
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a controlling terminal."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _tell(status: Status, address: str, psql: str | None) -> None:

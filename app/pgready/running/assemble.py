@@ -83,7 +83,12 @@ def run_of(
 ) -> Run:
     """A run of *source* against the target of *settings*; a *read_only* one is for `look_only`. *first* is
     an attempt to connect that is under way."""
-    looker = Looker(
+    return Run(assignment(settings), looker_of(settings, source, emit, read_only=read_only), emit, first)
+
+
+def looker_of(settings: Settings, source: Source, emit: Emit, *, read_only: bool = False) -> Looker:
+    """Who looks at a target for the migrations of *source*."""
+    return Looker(
         source,
         Native(settings.namespace),
         settings.policies,
@@ -91,7 +96,6 @@ def run_of(
         emit,
         read_only=read_only,
     )
-    return Run(assignment(settings), looker, emit, first)
 
 
 def declared(settings: Settings) -> Declared:

@@ -53,6 +53,7 @@ class Settings(Struct, frozen=True):
     host: str
     port: int
     show_sql: bool
+    poll_interval_seconds: float
     embedded: str | None
     log_format: str
     log_level: str
@@ -130,6 +131,7 @@ class _Loader:
             host=self._value("host", str),
             port=self._value("port", int),
             show_sql=self._value("show_sql", bool),
+            poll_interval_seconds=self._value("poll_interval", float),
             embedded=embedded,
             log_format=self._optional("log_format", str) or ("console" if isatty else "json"),
             log_level=self._value("log_level", str),

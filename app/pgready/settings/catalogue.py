@@ -74,6 +74,12 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("port", values.port, "8080", "the port where `serve` listens"),
     Setting("show_sql", values.boolean, "false", "show the SQL of migrations on the page of `serve`"),
     Setting(
+        "poll_interval",
+        values.duration,
+        "5s",
+        "how often `serve` asks whether the target is there and as it was; 0 is never",
+    ),
+    Setting(
         "embedded",
         values.embedded,
         "off",

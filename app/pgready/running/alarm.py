@@ -1,0 +1,99 @@
+"""What wakes the daemon before its time: somebody asks for another try, or files change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+
+_DEBOUNCE_MS = 50
+_STEP_MS = 20
+_LOOK_AGAIN_MS = 2000  # how soon a folder that was replaced, or came into being, is watched
+_Identity = tuple[str, int, int]
+
+
+class Alarm:
+    """Rung on the event loop's thread; what rings while nobody waits is kept."""
+
+    def __init__(self) -> None:
+        self._rung = anyio.Event()
+        self._requested = False
+
+    def ring(self) -> None:
+        """End the wait."""
+        self._rung.set()
+
+    def request(self) -> None:
+        """End the wait, which then answers True."""
+        self._requested = True
+        self._rung.set()
+
+    async def wait(self, seconds: float | None) -> bool:
+        """Wait until it rings or *seconds* have passed; whether another try was asked for."""
+        with anyio.move_on_after(seconds):
+            await self._rung.wait()
+        requested, self._requested = self._requested, False
+        self._rung = anyio.Event()
+        return requested
+
+
+async def ring_on_changes(directory: Callable[[], str], ring: Callable[[], None]) -> None:
+    """Call *ring* whenever something below *directory* changes, until cancelled.
+
+    It is a convenience: where the system does not tell (a network mount, a folder that was replaced a
+    moment ago), the daemon's own glances do, seconds later.
+    """
+    stop = anyio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(_set_when_cancelled, stop)
+        while True:
+            await _ring_while_the_same(directory, ring, stop)
+            await anyio.sleep(_LOOK_AGAIN_MS / 1000)
+
+
+async def _set_when_cancelled(stop: anyio.Event) -> None:
+    """The watching thread knows nothing of cancellation; without this it would hold it up for seconds."""
+    try:
+        await anyio.sleep_forever()
+    finally:
+        stop.set()
+
+
+async def _ring_while_the_same(
+    directory: Callable[[], str], ring: Callable[[], None], stop: anyio.Event
+) -> None:
+    """Return when the folder is another one, or is not there."""
+    from watchfiles import awatch  # loaded by `serve --watch` alone
+
+    path = directory()
+    identity = _identity(path)
+    if identity is None:
+        return
+    changes = awatch(
+        path,
+        watch_filter=None,
+        debounce=_DEBOUNCE_MS,
+        step=_STEP_MS,
+        stop_event=stop,
+        rust_timeout=_LOOK_AGAIN_MS,
+        yield_on_timeout=True,
+        ignore_permission_denied=True,
+    )
+    try:
+        async for found in changes:
+            if found:
+                ring()
+            if _identity(directory()) != identity:
+                ring()
+                return
+    except OSError:  # no more inotify watches, or the folder went while it was being listed
+        return
+
+
+def _identity(directory: str) -> _Identity | None:
+    try:
+        status = Path(directory).stat()
+    except OSError:
+        return None
+    return directory, status.st_dev, status.st_ino
