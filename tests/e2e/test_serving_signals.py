@@ -1,0 +1,174 @@
+"""SIGTERM to a daemon in each of its states: out within 5 s, with the right code, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import anyio
+import asyncpg
+import pytest
+
+from harness import oracle
+from harness.daemon import Daemon
+from harness.database import Database
+from harness.processes import COMMAND, Pgready
+from harness.server import Server, free_port
+
+SqlFolder = Callable[[Mapping[str, str | bytes]], Path]
+
+LIMIT_SECONDS = 5.0
+GOOD = {"0001_a.sql": "CREATE TABLE a (id integer);"}
+BAD = {**GOOD, "0002_b.sql": "CREATE TABEL b (id integer);"}
+
+Start = Callable[[Pgready, SqlFolder, Database], Awaitable[Daemon]]
+
+
+async def ready(pgready: Pgready, sql_folder: SqlFolder, database: Database) -> Daemon:
+    return await Daemon.ready(pgready, sql_folder(GOOD), database)
+
+
+async def ready_and_watching_files(pgready: Pgready, sql_folder: SqlFolder, database: Database) -> Daemon:
+    return await Daemon.ready(pgready, sql_folder(GOOD), database, "--watch")
+
+
+async def failed(pgready: Pgready, sql_folder: SqlFolder, database: Database) -> Daemon:
+    daemon = Daemon(pgready, sql_folder(BAD), database)
+    await daemon.told("run.failed")
+    return daemon
+
+
+async def failed_and_watching_files(pgready: Pgready, sql_folder: SqlFolder, database: Database) -> Daemon:
+    daemon = Daemon(pgready, sql_folder(BAD), database, "--watch")
+    await daemon.told("run.failed")
+    return daemon
+
+
+async def trying_again(pgready: Pgready, sql_folder: SqlFolder, _: Database) -> Daemon:
+    url = f"postgresql://app:pw@127.0.0.1:{free_port()}/app"
+    daemon = Daemon(pgready, sql_folder(GOOD), url, "--connect-timeout", "0")
+    await daemon.told("run.failed")
+    return daemon
+
+
+async def waiting_for_a_restore(pgready: Pgready, sql_folder: SqlFolder, database: Database) -> Daemon:
+    daemon = await ready(pgready, sql_folder, database)
+    restoring = await asyncpg.connect(
+        database.url, server_settings={"application_name": "pg_restore"}, ssl=False
+    )
+    await restoring.execute("DELETE FROM pgready.history")
+    await daemon.told("target.unsettled", 2)
+    restoring.terminate()
+    return daemon
+
+
+@pytest.mark.parametrize(
+    ("start", "code"),
+    [
+        (ready, 0),
+        (ready_and_watching_files, 0),
+        (failed, 1),
+        (failed_and_watching_files, 1),
+        (trying_again, 143),
+        (waiting_for_a_restore, 143),
+    ],
+)
+async def test_sigterm_ends_a_daemon_in_time_and_leaves_nothing(
+    start: Start, code: int, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    daemon = await start(pgready, sql_folder, database)
+
+    daemon.running.signal(signal.SIGTERM)
+    result = await daemon.running.wait(LIMIT_SECONDS)
+
+    assert result.exit_code == code, result.stderr
+    assert await oracle.leftovers(database) == oracle.NOTHING
+    assert "Traceback" not in result.stderr
+
+
+async def test_sigterm_while_the_server_is_away_ends_a_ready_daemon_well(
+    pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    server = Server()
+    try:
+        await anyio.to_thread.run_sync(server.start)
+        daemon = await Daemon.ready(pgready, sql_folder(GOOD), server.url(), "--watch")
+        server.crash()
+        await daemon.told("database.lost")
+        daemon.running.signal(signal.SIGTERM)
+        result = await daemon.running.wait(LIMIT_SECONDS)
+    finally:
+        server.remove()
+
+    assert result.exit_code == 0, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+_BACKEND = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'pgready %' AND state = 'idle'"
+
+
+def is_unread(port: int) -> bool:
+    """Whether a connection to *port* has bytes that its server has not taken (the kernel's table)."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(int(line[1][9:], 16) == port and int(line[4].partition(":")[2], 16) for line in lines)
+
+
+async def test_sigterm_while_the_server_hangs_ends_a_ready_daemon_in_time(
+    pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    server = Server()
+    try:
+        await anyio.to_thread.run_sync(server.start)
+        daemon = await Daemon.ready(pgready, sql_folder(GOOD), server.url())
+        await daemon.running.until(lambda: bool(server.psql(_BACKEND)), "its connection")
+        backend = int(server.psql(_BACKEND))
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            await daemon.running.until(lambda: is_unread(server.port), "a glance that nobody answers")
+            daemon.running.signal(signal.SIGTERM)
+            result = await daemon.running.wait(LIMIT_SECONDS)
+        finally:
+            os.kill(backend, signal.SIGCONT)
+    finally:
+        server.remove()
+
+    assert result.exit_code == 0, result.stderr
+
+
+async def test_a_terminal_that_goes_away_takes_its_daemon_along(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    ours, theirs = pty.openpty()
+    log = tmp_path / "log"
+    environ = {**pgready.environment, "PGREADY_DATABASE_URL": database.url}
+    process = _in_a_window([COMMAND, "serve", "--dir", sql_folder(GOOD), "--port", "0"], theirs, log, environ)
+    os.close(theirs)
+    try:
+        with anyio.fail_after(30):
+            while "run.ready" not in log.read_text():
+                await anyio.sleep(0.02)
+        os.close(ours)
+        with anyio.fail_after(LIMIT_SECONDS):
+            while process.poll() is None:
+                await anyio.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert process.returncode == 0, log.read_text()
+    assert "retry.requested" not in log.read_text()
+
+
+def _in_a_window(
+    command: list[str | Path], terminal: int, log: Path, environ: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start *command* with *terminal* as its controlling one, as a shell's window has it."""
+    with log.open("wb") as stderr:
+        return subprocess.Popen(
+            ["setsid", "--ctty", *command], stdin=terminal, stdout=stderr, stderr=stderr, env=dict(environ),
+            cwd=log.parent,
+        )  # fmt: skip
