@@ -96,7 +96,7 @@ async def test_each_attempt_is_told_with_its_reason_and_its_pause(
     (failed,) = events(running, "run.failed")
     assert result.exit_code == 3
     assert [each["attempt"] for each in attempts] == list(range(1, len(attempts) + 1))
-    assert all("Connect call failed" in each["reason"] for each in attempts)
+    assert all("Connection refused" in each["reason"] for each in attempts)
     assert "retry_seconds" not in attempts[-1]
     assert failed["exit_code"] == 3
     assert f"gave up after {len(attempts)} attempts in 2 s" in failed["message"]
@@ -123,7 +123,7 @@ async def test_wait_waits_for_the_server_the_database_and_the_migrations(
     folder = sql_folder(FIRST)
     environment = {"DATABASE_URL": own_server.url("later")}
     waiting = pgready.start("wait", "--dir", folder, env=environment)
-    await waiting.wait_for("Connect call failed")
+    await waiting.wait_for("Connection refused")
 
     await anyio.to_thread.run_sync(own_server.start)
     await waiting.wait_for('database \\"later\\" does not exist')
@@ -197,7 +197,7 @@ async def test_a_daemon_answers_before_there_is_a_server_and_is_ready_once_it_co
 
     assert (live.status_code, ready.status_code, status, after.status_code) == (200, 503, 503, 200)
     assert ready.headers["Retry-After"]
-    assert "Connect call failed" in json.dumps(body)
+    assert "Connection refused" in json.dumps(body)
     assert own_server.psql("SELECT version FROM pgready.history") == "0001\n"
 
 

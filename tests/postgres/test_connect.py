@@ -82,6 +82,12 @@ async def test_what_time_may_cure_is_worth_trying_again(silent_port: int) -> Non
     assert "no answer in time" in silent.error.what
 
 
+async def test_a_refused_connection_is_told_in_the_words_of_the_system() -> None:
+    closed = await refused(f"postgresql://u:p@127.0.0.1:{free_port()}/x")
+
+    assert str(closed.error).endswith("/x: Connection refused")
+
+
 async def test_too_many_connections_are_worth_trying_again(database: Database) -> None:
     crowd = await database.role("crowd", "LOGIN CONNECTION LIMIT 1")
 

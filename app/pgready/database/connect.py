@@ -7,6 +7,9 @@ needed. Not retried: wrong password or user, TLS and configuration errors. 3D000
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import ssl
 from typing import Any
 
@@ -161,5 +164,10 @@ def _why_server(dsn: Dsn, problem: asyncpg.PostgresError) -> CannotConnect:
 
 
 def _plain(problem: OSError) -> str:
-    """The operating system's words, without the driver's tuple of addresses."""
-    return problem.strerror or str(problem) or type(problem).__name__
+    """The operating system's words: asyncio puts its own, with a tuple of addresses, in their place, and
+    the numbers of several attempts into one text."""
+    numbers = (
+        [problem.errno] if problem.errno else [int(n) for n in re.findall(r"\[Errno (\d+)\]", str(problem))]
+    )
+    known = dict.fromkeys(os.strerror(number) for number in numbers if number in errno.errorcode)
+    return "; ".join(known) or problem.strerror or str(problem) or type(problem).__name__
