@@ -17,7 +17,7 @@ MARKS := not peers and not chaos and not containers$(if $(BOUNCER),, and not pgb
 CONFIGURED := ^((PGREADY_|MIGRATION_)?DATABASE_URL|PGHOST|PGHOSTADDR|PGSERVICE|POSTGRES_(USER|PASSWORD|DB)|DB_HOST)(_FILE)?=.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format test-all chaos test-peers test-containers lint-containers test-alerts \
+.PHONY: help install run test lint format test-all chaos screenshots test-peers test-containers lint-containers test-alerts \
   image sbom bench lock clean
 
 help:  ## List the targets.
@@ -59,6 +59,9 @@ test-all: install  ## Run the server tests on PostgreSQL 15, 16, 17 and 18 (MAJO
 SCHEDULES ?= 500
 chaos: install  ## Kill and cut at random, for long (SCHEDULES=2000).
 	PGREADY_TEST_SCHEDULES=$(SCHEDULES) $(BIN)/pytest $(WORKERS) -m chaos --timeout 3600
+
+screenshots: install  ## Take the pictures of the page in docs/images (needs chromium and the fonts Inter, JetBrains Mono).
+	PGREADY_TEST_SCREENSHOTS=1 $(BIN)/pytest -m browser tests/browser/test_states.py
 
 test-peers: install  ## Compare with the real tools of others (needs Node.js and npm).
 	$(BIN)/pytest -m peers tests/peers

@@ -78,3 +78,16 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
 
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_picture_is_shown_somewhere_and_every_picture_shown_is_there() -> None:
+    texts = "".join(path.read_text() for path in PAGES)
+    shown = set(re.findall(r"images/([\w-]+\.png)", texts))
+
+    assert shown == {path.name for path in (DOCS / "images").iterdir()}
+
+
+def test_pictures_are_small() -> None:
+    sizes = {path.name: path.stat().st_size for path in (DOCS / "images").iterdir()}
+
+    assert {name: size for name, size in sizes.items() if size >= 150_000} == {}

@@ -153,7 +153,7 @@ async def test_every_phase_has_a_page_with_a_title_and_an_icon(
 
     word = scene.looks(feed.status).word
     assert f"<title>{word} · pgready</title>" in text
-    assert f'<h1 role="status">{word}</h1>' in text
+    assert f'<h1 aria-live="polite">{word}</h1>' in text
     assert '<link rel="icon" id="icon" href="data:image/svg+xml,' in text
 
 

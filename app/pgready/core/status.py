@@ -254,7 +254,8 @@ def _progressed(progress: Progress, event: events.Event, now: datetime) -> Progr
     """*progress* after an event that tells of it; None for every other event."""
     match event:
         case events.StatementsRan(statements=statements):
-            return replace(progress, statements=statements, blockers=(), blocked_since=None, operation=None)
+            # Blockers stay: another try of what is blocked runs the statements before it again.
+            return replace(progress, statements=statements, operation=None)
         case events.Blocked(waited_seconds=waited, holders=holders):
             since = progress.blocked_since or now - timedelta(seconds=waited)
             return replace(progress, blockers=holders, blocked_since=since)

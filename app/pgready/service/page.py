@@ -31,7 +31,7 @@ from pgready.service.scene import Look
 if TYPE_CHECKING:
     import jinja2
 
-_MOVING_SECONDS, _STILL_SECONDS = 2, 15
+_MOVING_SECONDS, _STILL_SECONDS = 2, 10
 """How often the page loads itself where there is no JavaScript."""
 
 _KEPT = 16

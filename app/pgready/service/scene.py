@@ -63,7 +63,7 @@ def lede(status: Status) -> str:
     match Phase(status.phase):
         case Phase.CONNECTING:
             tries = wording.count(status.attempts.count, "attempt")
-            why = status.attempts.last_reason
+            why = (status.attempts.last_reason or "").removeprefix(f"{status.target}: ")  # shown below it
             return f"{tries} so far. {_sentence(why)}" if why else "Reaching for the server."
         case Phase.WAITING:
             return "Another session holds it. One at a time migrates; the others wait here."

@@ -31,6 +31,7 @@
 
   const take = (text) => {
     const fresh = new DOMParser().parseFromString(text, "text/html");
+    if (fresh.documentElement.dataset.release !== root.dataset.release) return location.reload();
     skew = Date.parse(fresh.documentElement.dataset.now) - Date.now();
     document.title = fresh.title;
     for (const part of ["#icon", "header", "main"]) patch(document.querySelector(part), fresh.querySelector(part));

@@ -1,0 +1,164 @@
+"""One page, opened once, through whole runs; and what it keeps of whoever reads it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+from playwright.async_api import expect
+
+from browser.conftest import Visiting
+from browser.stage import BLOCKED, BROKEN, INDEX, PAST, Relay, Stage
+from harness.server import Server
+from pgready.database import lock
+from pgready.dialects.native import HISTORY
+
+pytestmark = pytest.mark.browser
+
+ICON = "document.getElementById('icon').href"
+
+
+@pytest.fixture
+async def stage(anyio_backend: str, server: Server, tmp_path: Path) -> AsyncIterator[Stage]:
+    async with Stage.built(server, tmp_path) as built:
+        yield built
+
+
+async def test_a_page_follows_a_whole_run_without_being_loaded_again(
+    stage: Stage, visiting: Visiting
+) -> None:
+    async with anyio.create_task_group() as group:
+        relay = Relay(stage.server, group)
+        daemon = await stage.serve(INDEX, url=relay.url(stage.media))
+        async with visiting(daemon) as visitor, stage.another("rival") as rival:
+            loads: list[object] = []
+            icons: list[str] = []
+            visitor.page.on("load", lambda page: loads.append(page))  # noqa: PLW0108 -- playwright marks it
+
+            await visitor.sees("Connecting")
+            await visitor.reads("attempts so far")
+            icons.append(await visitor.page.evaluate(ICON))
+
+            await rival.fetchval("SELECT pg_advisory_lock($1)", lock.keys_for(HISTORY).main)
+            await relay.open()
+            await visitor.sees("Waiting for the lock")
+            await visitor.reads("rival")
+            icons.append(await visitor.page.evaluate(ICON))
+
+            await rival.execute("SELECT pg_advisory_unlock_all()")
+            await visitor.sees("Migrating")
+            await visitor.reads("CREATE INDEX CONCURRENTLY on titles: building index")
+
+            await visitor.sees("Ready", seconds=60)
+            await visitor.reads("All 10 migrations are applied, 3 of them by this run")
+            icons.append(await visitor.page.evaluate(ICON))
+
+            assert loads == []
+            assert len(set(icons)) == 3
+        group.cancel_scope.cancel()
+
+
+async def test_a_wait_for_a_table_names_who_holds_it_and_ends_with_it(
+    stage: Stage, visiting: Visiting
+) -> None:
+    async with stage.another("psql") as other:
+        await other.execute("BEGIN; SELECT FROM accounts_and_profiles")
+        daemon = await stage.serve(BLOCKED)
+        async with visiting(daemon) as visitor:
+            await visitor.sees("Waiting for a table lock")
+            await visitor.reads("idle in transaction")
+
+            await other.execute("ROLLBACK")
+
+            await visitor.sees("Ready")
+
+
+async def test_a_failure_shows_the_line_with_a_caret(stage: Stage, visiting: Visiting) -> None:
+    daemon = await stage.serve(BROKEN)
+    async with visiting(daemon) as visitor:
+        await visitor.sees("Failed")
+
+        lines = await visitor.page.locator(".excerpt .line").all_text_contents()
+        assert lines[0].endswith("SELECT titles.id, titles.name FROM titles JOIN genres USING (id);")
+        assert lines[1].index("^") == lines[0].index("titles.name")
+        await visitor.reads("migrations/0009_shelf.sql:3:19")
+
+
+async def test_the_reader_keeps_focus_scroll_and_what_is_open(stage: Stage, visiting: Visiting) -> None:
+    notes = {"migrations/0008_note.sql": "DO $$ BEGIN RAISE NOTICE 'noted'; END $$;"}
+    async with stage.another("psql") as other:
+        await other.execute("BEGIN; SELECT FROM accounts_and_profiles")
+        daemon = await stage.serve(notes | {
+            "migrations/0009_x.sql": "ALTER TABLE accounts_and_profiles ADD x integer;"
+        })  # fmt: skip
+        async with visiting(daemon, viewport={"width": 900, "height": 400}) as visitor:
+            await visitor.sees("Waiting for a table lock")
+            page = visitor.page
+            await page.locator("summary").click()
+            await page.locator('a[href="./migrations/0002"]').focus()
+            await page.evaluate("window.scrollTo(0, 300)")
+
+            await other.execute("ROLLBACK")
+            await visitor.sees("Ready")
+
+            focused = await page.evaluate("document.activeElement.getAttribute('href')")
+            assert (focused or "").startswith("./migrations/")
+            assert await page.evaluate("document.querySelector('details').open")
+            assert await page.evaluate("window.scrollY") > 0
+
+
+async def test_a_page_whose_daemon_is_gone_says_so(stage: Stage, visiting: Visiting) -> None:
+    daemon = await stage.serve({})
+    async with visiting(daemon) as visitor:
+        await visitor.sees("Ready")
+
+        daemon.running.signal(signal.SIGKILL)
+
+        await expect(visitor.page.locator("#stale")).to_be_visible(timeout=20_000)
+        visitor.wrong.clear()  # that a request failed is what this is about
+
+
+async def test_everything_is_reached_by_the_keyboard_and_its_focus_is_seen(
+    stage: Stage, visiting: Visiting
+) -> None:
+    daemon = await stage.serve({})
+    async with visiting(daemon) as visitor:
+        await visitor.sees("Ready")
+        page = visitor.page
+        wanted = await page.locator("a, summary, [tabindex='0']").count()
+
+        outlines = []
+        for _ in range(wanted):
+            await page.keyboard.press("Tab")
+            style = "(({outlineStyle, outlineWidth}) => outlineStyle + outlineWidth)"
+            outlines.append(await page.evaluate(f"{style}(getComputedStyle(document.activeElement))"))
+            assert await page.evaluate("document.activeElement !== document.body")
+
+        assert set(outlines) == {"solid2px"}
+
+
+async def test_the_first_tab_leads_past_everything_to_the_list(stage: Stage, visiting: Visiting) -> None:
+    daemon = await stage.serve({})
+    async with visiting(daemon) as visitor:
+        await visitor.sees("Ready")
+        await visitor.page.keyboard.press("Tab")
+        await expect(visitor.page.get_by_text("Skip to the migrations")).to_be_in_viewport()
+
+        await visitor.page.keyboard.press("Enter")
+
+        assert await visitor.page.evaluate("document.activeElement.id") == "migrations"
+
+
+async def test_a_migration_has_a_page_with_its_sql_where_that_is_asked_for(
+    stage: Stage, visiting: Visiting
+) -> None:
+    daemon = await stage.serve({}, "--show-sql", "true")
+    async with visiting(daemon) as visitor:
+        await visitor.sees("Ready")
+
+        await visitor.page.get_by_role("link", name="0003 genres").click()
+
+        await visitor.reads(PAST["migrations/0003_genres.sql"])
