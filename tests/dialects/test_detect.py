@@ -31,8 +31,6 @@ def read(files: Mapping[str, str], dialect: str | None = None) -> Folder:
 @pytest.mark.parametrize(
     ("files", "name"),
     [
-        ({"V1__a.sql": "select 1"}, "Flyway"),
-        ({"deep/V1_2__a.sql": "select 1", "R__view.sql": "select 1"}, "Flyway"),
         ({"1_a.sql": NODE_PG_MIGRATE}, "node-pg-migrate"),
         ({"1_a.sql": "-- Up  Migration: t\nSELECT 1;\n--  Down\tMigration: t\nSELECT 2;"}, "node-pg-migrate"),
         ({"1_a.sql": "SELECT 1;\n-- Down Migration (t)\nSELECT 2;"}, "node-pg-migrate"),
@@ -137,6 +135,8 @@ def test_what_only_looks_like_a_reverse_is_read_as_native_where_that_is_asked_fo
         ({"1_a.sql": GOOSE}, "goose"),
         ({"1_a.sql": GOOSE.lower()}, "goose"),
         ({"1_a.sql": "-- x\n" * 4000 + GOOSE}, "goose"),
+        ({"V1__a.sql": "select 1"}, "flyway"),
+        ({"deep/V1_2__a.sql": "select 1", "R__view.sql": "select 1"}, "flyway"),
     ],
 )
 def test_a_folder_that_proves_its_tool_is_read_as_its_own(files: Mapping[str, str], dialect: str) -> None:

@@ -45,8 +45,6 @@ CONCURRENT = Step(
     transactional=False,
 )
 
-WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-
 Up = Callable[..., Awaitable[Any]]
 State = tuple[list[tuple[Any, ...]], str]
 
@@ -55,6 +53,9 @@ State = tuple[list[tuple[Any, ...]], str]
 def peer(request: pytest.FixtureRequest) -> Peer:
     made: Peer = request.param()
     return made
+
+
+REVERTING = pytest.mark.parametrize("peer", [peer for peer in PEERS if peer.reverts], indirect=True)
 
 
 @pytest.fixture
@@ -150,6 +151,7 @@ async def test_the_tool_goes_on_where_pgready_stopped(
     assert await state(peer, database) == await state(peer, other)
 
 
+@REVERTING
 async def test_what_the_tool_reverts_pgready_applies_again(
     peer: Peer, up: Up, folder: Path, database: Database, other: Database
 ) -> None:
@@ -163,6 +165,7 @@ async def test_what_the_tool_reverts_pgready_applies_again(
     assert await state(peer, database) == await state(peer, other)
 
 
+@REVERTING
 async def test_what_a_dialect_reverts_equals_what_the_tool_reverts(
     peer: Peer, up: Up, folder: Path, database: Database, other: Database
 ) -> None:
@@ -279,7 +282,7 @@ async def test_the_tool_waits_for_a_key_that_pgready_holds(
         for key in dialect.lock_keys(database.name):
             await ours.execute(f"SELECT pg_advisory_lock({key})")
         group.start_soon(start)
-        while not await database.value(WAITING):
+        while not await database.value(peer.waiting):
             await anyio.sleep(0.01)
         nothing = await database.value("SELECT to_regclass('people') IS NULL")
         await ours.execute("SELECT pg_advisory_unlock_all()")

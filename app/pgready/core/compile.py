@@ -45,6 +45,8 @@ def compile_script(script: Script) -> CompiledScript:
 
     Raises ScriptError for what cannot be run. Pure, and safe in any thread; takes seconds for 100 MB.
     """
+    if script.unrunnable is not None:
+        raise refused(script, script.unrunnable.offset, script.unrunnable.what, script.unrunnable.hint)
     compiler = _Compiler(script)
     for start, stop in _chunks(script):
         for batch in statements.read(script, start, stop):

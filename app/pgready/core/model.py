@@ -38,6 +38,14 @@ class Kind(Enum):
     BOOTSTRAP = "bootstrap"  # before the migrations, again whenever its content changes
 
 
+class Unrunnable(Struct, frozen=True):
+    """Why a script cannot be run: *what* stands at *offset* of its text, and the cure."""
+
+    what: str
+    hint: str
+    offset: int = 0
+
+
 class Script(Struct, frozen=True):
     """SQL text to run and where it came from.
 
@@ -47,6 +55,9 @@ class Script(Struct, frozen=True):
 
     Where *text* had variables replaced, *written* is what the file says, line by line the same, and *values*
     are what was put in: people are shown the one and never the others, which may be secrets.
+
+    *unrunnable* is said when the script is to be run, and not before: a history may hold what we could
+    not run again.
     """
 
     path: str
@@ -56,6 +67,7 @@ class Script(Struct, frozen=True):
     transactional: bool = True
     written: str | None = None
     values: tuple[str, ...] = ()
+    unrunnable: Unrunnable | None = None
 
     @property
     def shown(self) -> str:

@@ -109,6 +109,8 @@ def place(script: Script, offset: int) -> Place:
 
 
 def _place_of_line(script: Script, line: int) -> Place:
+    if script.shown.count("\n") != script.text.count("\n"):  # a value of several lines
+        return Place(script.path, script.first_line)
     excerpt = script.shown.split("\n")[line].rstrip("\r")
     return Place(script.path, script.first_line + line, excerpt=excerpt[:_EXCERPT_CHARACTERS])
 

@@ -143,8 +143,8 @@ async def read(
     applied: list[Applied] = []
     if not dialect.owns(tables.columns.get(dialect.table, frozenset())) and dialect.table in tables:
         raise _of_another_tool(dialect, tables)
-    if dialect.table in tables:
-        applied += dialect.match(await _rows(session, dialect, tables), folder)
+    recorded = await _rows(session, dialect, tables) if dialect.table in tables else []
+    applied += dialect.match(recorded, folder)
     if dialect.table != HISTORY and HISTORY in tables:
         ours = native.match(await _rows(session, native, tables), folder)
         applied += [row for row in ours if row.kind is not Kind.VERSIONED]

@@ -33,10 +33,14 @@ def is_sql(path: str) -> bool:
 
 
 class Surroundings(Struct, frozen=True):
-    """What a dialect may know beside its files: our namespace, and variables for those that replace them."""
+    """What a dialect may know beside its files: our namespace, and for those that put values into scripts,
+    the variables, whom and what the target's address names, and the time (`YYYY-MM-DD HH:MM:SS`)."""
 
     namespace: str = "default"
     environ: Mapping[str, str] = {}
+    user: str = ""
+    database: str = ""
+    timestamp: str = ""
 
 
 class Dialect(ABC):
@@ -54,6 +58,11 @@ class Dialect(ABC):
     def made(cls, around: Surroundings) -> Dialect:
         """The dialect as it is in *around*, for those to which that matters."""
         return cls()
+
+    @classmethod
+    def claims(cls, path: str) -> bool:
+        """Whether the tool takes a file of that *path* for its own wherever it lies, even in `checks/`."""
+        return False
 
     @property
     @abstractmethod

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 from msgspec import Struct
@@ -28,10 +28,12 @@ DIALECTS: Mapping[str, str] = {
     "goose": "goose.Goose",
     "dbmate": "dbmate.Dbmate",
     "sqlx": "sqlx.Sqlx",
+    "flyway": "flyway.Flyway",
 }
 """Every dialect by its name for `--dialect`: its module here, and its class."""
 
 _READ: Mapping[str, tuple[str, ...]] = {
+    "Flyway or refinery": ("flyway",),
     "golang-migrate or sqlx": ("golang-migrate", "sqlx"),
 }
 """The dialects that a folder may be written in which betrays a tool of `strangers`, where any is read."""
@@ -65,17 +67,19 @@ def read(
     *,
     dialect: str | None,
     namespace: str,
-    environ: Mapping[str, str] | None = None,
+    around: Surroundings | None = None,
 ) -> tuple[Dialect, Folder]:
     """The dialect of *files*, by its proofs or by name, and the folder as it reads it.
 
-    *environ* is for files in which their tool replaces variables.
+    *around* is for files into which their tool puts values; its namespace is *namespace*.
 
     Raises SettingsError for an unknown *dialect*, FolderError for everything else, all problems at once.
     """
     parts = _split(files)
     candidates = _candidates(parts) if dialect is None else (_named(parts, dialect),)
-    chosen = make(candidates[0], Surroundings(namespace, environ or {}))
+    chosen = make(candidates[0], replace(around or Surroundings(), namespace=namespace))
+    if chosen.name not in _PLAIN:
+        parts = _split(files, chosen.claims)
     problems = [
         f"{file.path}: lies beside {_MAIN}, where it would never run"
         for file in parts.beside
@@ -102,19 +106,23 @@ def read(
     return chosen, complete
 
 
-def _split(files: Sequence[SourceFile]) -> _Parts:
+def _nobodys(path: str) -> bool:
+    return False
+
+
+def _split(files: Sequence[SourceFile], claims: Callable[[str], bool] = _nobodys) -> _Parts:
     sides: dict[str, list[SourceFile]] = {side: [] for side in _SIDES}
     below: list[SourceFile] = []
     beside: list[SourceFile] = []
     for file in files:
         top, slash, _ = file.path.partition("/")
-        if slash and top in sides:
+        if slash and top in sides and not claims(file.path):
             sides[top].append(file)
         else:
             (below if file.path.startswith(_MAIN) else beside).append(file)
-    if below:
+    if below and not any(claims(file.path) for file in beside):
         return _Parts(_MAIN, tuple(below), sides, tuple(beside))
-    return _Parts("", tuple(beside), sides, ())
+    return _Parts("", (*below, *beside), sides, ())
 
 
 def _named(parts: _Parts, dialect: str) -> str:

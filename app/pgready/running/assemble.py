@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from pgready.core.errors import SettingsError
 from pgready.core.events import EmbeddedStarted, Event, Located
 from pgready.core.patience import Patience
 from pgready.dialects import detect
+from pgready.dialects.base import Surroundings
 from pgready.dialects.native import Native
 from pgready.running.ahead import FirstSession
 from pgready.running.assignment import Assignment
@@ -67,10 +69,20 @@ DATABASE = "app"
 async def read_source(settings: Settings) -> Source:
     """The migration folder of *settings*, read and understood. Raises FolderError, ScriptError."""
     found = await anyio.to_thread.run_sync(files.read_folder, settings.dir, abandon_on_cancel=True)
+    around = _surroundings(settings)
     dialect, folder = detect.read(
-        found, dialect=settings.dialect, namespace=settings.namespace, environ=os.environ
+        found, dialect=settings.dialect, namespace=settings.namespace, around=around
     )
     return Source(dialect, folder)
+
+
+def _surroundings(settings: Settings) -> Surroundings:
+    return Surroundings(
+        environ=os.environ,
+        user=settings.target.user if settings.target else "",
+        database=settings.target.database if settings.target else "",
+        timestamp=time.strftime("%Y-%m-%d %H:%M:%S"),
+    )
 
 
 def run_of(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from .dbmate import Dbmate
+from .flyway import Flyway
 from .golang_migrate import GolangMigrate
 from .goose import Goose
 from .peer import Peer
 from .sqlx import Sqlx
 
-PEERS: tuple[type[Peer], ...] = (Dbmate, GolangMigrate, Goose, Sqlx)
+PEERS: tuple[type[Peer], ...] = (Dbmate, GolangMigrate, Goose, Sqlx, Flyway)
 """Those that tests/peers/test_conformance.py drives."""

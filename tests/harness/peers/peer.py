@@ -56,6 +56,12 @@ class Peer(ABC):
     leaves_failed_row: ClassVar[bool] = False
     """Whether a migration that fails in a transaction leaves a row that says so."""
 
+    waiting: ClassVar[str] = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    """A query for how many of its runs wait for its lock."""
+
+    reverts: ClassVar[bool] = True
+    """Whether its program can revert."""
+
     transactional_option: ClassVar[bool] = True
     """Whether a file can ask for no transaction."""
 
@@ -80,7 +86,7 @@ class Peer(ABC):
 
     @abstractmethod
     def down(self, folder: Path, url: str) -> Ran:
-        """Revert the newest."""
+        """Revert the newest; asked of those that revert."""
 
     def run(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Ran:
         """Run the program to its end."""

@@ -1,0 +1,1 @@
+SELECT '${who}', '${flyway:filename}';

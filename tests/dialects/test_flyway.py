@@ -1,0 +1,180 @@
+"""What Flyway's history says in the end, its checksums and keys, and what is put into its scripts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pgready.core.compile import compile_script
+from pgready.core.errors import ScriptError, SettingsError, render
+from pgready.core.model import Applied, Folder, Kind, SourceFile
+from pgready.core.segments import place
+from pgready.dialects.base import Surroundings
+from pgready.dialects.flyway import Flyway
+from pgready.dialects.flyway_layout import checksum_of, number_of
+
+NAMES = ("V1__a.sql", "V2__b.sql", "B2__base.sql", "V3__c.sql", "R__view.sql")
+
+
+def folder_of(*names: str, text: str = "SELECT 1;", **environ: str) -> tuple[Flyway, Folder]:
+    flyway = Flyway.made(Surroundings(environ=environ, user="app", database="shop"))
+    return flyway, flyway.read([SourceFile(name, text.encode()) for name in names])
+
+
+def rows(*kinds: str) -> list[dict[str, Any]]:
+    """Rows such as `1 SQL`, `2 SQL failed`, `view SQL`, in order."""
+    made = []
+    for rank, row in enumerate(kinds, start=1):
+        what, kind, *failed = row.split()
+        version, description = (what, "x") if what[0].isdigit() else (None, what)
+        made.append(
+            {
+                "installed_rank": rank,
+                "version": version,
+                "description": description,
+                "type": kind,
+                "checksum": 1,
+                "installed_by": "app",
+                "installed_on": None,
+                "execution_time": 1,
+                "success": not failed,
+            }
+        )
+    return made
+
+
+def matched(*kinds: str) -> list[str]:
+    flyway, folder = folder_of(*NAMES)
+    return sorted(each.version for each in flyway.match(rows(*kinds), folder))
+
+
+@pytest.mark.parametrize(
+    ("recorded", "expected"),
+    [
+        (["1 SQL"], ["1", "B2"]),
+        (["1.0 SQL", "02 SQL"], ["1", "2", "B2"]),
+        (["2 BASELINE"], ["1", "2", "B2"]),
+        (["2 SQL_BASELINE", "3 SQL"], ["1", "2", "3", "B2"]),
+        (["1 SQL", "2 SQL", "2 UNDO_SQL"], ["1", "B2"]),
+        (["1 SQL", "2 SQL", "2 UNDO_SQL", "2 SQL"], ["1", "2", "B2"]),
+        (["1 SQL", "9 SQL", "9 DELETE"], ["1", "B2"]),
+        (["1 SQL", "9 SQL"], ["1", "9", "B2"]),
+        (["1 SQL", "view SQL", "view SQL"], ["1", "B2", "R__view"]),
+        (["1 SQL", "view SQL", "view DELETE"], ["1", "B2"]),
+        (["made SCHEMA"], ["1", "2"]),
+        ([], ["1", "2"]),
+    ],
+)
+def test_the_newest_row_of_each_version_counts(recorded: list[str], expected: list[str]) -> None:
+    assert matched(*recorded) == expected
+
+
+def test_a_failed_row_is_told() -> None:
+    flyway, folder = folder_of("V1__a.sql")
+
+    applied = flyway.match(rows("1 SQL failed"), folder)
+
+    assert [(each.version, each.success) for each in applied] == [("1", False)]
+
+
+def test_what_is_forgotten_is_the_newest_row_alone() -> None:
+    flyway, folder = folder_of("V1__a.sql")
+    applied = flyway.match(rows("1 SQL", "1 UNDO_SQL", "1 SQL"), folder)
+
+    statement = flyway.forget(applied[0])
+
+    assert statement.endswith("WHERE installed_rank OPERATOR(pg_catalog.=) 3")
+
+
+def test_a_repeatable_recorded_by_its_raw_text_has_not_changed() -> None:
+    flyway, folder = folder_of("R__view.sql", text="SELECT '${who}';", FLYWAY_PLACEHOLDERS_WHO="Ann")
+    recorded = rows("view SQL")
+    recorded[0]["checksum"] = int(checksum_of("SELECT '${who}';"))
+
+    applied = flyway.match(recorded, folder)
+
+    assert applied[0].checksum == folder.repeatables[0].checksum == checksum_of("SELECT 'Ann';")
+    assert (applied[0].kind, applied[0].version) == (Kind.REPEATABLE, "R__view")
+
+
+@pytest.mark.parametrize(
+    ("text", "checksum"),
+    [  # as Flyway 13.0.0 recorded them
+        ("create table a(id int);\n", "-1193849269"),
+        ("alter table a add b int;\r\nselect 1;\r\n", "1457591355"),
+        ("\ufeffcreate table a(id int);", "-1193849269"),
+    ],
+)
+def test_a_checksum_is_flyways(text: str, checksum: str) -> None:
+    assert checksum_of(text) == checksum
+
+
+def test_versions_compare_as_numbers_without_their_last_zeros() -> None:
+    assert number_of("1_10.0") == number_of("01.10") > number_of("1.9")
+
+
+def test_its_lock_key_is_flyways() -> None:
+    assert Flyway().lock_keys("any") == (77_433_833_903_597,)
+
+
+def test_values_come_from_the_environment_whatever_the_case() -> None:
+    text = "SELECT '${MY_name}', '${flyway:user}', '${flyway:database}', '${flyway:table}';"
+
+    _, folder = folder_of("V1__a.sql", text=text, FLYWAY_PLACEHOLDERS_MY_NAME="Ann", FLYWAY_TABLE="log")
+
+    assert folder.migrations[0].script.text == "SELECT 'Ann', 'app', 'shop', 'log';"
+    assert folder.migrations[0].checksum == checksum_of(text)
+
+
+def test_a_placeholder_without_a_value_is_refused_with_its_place_when_it_would_run() -> None:
+    _, folder = folder_of("V1__a.sql", text="SELECT 1;\nSELECT '${nobody}';")
+
+    with pytest.raises(ScriptError) as refused:
+        compile_script(folder.migrations[0].script)
+
+    assert str(refused.value.place) == "V1__a.sql:2:9"
+    assert "FLYWAY_PLACEHOLDERS_NOBODY" in (refused.value.hint or "")
+
+
+def test_an_error_quotes_the_file_and_not_the_value() -> None:
+    _, folder = folder_of(
+        "V1__a.sql", text="SELECT 1;\nSELECT '${key}' FRM x;", FLYWAY_PLACEHOLDERS_KEY="hunter2"
+    )
+    script = folder.migrations[0].script
+
+    shown = render(ScriptError("syntax error", place=place(script, script.text.index("FRM"))))
+
+    assert "SELECT '${key}' FRM x;" in shown
+    assert "hunter2" not in shown
+
+
+def test_another_default_schema_than_the_sessions_is_refused() -> None:
+    flyway, _ = folder_of("V1__a.sql", FLYWAY_DEFAULT_SCHEMA="shop")
+
+    with pytest.raises(SettingsError):
+        flyway.settle("public")
+
+
+def test_a_file_that_asks_for_the_schema_needs_the_one_that_was_put_in() -> None:
+    flyway, _ = folder_of("V1__a.sql", text="CREATE TABLE ${flyway:defaultSchema}.a (id int);")
+
+    with pytest.raises(SettingsError):
+        flyway.settle("shop")
+
+
+def test_its_table_is_where_the_session_creates_tables() -> None:
+    flyway, _ = folder_of("V1__a.sql")
+
+    flyway.settle("shop")
+
+    assert str(flyway.table) == "shop.flyway_schema_history"
+
+
+def test_a_row_without_a_file_keeps_its_version() -> None:
+    flyway, folder = folder_of("V1__a.sql")
+
+    applied = flyway.match(rows("7 JDBC"), folder)
+
+    assert [(each.version, each.name) for each in applied] == [("7", "x (JDBC)")]
+    assert flyway.forget(Applied("none")).endswith("NULL")
