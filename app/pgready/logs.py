@@ -4,7 +4,7 @@
 for a renderer that is not used here. So rich is hidden while structlog is imported, and the console's
 renderer is the small one below.
 
-What libraries say through `logging` (uvicorn of a request that is none, asyncio of a task that nobody awaits)
+What libraries say through `logging` (uvicorn of an answer that failed, asyncio of a task that nobody awaits)
 goes the same way, so that no line lacks its form, its time or its run, and no traceback is printed.
 """
 

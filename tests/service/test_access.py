@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import anyio
 import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -111,13 +110,15 @@ async def test_an_application_that_breaks_is_logged_as_500(log: Log) -> None:
     assert [line["status"] for line in log.lines] == [500]
 
 
-async def test_a_request_that_is_none_is_one_line_of_the_log(feed: Feed, serving: Serving, log: Log) -> None:
-    async with serving(application(feed)) as port, await anyio.connect_tcp("127.0.0.1", port) as stream:
-        await stream.send(b"\x16\x03\x01 hunter2\r\n\r\n")
-        with anyio.fail_after(10):
-            while not log.lines:
-                await anyio.sleep(0.01)
+async def test_what_the_server_says_of_a_broken_application_is_one_line(serving: Serving, log: Log) -> None:
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("hunter2")
 
-    assert [(line["event"], line["logger"], line["run_id"]) for line in log.lines] == [
-        ("library.warned", "uvicorn.error", "7f3a")
-    ]
+    log()  # configured, as the daemon does at its start
+    async with serving(broken) as port, httpx.AsyncClient() as client:
+        answer = await client.get(f"http://127.0.0.1:{port}/migrations")
+    (line,) = log.lines
+
+    assert answer.status_code == 500
+    assert (line["event"], line["logger"], line["run_id"]) == ("library.failed", "uvicorn.error", "7f3a")
+    assert (line["exception"], "hunter2" in json.dumps(line)) == ("RuntimeError", False)
