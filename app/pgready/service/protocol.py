@@ -7,8 +7,7 @@ uvicorn's own protocol times out between requests alone. This one keeps these ru
 2. An answer that is not read for STALL_SECONDS is given up. Until then it fills one buffer, no more.
 3. There is always room for one more: of too many connections the one that has waited for a request the
    longest is hung up on. So an orchestrator's probe is answered in the middle of a flood.
-4. What a client does wrong is told to the client, in the form of every other problem, and not logged: a
-   flood of it would drown what happens to the database.
+4. What a client does wrong is told to the client, in the form of every other problem.
 """
 
 from __future__ import annotations
@@ -91,6 +90,7 @@ class Connection(H11Protocol):
             super().data_received(data)
         except h11.LocalProtocolError:  # an answer is half sent, and what came is no HTTP
             self.transport.abort()
+        self._keep_reading()
         self._watch()
 
     def on_response_complete(self) -> None:
@@ -138,6 +138,12 @@ class Connection(H11Protocol):
         """Whether *data* makes a body too long. Between bodies the count begins anew."""
         self._body_bytes = self._body_bytes + len(data) if self.conn.their_state is h11.SEND_BODY else 0
         return self._body_bytes > BODY_LIMIT_BYTES
+
+    def _keep_reading(self) -> None:
+        """uvicorn reads no further where a request comes before the last one is answered, and so does not
+        see a listener go."""
+        if self.flow.read_paused and len(self.conn.trailing_data[0]) <= HEAD_LIMIT_BYTES:
+            self.flow.resume_reading()
 
     def _watch(self) -> None:
         """Run the clock whenever no answer is under way."""

@@ -37,6 +37,8 @@ _BACKLOG = 1024  # what the kernel keeps until it is accepted
 _ACCEPTED_AT_ONCE = 128
 _OWN_FILES = 128  # the database's connections, the migrations' files, the log
 _WANTED_FILES = CONNECTION_LIMIT + _ACCEPTED_AT_ONCE + _OWN_FILES
+_WARNING_SECONDS = 60
+_log = logging.getLogger("uvicorn.error")
 _LAST_SECONDS = 2  # for what was cancelled after the grace to end
 _Address = tuple[socket.AddressFamily, tuple[str | int, ...]]
 _NO_SUCH_ADDRESS = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
@@ -83,9 +85,12 @@ async def serve(
     Closes *sockets*. Publish the phase `draining` before cancelling: it ends the long polls.
     """
     server = _Server(_config(application), task_status)
+    seldom = _Seldom()
+    _log.addFilter(seldom)
     try:
         await server.serve(list(sockets))
     finally:
+        _log.removeFilter(seldom)
         with anyio.move_on_after(GRACE_SECONDS + _LAST_SECONDS, shield=True):
             await server.end(sockets)
 
@@ -156,7 +161,7 @@ def _config(application: ASGIApp) -> uvicorn.Config:
         interface="asgi3",
         loop="none",
         log_config=None,
-        log_level=logging.ERROR,  # its coming and going is told by our events, bad requests by nobody
+        log_level=logging.WARNING,  # its own coming and going is told by our events
         access_log=False,
         proxy_headers=False,
         server_header=False,
@@ -176,6 +181,21 @@ def _connection_limit() -> int:
     if soft == resource.RLIM_INFINITY:
         return CONNECTION_LIMIT
     return max(1, min(CONNECTION_LIMIT, soft - _ACCEPTED_AT_ONCE - _OWN_FILES))
+
+
+class _Seldom(logging.Filter):
+    """Lets a warning pass at most once in so many seconds: what it warns of is what clients do, and a flood
+    of it would drown what happens to the database."""
+
+    _next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno > logging.WARNING:
+            return True
+        passes = record.created >= self._next
+        if passes:
+            self._next = record.created + _WARNING_SECONDS
+        return passes
 
 
 class _Server(uvicorn.Server):
