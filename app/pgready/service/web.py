@@ -2,7 +2,7 @@
 
 1. Nothing here asks the database or waits for it; every answer is rendered from the feed's status.
 2. A path answers the same with and without a trailing slash and never redirects (FIELD-NOTES 19).
-3. HEAD equals GET; every other method is 405. Every answer carries `problems.HEADERS`.
+3. HEAD equals GET; every other method is 405, but for `POST /retry`. Every answer carries `problems.HEADERS`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from pgready.service.problems import (
 )
 from pgready.service.representations import Representations
 from pgready.service.resources import Resource, media_type, representations
+from pgready.service.retry import Retrying, retry
 
 LONGEST_WAIT_SECONDS = 60.0
 WAITER_LIMIT = 200
@@ -96,11 +97,16 @@ RESOURCES: tuple[Resource, ...] = (
     Resource(("/migrations/{version:path}",), migration),
     Resource(("/events",), stream.stream),
     Resource(("/metrics",), metrics.metrics),
+    Resource(("/retry",), retry, "POST"),
 )
 
 
-def application(feed: Feed, resources: tuple[Resource, ...] = RESOURCES) -> Starlette:
-    """An ASGI application that renders *feed*."""
+def application(
+    feed: Feed, resources: tuple[Resource, ...] = RESOURCES, *, retrying: Retrying | None = None
+) -> Starlette:
+    """An ASGI application that renders *feed*. Without *retrying* there is nothing but reading."""
+    if retrying is None:
+        resources = tuple(resource for resource in resources if resource.endpoint is not retry)
     app = Starlette(
         routes=[
             Route(path, resource.endpoint, methods=[resource.method])
@@ -113,6 +119,8 @@ def application(feed: Feed, resources: tuple[Resource, ...] = RESOURCES) -> Star
     app.router.redirect_slashes = False
     app.state.representations = Representations(feed)
     app.state.broadcast = stream.Broadcast(app.state.representations)
+    app.state.retrying = retrying
+    app.state.token_readers = anyio.CapacityLimiter(1)
     app.state.waiters = anyio.CapacityLimiter(WAITER_LIMIT)
     app.state.pages = page.Pages(feed, {path for resource in resources for path in resource.paths})
     app.state.paths = tuple(resource.shown[0] for resource in resources)

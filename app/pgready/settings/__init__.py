@@ -52,6 +52,7 @@ class Settings(Struct, frozen=True):
     policies: Policies
     host: str
     port: int
+    token_file: str | None
     show_sql: bool
     poll_interval_seconds: float
     embedded: str | None
@@ -130,6 +131,7 @@ class _Loader:
             ),
             host=self._value("host", str),
             port=self._value("port", int),
+            token_file=self._optional("token_file", str),
             show_sql=self._value("show_sql", bool),
             poll_interval_seconds=self._value("poll_interval", float),
             embedded=embedded,

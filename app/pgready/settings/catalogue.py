@@ -72,6 +72,7 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("cosmetic", _POLICY, "warn", "a file whose comments or white space changed"),
     Setting("host", values.text, "127.0.0.1", "the address where `serve` listens"),
     Setting("port", values.port, "8080", "the port where `serve` listens"),
+    Setting("token_file", values.text, None, "the file of the bearer token that `POST /retry` needs"),
     Setting("show_sql", values.boolean, "false", "show the SQL of migrations on the page of `serve`"),
     Setting(
         "poll_interval",
