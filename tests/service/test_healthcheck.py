@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import anyio.abc
 import anyio.to_thread
@@ -98,6 +99,36 @@ async def test_ipv6_loopback_is_tried_too(feed: Feed) -> None:
     assert code == 0
 
 
+async def test_a_unix_socket_is_asked_by_the_same_setting_and_by_url(feed: Feed, tmp_path: Path) -> None:
+    path = str(tmp_path / "pgready.sock")
+    feed.publish(READY)
+    async with anyio.create_task_group() as group:
+        await group.start(server.serve, application(feed), server.listen(path, 0))
+        codes = [
+            await _check(arguments, environ)
+            for arguments, environ in (
+                ([], {"PGREADY_HOST": path}),
+                ([], {"PGREADY_HOST": f"127.0.0.1, {path}", "PGREADY_PORT": str(_unused_port())}),
+                (["--url", f"unix:{path}"], {}),
+                (["--url", f"unix://{path}"], {}),
+            )
+        ]
+        group.cancel_scope.cancel()
+
+    assert codes == [0, 0, 0, 0]
+
+
+async def test_a_unix_socket_without_a_daemon_is_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = await _check(["--url", f"unix:{tmp_path}/none.sock"])
+
+    assert (code, capsys.readouterr().out) == (
+        1,
+        "cannot connect to the socket: No such file or directory\n",
+    )
+
+
 async def test_nobody_listening_is_1(capsys: pytest.CaptureFixture[str]) -> None:
     code = await _check([], {"PGREADY_PORT": str(_unused_port())})
 
@@ -146,6 +177,10 @@ async def test_what_is_no_http_is_1(capsys: pytest.CaptureFixture[str]) -> None:
         ["--url", "http://[::1:8080/ready"],
         ["--url", "http://\r\nX: y/"],
         ["--url", "http:///"],
+        ["--url", "unix:"],
+        ["--url", "unix:relative.sock"],
+        ["--url", "unix:/a\0b"],
+        ["--url", "unix:/" + "x" * 500],
         ["--nonsense"],
         ["--url", "http://h", "more"],
     ],
@@ -200,6 +235,17 @@ class _ReadyAtSecondRequest:
             self._feed.publish(READY)
         self._asked = True
         await self._app(scope, receive, send)
+
+
+async def test_wait_for_url_asks_a_unix_socket_too(feed: Feed, tmp_path: Path) -> None:
+    feed.publish(READY)
+    sockets = server.listen(str(tmp_path / "pgready.sock"), 0)
+    async with anyio.create_task_group() as group:
+        await group.start(server.serve, application(feed), sockets)
+        said = await wait_for_url(server.url(sockets[0]), 30)
+        group.cancel_scope.cancel()
+
+    assert said.startswith("ready")
 
 
 async def test_wait_for_url_of_a_daemon_that_stays_unready_is_exit_7(feed: Feed, serving: Serving) -> None:

@@ -21,6 +21,7 @@ Usage: pgready healthcheck [--url URL]
 
 Exit 0 where the daemon (pgready serve) answers that it is ready, 1 where it does not.
 The default URL is http://HOST:PORT/ready from PGREADY_HOST and PGREADY_PORT (127.0.0.1, 8080).
+A host that begins with / is a Unix socket; as a URL it is unix:/PATH.
 """
 _LOOPBACK = ("127.0.0.1", "::1")
 _EVERYWHERE = ("", "*", "0.0.0.0", "::")  # addresses to listen on, not to call
@@ -66,21 +67,30 @@ def _url(arguments: Sequence[str]) -> str | None:
 
 
 def target(url: str | None, environ: Mapping[str, str]) -> tuple[tuple[str, ...], int, str]:
-    """The hosts to try in turn, the port and the path that *url* or the environment name.
+    """The hosts (or Unix sockets) to try in turn, the port and the path that *url* or the environment name.
 
     Raises Misused.
     """
     if url is None:
-        host = environ.get("PGREADY_HOST", "").strip("[] ")
-        return _callable(host), _port(environ.get("PGREADY_PORT", "").strip() or "8080"), "/ready"
+        listed = environ.get("PGREADY_HOST", "").split(",")
+        hosts = tuple(host for each in listed for host in _callable(each.strip("[] ")))
+        return hosts, _port(environ.get("PGREADY_PORT", "").strip() or "8080"), "/ready"
+    if url.startswith("unix:"):
+        return _socket_file(url.removeprefix("unix:").removeprefix("//")), 0, "/ready"
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() != "http":
-        raise Misused("--url must start with http:// (the local daemon speaks no TLS)")
+        raise Misused("--url must start with http:// (the local daemon speaks no TLS) or unix:/")
     authority, slash, path = rest.partition("/")
     if "@" in authority or not _is_plain(authority + path):
         raise Misused("--url must be http://HOST:PORT/PATH")
     host, port = _split(authority)
     return _callable(host), _port(port), f"/{path}" if slash and path else "/ready"
+
+
+def _socket_file(path: str) -> tuple[str, ...]:
+    if not path.startswith("/") or "\0" in path:
+        raise Misused("--url must be unix:/PATH, which asks for /ready")
+    return (path,)
 
 
 def _split(authority: str) -> tuple[str, str]:
@@ -108,32 +118,33 @@ def _is_plain(text: str) -> bool:
 def ask(hosts: Sequence[str], port: int, path: str) -> str:
     """What the daemon said, in one line; blocks for at most 3 s. Raises Unwell unless it said 2xx."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
+    where = _where(port)
     connection = _connect(hosts, port, deadline)
     try:
         connection.sendall(_request(hosts[0], port, path))
         answer = _read(connection, deadline)
     except OSError as error:
-        raise Unwell(f"no answer on port {port}: {_reason(error)}") from None
+        raise Unwell(f"no answer on {where}: {_reason(error)}") from None
     finally:
         connection.close()
-    return _judge(answer, port)
+    return _judge(answer, where)
 
 
 def _connect(hosts: Sequence[str], port: int, deadline: float) -> _socket.socket:
+    """A connection to the first of *hosts* that takes one."""
     failure: OSError | None = None
     for host in hosts:
         try:
-            # As bytes, because for text getaddrinfo imports the IDNA codec (4 ms).
-            found = _socket.getaddrinfo(host.encode("ascii", "replace"), port, 0, _socket.SOCK_STREAM)
+            addresses = _addresses(host, port)
         except OSError as error:
             failure = failure or error
             continue
-        for family, kind, protocol, _, address in found:
+        for family, address in addresses:
             connection = None
             try:
-                connection = _socket.socket(family, kind, protocol)
+                connection = _socket.socket(family, _socket.SOCK_STREAM)
                 connection.settimeout(_left(deadline))
-                connection.connect(address)
+                connection.connect(address)  # type: ignore[arg-type]
             except OSError as error:
                 # The first reason counts: after 127.0.0.1 refused, that ::1 does not exist is no news.
                 failure = failure or error
@@ -141,13 +152,25 @@ def _connect(hosts: Sequence[str], port: int, deadline: float) -> _socket.socket
                     connection.close()
             else:
                 return connection
-    raise Unwell(f"cannot connect to port {port}: {_reason(failure)}")
+    raise Unwell(f"cannot connect to {_where(port)}: {_reason(failure)}")
+
+
+def _where(port: int) -> str:
+    return f"port {port}" if port else "the socket"
+
+
+def _addresses(host: str, port: int) -> Sequence[tuple[int, object]]:
+    if host.startswith("/"):
+        return [(_socket.AF_UNIX, host)]
+    # As bytes, because for text getaddrinfo imports the IDNA codec (4 ms).
+    found = _socket.getaddrinfo(host.encode("ascii", "replace"), port, 0, _socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]
 
 
 def _request(host: str, port: int, path: str) -> bytes:
-    shown = f"[{host}]" if ":" in host else host
+    shown = "localhost" if host.startswith("/") else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return (
-        f"GET {path} HTTP/1.1\r\nHost: {shown}:{port}\r\nAccept: text/plain, */*;q=0.1\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {shown}\r\nAccept: text/plain, */*;q=0.1\r\n"
         "User-Agent: pgready-healthcheck\r\nConnection: close\r\n\r\n"
     ).encode("ascii", "replace")
 
@@ -171,12 +194,12 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _judge(answer: bytes, port: int) -> str:
+def _judge(answer: bytes, where: str) -> str:
     head, _, body = answer.partition(b"\r\n\r\n")
     status_line, _, fields = head.decode("latin-1").partition("\r\n")
     protocol, _, status = status_line.partition(" ")
     if not protocol.startswith("HTTP/1."):
-        raise Unwell(f"what listens on port {port} does not speak HTTP")
+        raise Unwell(f"what listens on {where} does not speak HTTP")
     said = _first_line(fields, body) or f"HTTP {_printable(status)}"
     if not status.startswith("2"):
         raise Unwell(said, answered=True)

@@ -26,6 +26,7 @@ from anyio.abc import TaskStatus
 from starlette.types import ASGIApp
 
 from pgready.core.errors import SettingsError
+from pgready.service import unix_sockets
 from pgready.service.protocol import HEAD_LIMIT_BYTES, IDLE_SECONDS, Connection, Crowd
 
 GRACE_SECONDS = 2
@@ -38,25 +39,32 @@ _ACCEPTED_AT_ONCE = 128
 _OWN_FILES = 128  # the database's connections, the migrations' files, the log
 _WANTED_FILES = CONNECTION_LIMIT + _ACCEPTED_AT_ONCE + _OWN_FILES
 _WARNING_SECONDS = 60
+_PEER_SECONDS = 30
 _log = logging.getLogger("uvicorn.error")
 _LAST_SECONDS = 2  # for what was cancelled after the grace to end
 _Address = tuple[socket.AddressFamily, tuple[str | int, ...]]
 _NO_SUCH_ADDRESS = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
-def listen(host: str, port: int) -> tuple[socket.socket, ...]:
-    """Sockets that listen on *port* of every address of *host*; port 0 takes a free one.
+def listen(hosts: str, port: int) -> tuple[socket.socket, ...]:
+    """Sockets that listen on *port* of every address of *hosts*, which commas separate; port 0 takes a free
+    one. A host that begins with `/` is a Unix socket instead; those come last.
 
-    `::` takes IPv4 too, an empty *host* is every address. Raises SettingsError (exit 2) naming the setting.
+    `::` takes IPv4 too, an empty host is every address. Raises SettingsError (exit 2) naming the setting.
     """
     sockets: list[socket.socket] = []
-    try:
-        _listen_on_each(_addresses(host, port), sockets)
-    except UnicodeError:  # no name that the system could be asked for
-        raise SettingsError(("--host (PGREADY_HOST) is no host name",)) from None
-    except OSError as error:
-        close(sockets)
-        raise _unusable(host, port, error) from error
+    for host in sorted((each.strip() for each in hosts.split(",")), key=unix_sockets.is_path):
+        try:
+            if unix_sockets.is_path(host):
+                sockets.append(unix_sockets.listener(host, _BACKLOG))
+            else:
+                _listen_on_each(_addresses(host, port), sockets)
+        except UnicodeError:  # no name that the system could be asked for
+            close(sockets)
+            raise SettingsError(("--host (PGREADY_HOST) is no host name",)) from None
+        except OSError as error:
+            close(sockets)
+            raise _unusable(host, port, error) from error
     return tuple(sockets)
 
 
@@ -67,7 +75,12 @@ def close(sockets: Sequence[socket.socket]) -> None:
 
 
 def url(listener: socket.socket) -> str:
-    """The address to open in a browser: the real port, and localhost where it listens everywhere."""
+    """The address to open in a browser: the real port, and localhost where it listens everywhere.
+
+    Of a Unix socket what `pgready healthcheck --url` takes: `unix:/path`.
+    """
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{listener.getsockname()}"
     host, port, *_ = listener.getsockname()
     if host in ("0.0.0.0", "::"):
         host = "localhost"
@@ -126,6 +139,8 @@ def _listener(
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # its connections have it too: a peer that is gone is noticed
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * _PEER_SECONDS)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual_stack)
         listener.bind(address)
@@ -138,6 +153,9 @@ def _listener(
 
 
 def _unusable(host: str, port: int, error: OSError) -> SettingsError:
+    if unix_sockets.is_path(host):
+        hint = "set PGREADY_HOST (--host) to a path of at most 100 bytes in a directory that may be written"
+        return SettingsError((f"cannot listen on {host}: {error.strerror or error}",), hint=hint)
     shown = f"{host}:{port}" if ":" not in host else f"[{host.strip('[]')}]:{port}"
     problem = f"cannot listen on {shown}: {error.strerror or error}"
     match error.errno:

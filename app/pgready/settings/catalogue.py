@@ -70,7 +70,12 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("changed", _POLICY, "refuse", "a file that changed after it was applied"),
     Setting("missing", _POLICY, "refuse", "an applied migration, not the newest, that the folder lacks"),
     Setting("cosmetic", _POLICY, "warn", "a file whose comments or white space changed"),
-    Setting("host", values.text, "127.0.0.1", "the address where `serve` listens"),
+    Setting(
+        "host",
+        values.text,
+        "127.0.0.1",
+        "where `serve` listens: addresses and, with a `/`, Unix sockets; commas between",
+    ),
     Setting("port", values.port, "8080", "the port where `serve` listens"),
     Setting("token_file", values.text, None, "the file of the bearer token that `POST /retry` needs"),
     Setting("show_sql", values.boolean, "false", "show the SQL of migrations on the page of `serve`"),
