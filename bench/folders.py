@@ -24,6 +24,19 @@ def native(folder: Path, count: int, *, small: bool = False) -> Path:
     return folder
 
 
+def sleeping(folder: Path, seconds: int) -> Path:
+    """A migration a second, which sleeps for it in two statements and makes a table."""
+    for n, name in _names(folder, seconds):
+        sleep = "SELECT pg_sleep(0.5);\n"
+        _write(folder / f"{name}.sql", f"{sleep}CREATE TABLE slept_{n} (id integer);\n{sleep}")
+    return folder
+
+
+def pause(folder: Path, seconds: int) -> None:
+    """A migration before all others of *folder* that sleeps, for whoever has to get ready."""
+    _write(folder / "00000_pause.sql", f"SELECT pg_sleep({seconds});\n")
+
+
 def dbmate(folder: Path, count: int) -> Path:
     for n, name in _names(folder, count):
         _write(folder / f"{name}.sql", f"-- migrate:up\n{_sql(n)}\n-- migrate:down\nDROP TABLE item_{n};\n")

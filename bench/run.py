@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,7 @@ from typing import NamedTuple
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "tests")]
 
+import crowds
 import folders
 import tools
 from measure import Command, Measurement, once, side_by_side
@@ -24,6 +27,7 @@ from harness.server import Server, free_port
 
 PROGRAMS = Path(__file__).parent / "programs"
 RESULTS = Path(__file__).parent / "results"
+_CASES = ("no-op", "apply", "memory", "health", "probes", "listeners")
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
 
@@ -181,6 +185,64 @@ class Bench:
             daemon.wait()
         self.compare("health check", found, "pgready", {"python -c pass": "≤ 2"})
 
+    def probes(self, seconds: int, rate: int) -> None:
+        """Probes through a migration, of which none may fail."""
+        folder = folders.sleeping(self.work / "probes", seconds)
+        self.fresh("probes")()
+        probed, peak = asyncio.run(self._probed(folder, rate))
+        self.rows.append(
+            Row(
+                f"/ready, {rate} probes a second for {seconds} s",
+                "pgready",
+                f"{probed.percentile(50):.1f} ms",
+                f"p99 {probed.percentile(99):.1f} ms, most {max(probed.ready_ms):.0f} ms",
+                f"{probed.failed} of {probed.total} failed, {probed.late} sent late",
+                "none fails, p99 < 50 ms",
+            )
+        )
+        self.rows.append(Row("peak memory meanwhile", "pgready", f"{peak:.0f} MiB", "", ""))
+
+    async def _probed(self, folder: Path, rate: int) -> tuple[crowds.Probed, float]:
+        serve, port = self.pgready("serve", folder, "probes"), free_port()
+        async with crowds.daemon(serve.arguments, serve.environ, port) as daemon:
+            probed = await crowds.probe(port, rate, asyncio.create_task(crowds.until_ready(port)))
+            return probed, crowds.peak_mib(daemon)
+
+    def listeners(self, count: int, each: int) -> None:
+        """A run of *count* small migrations alone, and before as many deaf listeners as reading ones."""
+        folder = folders.native(self.work / "listened", count, small=True)
+        folders.pause(folder, 5)
+        found: dict[int, list[tuple[float, float]]] = {0: [], each: []}
+        for number in range(max(3, self.rounds)):
+            for listening in found if number % 2 else reversed(found):
+                found[listening].append(asyncio.run(self._listened(folder, listening)))
+        alone = statistics.median(seconds for seconds, _ in found[0])
+        for listening, runs in found.items():
+            seconds = sorted(seconds for seconds, _ in runs)
+            self.rows.append(
+                Row(
+                    f"apply {count} before {2 * listening} listeners",
+                    f"pgready, peak {max(peak for _, peak in runs):.0f} MiB",
+                    f"{1000 * statistics.median(seconds):.0f} ms",
+                    f"{1000 * seconds[0]:.0f} ms to {1000 * seconds[-1]:.0f} ms",
+                    f"{statistics.median(seconds) / alone:.2f} of alone",
+                    "≤ 1.1, + 64 MiB" if listening else "",
+                )
+            )
+
+    async def _listened(self, folder: Path, listening: int) -> tuple[float, float]:
+        """How long the run took after its first pause, and the daemon's peak of memory."""
+        self.fresh("listened")()
+        serve, port = self.pgready("serve", folder, "listened"), free_port()
+        async with (
+            crowds.daemon(serve.arguments, serve.environ, port) as daemon,
+            crowds.listeners(port, listening, listening),
+        ):
+            await crowds.until_ready(port)
+            peak = crowds.peak_mib(daemon)
+        took = "SELECT extract(epoch FROM max(applied_at) - min(applied_at)) FROM pgready.history"
+        return float(self.server.psql(took, database="listened")), peak
+
 
 def table(rows: Sequence[Row]) -> str:
     head = ("case", "what", "median", "spread", "pgready ÷ it", "wanted")
@@ -209,7 +271,7 @@ def heading(server: Server, rounds: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=["no-op", "apply", "memory", "health"], action="append")
+    parser.add_argument("--only", choices=_CASES, action="append")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pgready-bench-") as work:
         server = Server(settings=DURABLE)
@@ -221,6 +283,8 @@ def main() -> None:
                 "apply": lambda: bench.apply(1000),
                 "memory": lambda: bench.memory(10_000),
                 "health": bench.health_check,
+                "probes": lambda: bench.probes(60, 1000),
+                "listeners": lambda: bench.listeners(2000, 100),
             }
             for name, case in cases.items():
                 if not chosen.only or name in chosen.only:
