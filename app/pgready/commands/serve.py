@@ -26,6 +26,7 @@ from pgready.settings import Settings
 
 if TYPE_CHECKING:
     from pgready.running.serving import Keeper
+    from pgready.service.retry import Retrying
 
 
 @click.command("serve")
@@ -78,15 +79,17 @@ class _Daemon:
         from pgready.service.access import AccessLog
         from pgready.service.feed import Feed
 
+        retrying = self._retrying()
         sockets = server.listen(self._settings.host, self._settings.port)
         feed = Feed(self._console.status)
         self._console.listen(feed.publish)
-        application = web.application(feed)
+        application = web.application(feed, retrying=retrying)
         if self._settings.show_sql:
             self._console.listen(application.state.pages.note)
         self._address = server.url(sockets[0])
         async with anyio.create_task_group() as group:
-            await group.start(server.serve, AccessLog(application, lambda: self._console.log), sockets)
+            logged = AccessLog(application, lambda: self._console.log)
+            await group.start(server.serve, logged, sockets, application.state.probes)
             await group.start(self._heed_hangups)
             self._console.say(f"listening on {self._address}")
             try:
@@ -117,6 +120,16 @@ class _Daemon:
                 habits=self._habits,
             )
             await self._keeper.keep_ready()
+
+    def _retrying(self) -> Retrying | None:
+        """Who may ask for another try over HTTP. Raises SettingsError where that could be anybody."""
+        from pgready.service.retry import Retrying, read_token
+
+        path = self._settings.token_file
+        if path is None:
+            return None
+        read_token(path)
+        return Retrying(path, lambda: self._request_retry("POST /retry"))
 
     def _request_retry(self, by: str) -> None:
         if self._keeper is not None:  # before that, the first try is still to come
