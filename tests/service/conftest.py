@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 import anyio
 import httpx
 import pytest
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from pgready.core.status import Status
 from pgready.service import server
 from pgready.service.feed import Feed
+from pgready.service.probes import Probes
 from pgready.service.web import application
 from service.samples import NOW, Serving
 
@@ -39,8 +41,12 @@ def serving() -> Serving:
         sockets = server.listen("127.0.0.1", 0)
         port = sockets[0].getsockname()[1]
         async with anyio.create_task_group() as group:
-            await group.start(server.serve, app, sockets)
+            await group.start(server.serve, app, sockets, _probes_of(app))
             yield port
             group.cancel_scope.cancel()
 
     return run
+
+
+def _probes_of(app: ASGIApp) -> Probes | None:
+    return app.state.probes if isinstance(app, Starlette) else None

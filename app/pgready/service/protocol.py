@@ -21,6 +21,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from pgready.service.probes import Probes
 from pgready.service.problems import problem
 
 IDLE_SECONDS = 5
@@ -69,9 +70,10 @@ class Crowd:
 class Connection(H11Protocol):
     """One connection, which belongs to *crowd*."""
 
-    def __init__(self, *arguments: Any, crowd: Crowd, **more: Any) -> None:
+    def __init__(self, *arguments: Any, crowd: Crowd, probes: Probes | None = None, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._crowd = crowd
+        self._probes = probes
         self._body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -83,6 +85,8 @@ class Connection(H11Protocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_probe(data):
+            return
         if self._is_too_much(data):
             self.transport.abort()
             return
@@ -133,6 +137,27 @@ class Connection(H11Protocol):
         )
         self.transport.write(b"".join(self.conn.send(part) or b"" for part in parts))
         self._hang_up()
+
+    def _is_probe(self, data: bytes) -> bool:
+        """Whether *data* was a probe, which is answered then."""
+        if self._probes is None or self.flow.write_paused or not self._is_between_requests():
+            return False
+        told = self._probes.told(data, self.server_state.default_headers)
+        if told is None:
+            return False
+        self.transport.write(told.answer)
+        self._overdue.stop()
+        if told.closes:
+            self._hang_up()
+        self._watch()
+        return True
+
+    def _is_between_requests(self) -> bool:
+        return (
+            self.conn.our_state is self.conn.their_state is h11.IDLE
+            and not self.conn.trailing_data[0]
+            and not self.transport.is_closing()
+        )
 
     def _is_too_much(self, data: bytes) -> bool:
         """Whether *data* makes a body too long. Between bodies the count begins anew."""

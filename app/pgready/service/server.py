@@ -27,6 +27,7 @@ from starlette.types import ASGIApp
 
 from pgready.core.errors import SettingsError
 from pgready.service import unix_sockets
+from pgready.service.probes import Probes
 from pgready.service.protocol import HEAD_LIMIT_BYTES, IDLE_SECONDS, Connection, Crowd
 
 GRACE_SECONDS = 2
@@ -90,14 +91,17 @@ def url(listener: socket.socket) -> str:
 async def serve(
     application: ASGIApp,
     sockets: Sequence[socket.socket],
+    probes: Probes | None = None,
     *,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answer on *sockets* until cancelled; `await group.start(serve, …)` returns once it answers.
 
+    What *probes* can answer does not reach *application*.
+
     Closes *sockets*. Publish the phase `draining` before cancelling: it ends the long polls.
     """
-    server = _Server(_config(application), task_status)
+    server = _Server(_config(application, probes), task_status)
     seldom = _Seldom()
     _log.addFilter(seldom)
     try:
@@ -170,10 +174,11 @@ def _unusable(host: str, port: int, error: OSError) -> SettingsError:
     return SettingsError((problem,), hint=hint)
 
 
-def _config(application: ASGIApp) -> uvicorn.Config:
+def _config(application: ASGIApp, probes: Probes | None) -> uvicorn.Config:
+    protocol = functools.partial(Connection, crowd=Crowd(_connection_limit()), probes=probes)
     return uvicorn.Config(
         application,
-        http=functools.partial(Connection, crowd=Crowd(_connection_limit())),  # type: ignore[arg-type]
+        http=protocol,  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         interface="asgi3",

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pgready.core.planning import Flag, State
 from pgready.service import checks, metrics, negotiation, page, stream
 from pgready.service.feed import Feed
+from pgready.service.probes import Probes
 from pgready.service.problems import (
     HTML,
     JSON,
@@ -31,7 +34,7 @@ from pgready.service.problems import (
     refused,
 )
 from pgready.service.representations import Representations
-from pgready.service.resources import Resource, media_type, representations
+from pgready.service.resources import Endpoint, Resource, media_type, representations
 from pgready.service.retry import Retrying, retry
 
 LONGEST_WAIT_SECONDS = 60.0
@@ -46,9 +49,7 @@ _FORMATS = {"json": JSON, "text": TEXT, "html": HTML}
 
 async def live(request: Request) -> Response:
     """200 while the event loop turns."""
-    if media_type(request) == TEXT:
-        return answer(b"ok\n", TEXT)
-    return answer(b'{"live":true}\n')
+    return _live(media_type(request))
 
 
 async def ready(request: Request) -> Response:
@@ -59,12 +60,13 @@ async def ready(request: Request) -> Response:
         await _wait(request, feed, negotiation.seconds(request.query_params["wait"], LONGEST_WAIT_SECONDS))
     if excluded or "verbose" in request.query_params:
         return _checked(feed, excluded, verbose="verbose" in request.query_params)
-    return _readiness(request, feed.status.ready)
+    return _readiness(representations(request), media_type(request), feed.status.ready)
 
 
 async def startup(request: Request) -> Response:
     """200 once the first run has ended well, whatever came after."""
-    return _readiness(request, representations(request).feed.started)
+    found = representations(request)
+    return _readiness(found, media_type(request), found.feed.started)
 
 
 async def migrations(request: Request) -> Response:
@@ -118,6 +120,7 @@ def application(
     )
     app.router.redirect_slashes = False
     app.state.representations = Representations(feed)
+    app.state.probes = _probes(app.state.representations)
     app.state.broadcast = stream.Broadcast(app.state.representations)
     app.state.retrying = retrying
     app.state.token_readers = anyio.CapacityLimiter(1)
@@ -125,6 +128,17 @@ def application(
     app.state.pages = page.Pages(feed, {path for resource in resources for path in resource.paths})
     app.state.paths = tuple(resource.shown[0] for resource in resources)
     return app
+
+
+def _probes(found: Representations) -> Probes:
+    """The answers of `live`, `ready` and `startup` to a request that says nothing but its path and kind."""
+    answers: dict[Endpoint, Callable[[str], Response]] = {
+        live: _live,
+        ready: lambda kind: _readiness(found, kind, found.feed.status.ready),
+        startup: lambda kind: _readiness(found, kind, found.feed.started),
+    }
+    probed = [resource for resource in RESOURCES if resource.endpoint in answers]
+    return Probes(found.feed, {path: answers[each.endpoint] for each in probed for path in each.paths})
 
 
 class _AnySlash:
@@ -145,9 +159,12 @@ def _face(request: Request) -> str:
     return _FORMATS[min(asked)] if asked else media_type(request, tuple(_FORMATS.values()))
 
 
-def _readiness(request: Request, well: bool) -> Response:
-    kind = media_type(request)
-    body = representations(request).readiness(kind)
+def _live(kind: str) -> Response:
+    return answer(b"ok\n", TEXT) if kind == TEXT else answer(b'{"live":true}\n')
+
+
+def _readiness(found: Representations, kind: str, well: bool) -> Response:
+    body = found.readiness(kind)
     return answer(body, kind) if well else answer(body, kind, 503, _RETRY)
 
 
