@@ -8,17 +8,18 @@ import os
 import re
 import socket
 import statistics
+import subprocess
+import threading
 import time
-from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 _PATHS = ("/ready", "/ready", "/live", "/startup")
 _WELL = {"/ready": (b"200", b"503"), "/live": (b"200",), "/startup": (b"200", b"503")}
-_PROBERS = 200  # a probe that takes longer than their number over the rate holds up the next of its prober
-_PATIENCE_SECONDS = 5
+_PROBERS = 64  # a probe that takes longer than their number over the rate holds up its prober's next
 
 
 class Probed(NamedTuple):
@@ -33,70 +34,72 @@ class Probed(NamedTuple):
         return statistics.quantiles(self.ready_ms, n=100)[percent - 1]
 
 
-@asynccontextmanager
-async def daemon(
+@contextmanager
+def daemon(
     arguments: Sequence[str | Path], environ: Mapping[str, str], port: int
-) -> AsyncIterator[Process]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """`pgready serve` on *port*, which answers."""
-    process = await asyncio.create_subprocess_exec(
-        *arguments, "--port", str(port), env={**os.environ, **environ}, stdout=DEVNULL, stderr=DEVNULL
+    process = subprocess.Popen(
+        [*map(str, arguments), "--port", str(port)],
+        env={**os.environ, **environ},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
-        while await _status(port, "/live") != b"200":
-            await asyncio.sleep(0.02)
+        while _status(port, "/live") != b"200":
+            time.sleep(0.02)
         yield process
     finally:
         process.terminate()
-        await process.wait()
+        process.wait()
 
 
-def peak_mib(process: Process) -> float:
+def peak_mib(process: subprocess.Popen[bytes]) -> float:
     """The most memory that *process*, which still runs, has had."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
     assert found is not None
     return int(found[1]) / 1024
 
 
-async def until_ready(port: int) -> None:
-    while await _status(port, "/ready?wait=30s") != b"200":
-        await asyncio.sleep(0.02)
+def until_ready(port: int) -> None:
+    while _status(port, "/ready?wait=30s", 60) != b"200":
+        time.sleep(0.02)
 
 
-async def probe(port: int, rate: int, until: asyncio.Task[None]) -> Probed:
-    """*rate* probes a second, each on a connection of its own as kubelet's are, until *until* is done."""
+def probe(port: int, rate: int, done: threading.Event) -> Probed:
+    """*rate* probes a second, each on a connection of its own as kubelet's are, until *done* is set."""
     began = time.perf_counter() + 0.1
     numbers = itertools.count()
-    ready_ms: list[float] = []
-    failed = total = late = 0
+    found: list[tuple[str, float, bool, bool]] = []
 
-    async def prober() -> None:
-        nonlocal failed, total, late
-        while not until.done():
+    def prober() -> None:
+        while not done.is_set():
             number = next(numbers)
             due, path = began + number / rate, _PATHS[number % len(_PATHS)]
-            await asyncio.sleep(max(0, due - time.perf_counter()))
-            late += time.perf_counter() > due + 0.1
-            status = await _status(port, path)
-            total += 1
-            failed += status not in _WELL[path]
-            if path == "/ready":
-                ready_ms.append(1000 * (time.perf_counter() - due))
+            time.sleep(max(0, due - time.perf_counter()))
+            late = time.perf_counter() > due + 0.1
+            well = _status(port, path) in _WELL[path]
+            found.append((path, 1000 * (time.perf_counter() - due), well, late))
 
-    await asyncio.gather(*(prober() for _ in range(_PROBERS)))
-    return Probed(ready_ms, failed, total, late)
+    with ThreadPoolExecutor(_PROBERS) as pool:
+        for probing in [pool.submit(prober) for _ in range(_PROBERS)]:
+            probing.result()
+    ready_ms = [ms for path, ms, _, _ in found if path == "/ready"]
+    return Probed(ready_ms, sum(not f[2] for f in found), len(found), sum(f[3] for f in found))
 
 
-async def _status(port: int, path: str) -> bytes:
+def _status(port: int, path: str, patience_seconds: float = 5) -> bytes:
     """The status of the answer; empty where there is none in time."""
-    with suppress(OSError, TimeoutError):
-        async with asyncio.timeout(60 if "wait" in path else _PATIENCE_SECONDS):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            try:
-                writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-                return (await reader.read(-1))[9:12]
-            finally:
-                writer.close()
-    return b""
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    try:
+        with socket.create_connection(("127.0.0.1", port), patience_seconds) as client:
+            client.sendall(request)
+            answer = client.recv(65_536)
+            while client.recv(65_536):
+                pass
+    except OSError:
+        return b""
+    return answer[9:12]
 
 
 @asynccontextmanager

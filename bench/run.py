@@ -11,7 +11,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -189,7 +191,7 @@ class Bench:
         """Probes through a migration, of which none may fail."""
         folder = folders.sleeping(self.work / "probes", seconds)
         self.fresh("probes")()
-        probed, peak = asyncio.run(self._probed(folder, rate))
+        probed, peak = self._probed(folder, rate)
         self.rows.append(
             Row(
                 f"/ready, {rate} probes a second for {seconds} s",
@@ -202,11 +204,18 @@ class Bench:
         )
         self.rows.append(Row("peak memory meanwhile", "pgready", f"{peak:.0f} MiB", "", ""))
 
-    async def _probed(self, folder: Path, rate: int) -> tuple[crowds.Probed, float]:
-        serve, port = self.pgready("serve", folder, "probes"), free_port()
-        async with crowds.daemon(serve.arguments, serve.environ, port) as daemon:
-            probed = await crowds.probe(port, rate, asyncio.create_task(crowds.until_ready(port)))
-            return probed, crowds.peak_mib(daemon)
+    def _probed(self, folder: Path, rate: int) -> tuple[crowds.Probed, float]:
+        serve, port, done = self.pgready("serve", folder, "probes"), free_port(), threading.Event()
+        with (
+            crowds.daemon(serve.arguments, serve.environ, port) as daemon,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            probing = pool.submit(crowds.probe, port, rate, done)
+            try:
+                crowds.until_ready(port)
+            finally:
+                done.set()
+            return probing.result(), crowds.peak_mib(daemon)
 
     def listeners(self, count: int, each: int) -> None:
         """A run of *count* small migrations alone, and before as many deaf listeners as reading ones."""
@@ -234,12 +243,10 @@ class Bench:
         """How long the run took after its first pause, and the daemon's peak of memory."""
         self.fresh("listened")()
         serve, port = self.pgready("serve", folder, "listened"), free_port()
-        async with (
-            crowds.daemon(serve.arguments, serve.environ, port) as daemon,
-            crowds.listeners(port, listening, listening),
-        ):
-            await crowds.until_ready(port)
-            peak = crowds.peak_mib(daemon)
+        with crowds.daemon(serve.arguments, serve.environ, port) as daemon:
+            async with crowds.listeners(port, listening, listening):
+                await asyncio.to_thread(crowds.until_ready, port)
+                peak = crowds.peak_mib(daemon)
         took = "SELECT extract(epoch FROM max(applied_at) - min(applied_at)) FROM pgready.history"
         return float(self.server.psql(took, database="listened")), peak
 
