@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 
 from pgready.core.model import TableName
 
-_PLACEHOLDER = re.compile(r":([a-z_]+)\b")
+_PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)\b")
 
 
 class Name(str):
@@ -65,13 +66,15 @@ def fill(template: str, **values: str | int | bool | TableName | None) -> str:
 
     `::type` casts are left alone. Raises KeyError for a name without a value.
     """
+    pieces = list(_pieces(template))
+    pieces[1::2] = [_written(values[name]) for name in pieces[1::2]]
+    return "".join(pieces)
 
-    def replace(match: re.Match[str]) -> str:
-        if match.start() and template[match.start() - 1] == ":":
-            return match.group()
-        return _written(values[match.group(1)])
 
-    return _PLACEHOLDER.sub(replace, template)
+@cache
+def _pieces(template: str) -> list[str]:
+    """The text of *template* and the names of its placeholders, in turns."""
+    return _PLACEHOLDER.split(template)
 
 
 def fragment(template: str, **values: str | int | bool | TableName | None) -> Sql:

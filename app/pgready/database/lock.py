@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -133,8 +134,13 @@ _POOLED_FENCE = """SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock(:main)
 
 def fence(session: Session, keys: LockKeys, lock_timeout_ms: int) -> list[str]:
     """Statements of which one fails (22P02) unless this transaction has the right to migrate."""
+    return list(_fence(session.pooling, session.backend_pid, keys, lock_timeout_ms))
+
+
+@lru_cache(maxsize=8)  # the same for every migration of a run, but for the timeout
+def _fence(pooling: Pooling, pid: int, keys: LockKeys, lock_timeout_ms: int) -> tuple[str, ...]:
     timeout = fill(_SET_TIMEOUT, lock_timeout=f"{lock_timeout_ms}ms")
-    if session.pooling is Pooling.UNPROVEN:
+    if pooling is Pooling.UNPROVEN:
         peers = (fill(_PEER_FENCE, peer=key) for key in keys.peers)
-        return [timeout, *peers, fill(_POOLED_FENCE, main=keys.main, fence=keys.fence)]
-    return [timeout, fill(_FENCE, pid=session.backend_pid, fence=keys.fence)]
+        return (timeout, *peers, fill(_POOLED_FENCE, main=keys.main, fence=keys.fence))
+    return (timeout, fill(_FENCE, pid=pid, fence=keys.fence))
