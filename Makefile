@@ -63,7 +63,7 @@ chaos: install  ## Kill and cut at random, for long (SCHEDULES=2000).
 screenshots: install  ## Take the pictures of the page in docs/images (needs chromium and the fonts Inter, JetBrains Mono).
 	PGREADY_TEST_SCREENSHOTS=1 $(BIN)/pytest -m browser tests/browser/test_states.py
 
-test-peers: install  ## Compare with the real tools of others (needs Node.js and npm).
+test-peers: install  ## Compare with the real tools of others (needs Node.js, Go and Rust).
 	$(BIN)/pytest -m peers tests/peers
 
 test-containers: lint-containers $(KUSTOMIZE)  ## Bring up the image and the Compose files (needs Docker and Go).

@@ -1,0 +1,44 @@
+"""docs/dialects.md names every dialect, what its table is called, and how its runs differ."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.peers import PEERS
+from pgready.dialects import detect
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "dialects.md").read_text(encoding="utf-8")
+ROWS = {row[1]: row for row in re.findall(r"^(\| `([\w-]+)` \|.*)$", PAGE, flags=re.MULTILINE)}
+
+
+def test_every_dialect_has_its_row_and_nothing_else_has_one() -> None:
+    assert list(ROWS) == list(detect.DIALECTS)
+
+
+@pytest.mark.parametrize("name", detect.DIALECTS)
+def test_a_row_names_the_table_and_the_page(name: str) -> None:
+    table = detect.make(name).table
+    qualified = table.name if table.schema == "public" else str(table)
+
+    assert f"`{qualified}`" in ROWS[name][0]
+    assert re.search(r"\[page\]\(([\w-]+\.md)\)", ROWS[name][0])
+
+
+@pytest.mark.parametrize("name", detect.DIALECTS)
+def test_every_difference_is_a_line_of_the_docs(name: str) -> None:
+    section = PAGE.partition(f"### {name}\n")[2].partition("\n#")[0]
+
+    assert tuple(re.findall(r"^- (.*)$", section, flags=re.MULTILINE)) == detect.make(name).differences
+
+
+@pytest.mark.parametrize("name", detect.DIALECTS)
+def test_what_no_tool_has_judged_is_called_unproven(name: str) -> None:
+    assert detect.make(name).proven is not ("*unproven*" in ROWS[name][0])
+
+
+def test_what_the_conformance_suite_drives_is_a_dialect() -> None:
+    assert {peer.dialect for peer in PEERS} <= set(detect.DIALECTS)
