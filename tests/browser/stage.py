@@ -130,6 +130,10 @@ class Stage:
         self._folders += 1
         return files.write(self._home / f"sql-{self._folders}", {**PAST, **more})
 
+    def write(self, name: str, text: str) -> None:
+        """Change a file of the newest folder."""
+        files.write(self._home / f"sql-{self._folders}", {name: text})
+
     async def serve(self, more: Mapping[str, str], *options: str, url: str | None = None) -> Daemon:
         """A daemon that has *more* migrations than were applied in the past."""
         running = self.pgready.start(
@@ -156,6 +160,7 @@ class Relay:
         self.port = free_port()
         self._server = server
         self._group = group
+        self._open = anyio.CancelScope()
 
     def url(self, database: Database) -> str:
         parts = urlsplit(database.url)
@@ -164,10 +169,16 @@ class Relay:
     async def open(self) -> None:
         await self._group.start(self._listen)
 
+    def close(self) -> None:
+        """Cut whoever is connected, and let nobody in."""
+        self._open.cancel()
+        self._open = anyio.CancelScope()
+
     async def _listen(self, *, task_status: TaskStatus[None]) -> None:
-        async with await anyio.create_tcp_listener(local_host=HOST, local_port=self.port) as listener:
-            task_status.started()
-            await listener.serve(self._join)
+        with self._open:
+            async with await anyio.create_tcp_listener(local_host=HOST, local_port=self.port) as listener:
+                task_status.started()
+                await listener.serve(self._join)
 
     async def _join(self, client: SocketStream) -> None:
         async with (

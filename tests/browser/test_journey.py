@@ -61,6 +61,36 @@ async def test_a_page_follows_a_whole_run_without_being_loaded_again(
         group.cancel_scope.cancel()
 
 
+async def test_a_page_tells_of_a_database_that_is_lost_and_back_again(
+    stage: Stage, visiting: Visiting
+) -> None:
+    async with anyio.create_task_group() as group:
+        relay = Relay(stage.server, group)
+        await relay.open()
+        daemon = await stage.serve({}, url=relay.url(stage.media))
+        async with visiting(daemon) as visitor:
+            await visitor.sees("Ready")
+
+            relay.close()
+            await visitor.sees("Ready, database away")
+            await relay.open()
+
+            await visitor.sees("Ready", seconds=60)
+        group.cancel_scope.cancel()
+
+
+async def test_a_failure_that_is_mended_becomes_ready_on_the_same_page(
+    stage: Stage, visiting: Visiting
+) -> None:
+    daemon = await stage.serve(BROKEN)
+    async with visiting(daemon) as visitor:
+        await visitor.sees("Failed")
+
+        stage.write("migrations/0009_shelf.sql", "CREATE VIEW shelf AS SELECT id FROM titles;")
+
+        await visitor.sees("Ready", seconds=60)
+
+
 async def test_a_wait_for_a_table_names_who_holds_it_and_ends_with_it(
     stage: Stage, visiting: Visiting
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import subprocess
+import sys
 import time
 from datetime import timedelta
 
@@ -181,6 +183,14 @@ def test_ready_without_its_database_warns_and_says_why(feed: Feed) -> None:
     assert "nobody answers" in scene.lede(feed.status)
 
 
+def test_ready_while_its_database_is_away_warns_and_says_why(feed: Feed) -> None:
+    feed.publish(READY)
+    feed.publish(events.DatabaseLost("it shut down"))
+
+    assert scene.looks(feed.status).tone == "warn"
+    assert "it shut down" in scene.lede(feed.status)
+
+
 @pytest.mark.parametrize(
     ("status", "said"),
     [
@@ -330,3 +340,9 @@ def test_a_moment_is_told_by_its_distance(seconds: int, text: str) -> None:
 )
 def test_a_duration_has_the_unit_that_fits(duration_ms: int, text: str) -> None:
     assert wording.took(duration_ms) == text
+
+
+def test_the_template_engine_is_loaded_by_the_first_who_looks() -> None:
+    loaded = "import sys, pgready.service.web; sys.exit('jinja2' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from msgspec import Struct
@@ -39,7 +41,9 @@ class Listing(Struct, frozen=True):
 
 def listed(status: Status, wish: Wish) -> Listing:
     everything = status.migrations[::-1]
-    matching = [each for each in everything if fits(each, wish.states, wish.flags)]
+    matching: Sequence[MigrationStatus] = everything
+    if wish.states or wish.flags:
+        matching = [each for each in everything if fits(each, wish.states, wish.flags)]
     last_page = max(1, -(-len(matching) // ROWS))
     number = min(wish.number, last_page)
     start = (number - 1) * ROWS
@@ -47,7 +51,7 @@ def listed(status: Status, wish: Wish) -> Listing:
         rows=tuple(matching[start : start + ROWS]),
         first=start + 1,
         matching=len(matching),
-        longest_ms=max((each.duration_ms or 0 for each in everything), default=0),
+        longest_ms=max((each.duration_ms for each in everything if each.duration_ms), default=0),
         newer=_query(wish, number - 1) if number > 1 else None,
         older=_query(wish, number + 1) if number < last_page else None,
         filters=tuple(_filters(status, wish)),
@@ -68,12 +72,12 @@ def _filters(status: Status, wish: Wish) -> list[tuple[str, int, str, bool]]:
 
 def _flags(migrations: tuple[MigrationStatus, ...], wish: Wish) -> list[tuple[str, int, str, bool]]:
     """The same for every flag that a migration has."""
+    counts = Counter(flag for each in migrations if each.flags for flag in each.flags)
     shown = []
     for flag in Flag:
-        many = sum(flag.value in each.flags for each in migrations)
-        if many:
+        if counts[flag.value]:
             only = Wish(flags=frozenset({flag.value}))
-            shown.append((flag.value, many, _query(only, 1), wish.flags == only.flags))
+            shown.append((flag.value, counts[flag.value], _query(only, 1), wish.flags == only.flags))
     return shown
 
 

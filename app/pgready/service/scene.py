@@ -35,6 +35,8 @@ _LOOKS: Mapping[Phase, Look] = {
 _RETRYING = Look("Trying again", "warn", "clock")
 _BLOCKED = Look("Waiting for a table lock", "warn", "clock")
 
+_AWAY = Look("Ready, database away", "warn", "check")
+
 _STEPS = (
     Phase.CONNECTING,
     Phase.WAITING,
@@ -53,6 +55,8 @@ def looks(status: Status) -> Look:
         return _RETRYING
     if status.progress is not None and status.progress.blockers:
         return _BLOCKED
+    if status.ready and status.unreachable_since is not None:
+        return _AWAY
     if status.ready and status.failure is not None:
         return replace(look, tone="warn")
     return look
@@ -94,8 +98,10 @@ def _migrating(status: Status) -> str:
 
 
 def _ready(status: Status) -> str:
+    if status.unreachable_since is not None:
+        return f"It was, and counts as ready still, but {_plainly(status.reason or 'nobody answers')}."
     if status.failure is not None:
-        return f"It was, and stays so, but: {status.failure.message.splitlines()[0]}"
+        return f"It was, and counts as ready still, but {_plainly(status.failure.message)}."
     all_of_them = f"All {wording.count(status.counts.applied, 'migration')} are applied"
     if status.counts.applied == 1:
         all_of_them = "The one migration is applied"
@@ -112,7 +118,11 @@ def _failed(status: Status) -> str:
     assert failure is not None
     if failure.retry_seconds is not None:
         return f"The next try begins {failure.retry_seconds:g} s after this one failed."
-    return "It waits for a person: what failed is below, with what to do next."
+    return "It waits for a person, and tries again when the files change."
+
+
+def _plainly(text: str) -> str:
+    return (text.splitlines() or [""])[0].removesuffix(".")
 
 
 def _sentence(text: str) -> str:
