@@ -328,3 +328,42 @@ def test_a_pending_migration_says_what_runs_outside_a_transaction() -> None:
         (),
         ("1 statement runs outside a transaction",),
     ]
+
+
+LOST = events.DatabaseLost("connection reset")
+
+
+def test_a_lost_database_is_told_and_leaves_it_ready() -> None:
+    lost = fold(ALL_APPLIED, READY, LOST)
+    back = advance(lost, events.DatabaseBack(3.0), LATER)
+
+    assert (lost.ready, lost.unreachable_since) == (True, NOW)
+    assert "connection reset" in headline(lost)
+    assert (back.ready, back.unreachable_since, back.reason) == (True, None, None)
+
+
+@pytest.mark.parametrize("code", [ExitCode.UNREACHABLE, ExitCode.DENIED])
+def test_that_nobody_lets_us_look_leaves_it_ready(code: ExitCode) -> None:
+    folded = fold(ALL_APPLIED, READY, failed(code))
+
+    assert (folded.ready, folded.phase) == (True, "ready")
+    assert folded.failure is not None
+
+
+def test_since_when_the_server_cannot_be_reached_is_kept_over_all_attempts() -> None:
+    first = fold(events.ConnectFailed(1, "refused", 0.1))
+    second = advance(first, events.ConnectFailed(2, "refused", 0.2), LATER)
+
+    assert second.unreachable_since == NOW
+
+
+def test_what_a_run_waits_for_is_the_reason() -> None:
+    settling = fold(ALL_APPLIED, READY, ONE_OF_THREE, events.TargetUnsettled("waiting for pg_restore"))
+    moving = fold(READY, ONE_OF_THREE, events.FolderUnsettled(("2.sql",), "no statement yet"))
+
+    assert (settling.ready, settling.reason) == (False, "waiting for pg_restore")
+    assert (moving.ready, moving.reason) == (False, "2.sql: no statement yet")
+
+
+def test_files_that_still_change_say_nothing_about_a_ready_target() -> None:
+    assert fold(ALL_APPLIED, READY, events.FolderUnsettled(("2.sql",), "still changing")).reason is None

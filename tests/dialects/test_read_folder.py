@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pgready.core.errors import ExitCode, FolderError
-from pgready.files import read_folder
+from pgready.files import marks, read_folder
 
 Write = Callable[[Mapping[str, str | bytes]], Path]
 
@@ -92,3 +92,45 @@ def test_a_file_larger_than_its_size_said_is_read_to_its_end() -> None:
     from pgready import files
 
     assert b"PPid" in files._read("/proc/self/status")
+
+
+def test_marks_are_of_the_files_that_are_read(sql_folder: Write) -> None:
+    folder = sql_folder(
+        {"a/z.sql": "1", "b.sql": "", "b.sql~": "", ".c.sql": "", "README.md": "", "x.toml": ""}
+    )
+
+    assert [mark.path for mark in marks(str(folder))] == ["a/z.sql", "b.sql", "x.toml"]
+
+
+@pytest.mark.parametrize("change", ["grown", "rewritten", "replaced", "added", "removed", "renamed"])
+def test_marks_differ_when_a_file_changed(change: str, sql_folder: Write, tmp_path: Path) -> None:
+    folder = sql_folder({"a.sql": "1", "b.sql": "2"})
+    before = marks(str(folder))
+
+    match change:
+        case "grown":
+            (folder / "a.sql").write_text("12")
+        case "rewritten":
+            os.utime(folder / "a.sql", ns=(1, 1))
+        case "replaced":
+            (tmp_path / "other").write_text("9")
+            (tmp_path / "other").replace(folder / "a.sql")
+        case "added":
+            (folder / "c.sql").write_text("")
+        case "removed":
+            (folder / "a.sql").unlink()
+        case "renamed":
+            (folder / "a.sql").rename(folder / "c.sql")
+
+    assert marks(str(folder)) != before
+
+
+def test_a_folder_that_is_not_there_has_no_marks(tmp_path: Path) -> None:
+    assert marks(str(tmp_path / "nowhere")) == ()
+
+
+def test_marks_come_to_an_end_where_a_link_leads_above_itself(sql_folder: Write) -> None:
+    folder = sql_folder({"a/b.sql": ""})
+    (folder / "a/up").symlink_to(folder)
+
+    assert [mark.path for mark in marks(str(folder))] == ["a/b.sql"]

@@ -201,8 +201,12 @@ async def test_daemons_started_at_once_on_an_empty_server_all_become_ready(
         await each.wait_for("stop with Ctrl-C", PATIENCE_SECONDS)
     async with httpx.AsyncClient(timeout=30) as client:
         answers = [(await client.get(_ready_url(each))).status_code for each in running]
+    for each in running:  # each watches its target on one connection
+        each.signal(signal.SIGTERM)
+    ends = [(await each.wait()).exit_code for each in running]
 
     assert answers == [200] * DAEMONS
+    assert ends == [0] * DAEMONS
     await assert_applied_once(empty_server)
     assert races(empty_server) == []
 

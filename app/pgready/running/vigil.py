@@ -127,14 +127,19 @@ class Vigil:
             sight = await _look(looker, session, mark)
         plan = sight.plan if ours else without_superseded(sight.plan, self._known)
         self._known = times(plan, self._known)
-        if _gist(plan) != self._told:
-            self._told = _gist(plan)
-            assert self._planned is not None, "a look plans"
-            pending = {(entry.kind, entry.version) for entry in plan.pending}
-            work = tuple(each for each in sight.work if (each.kind, each.version) in pending)
-            self._emit(replace(self._planned, plan=plan, work=work))
+        self._tell(plan)
         unwritten = await _unwritten(source, plan) if find_unwritten else ()
         return View(mark, outstanding(plan), sight.needs.cluster or sight.needs.target, unwritten)
+
+    def _tell(self, plan: Plan) -> None:
+        """Emit *plan* in the place of the one that the look has told, unless it is known already."""
+        gist = _gist(plan)
+        if gist != self._told:
+            self._told = gist
+            assert self._planned is not None, "a look plans"
+            pending = {(entry.kind, entry.version) for entry in plan.pending}
+            work = tuple(each for each in self._planned.work if (each.kind, each.version) in pending)
+            self._emit(replace(self._planned, plan=plan, work=work))
 
     async def close(self) -> None:
         """Hang up; no-op without a connection."""
