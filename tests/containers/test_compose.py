@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import signal
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -222,17 +223,29 @@ def test_three_roles_may_do_what_each_is_for(project: Make) -> None:
     assert (owner, may) == ("notes_owner", "t|f")
 
 
+def test_a_file_that_is_saved_is_applied(project: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "migrations"
+    shutil.copytree(CHECKOUT / "compose" / "migrations", folder)
+    compose = project("development", folder)
+    start(compose)
+    (folder / "0003_titles.sql").write_text("ALTER TABLE notes ADD COLUMN title text;\n")
+    titles = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'notes'::regclass AND attname = 'title'"
+    wait_until(lambda: compose.query(titles) == "1", "the new file to be applied", seconds=30)
+    ready, _ = answer(compose, "/ready")
+
+    assert ready == 200
+
+
 def test_tools_start_only_when_they_are_asked_for(project: Make) -> None:
     compose = project("development")
     services = compose("config", "--services").stdout.split()
     compose("up", "-d", "postgres")
-    planned = compose("run", "--rm", "plan")
-    status = compose("run", "--rm", "status")
+    told = {tool: compose("run", "--rm", tool) for tool in ("plan", "status", "schema")}
 
     assert sorted(services) == ["app", "pgready", "postgres"]
-    assert (planned.returncode, status.returncode) == (0, 0), planned.stderr + status.stderr
-    assert "CREATE INDEX CONCURRENTLY" in planned.stdout
-    assert re.search(r"0001.*pending", status.stdout)
+    assert [result.stderr for result in told.values() if result.returncode] == []
+    assert "CREATE INDEX CONCURRENTLY" in told["plan"].stdout
+    assert re.search(r"0001.*pending", told["status"].stdout)
 
 
 def test_an_init_container_runs_before_the_app_and_leaves_nothing(project: Make) -> None:
