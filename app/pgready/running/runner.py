@@ -173,7 +173,7 @@ class Run:
             session = await (first() if first else self._open(self._assignment.target, left))
         except CannotConnect as problem:
             self._error = problem.error
-            if problem.missing_database:
+            if problem.missing_database or self._may_lack_its_role(problem):
                 return steps.ConnectRefused(anyio.current_time(), transient=False, missing_database=True)
             return steps.ConnectRefused(anyio.current_time(), transient=problem.transient)
         session.on_notice(self._notice)
@@ -188,6 +188,15 @@ class Run:
             )
         )
         return steps.Connected(anyio.current_time(), deadlock_timeout_ms=session.deadlock_timeout_ms)
+
+    def _may_lack_its_role(self, problem: CannotConnect) -> bool:
+        """Whether bootstrap may cure the refusal: to a role that is not there yet the server says the same
+        as to a wrong password, and an admin is to create it."""
+        assignment = self._assignment
+        if assignment.admin is None or self._state.cluster_bootstrapped:
+            return False
+        declared = assignment.target.user in {role.name for role in assignment.declared.roles}
+        return declared and problem.error.sqlstate in ("28P01", "28000")
 
     async def _open(self, dsn: Dsn, left_seconds: float = ATTEMPT_SECONDS) -> Session:
         return await open_session(

@@ -1,0 +1,86 @@
+"""Two addresses: an administrator's, which creates, and the owner's, which migrates."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from harness.database import Database, connected
+from harness.processes import Pgready
+from harness.server import Server
+
+SqlFolder = Callable[[Mapping[str, str | bytes]], Path]
+
+PASSWORD = "owner/of the tests"
+DECLARED = '[[role]]\nname = "{owner}"\npassword_env = "OWNER_PASSWORD"\n'
+
+
+@pytest.fixture
+async def owner(server: Server, database: Database) -> AsyncIterator[str]:
+    """The name of a role, and of its database, that neither is there; both are dropped in the end."""
+    name = f"{database.name}_owner"
+    yield name
+    async with connected(server, "postgres") as admin:
+        await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await admin.execute(f"DROP ROLE IF EXISTS {name}")
+
+
+def environment(server: Server, owner: str, password: str = PASSWORD) -> dict[str, str]:
+    return {
+        "PGREADY_ADMIN_DATABASE_URL": server.url("postgres"),
+        "PGREADY_DATABASE_URL": server.url(owner, owner, password),
+        "OWNER_PASSWORD": PASSWORD,
+    }
+
+
+def home(sql_folder: SqlFolder, declared: str) -> Path:
+    """A working directory with a declaration and a migration."""
+    return sql_folder({"pgready.toml": declared, "sql/0001_notes.sql": "CREATE TABLE notes (id bigint);"})
+
+
+async def test_the_owner_that_migrates_is_created_first(
+    server: Server, owner: str, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    place = home(sql_folder, DECLARED.format(owner=owner))
+    result = await pgready("up", env=environment(server, owner), cwd=place)
+
+    assert result.exit_code == 0, result.stderr
+    async with connected(server, owner) as connection:
+        assert (
+            await connection.fetchval("SELECT relowner::regrole::text FROM pg_class WHERE relname = 'notes'")
+            == owner
+        )
+
+
+async def test_a_password_that_is_wrong_all_the_same_is_refused(
+    server: Server, owner: str, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    place = home(sql_folder, DECLARED.format(owner=owner))
+    result = await pgready("up", env=environment(server, owner, "another"), cwd=place)
+
+    assert result.exit_code == 4, result.stderr
+    assert "password authentication failed" in result.stderr
+
+
+async def test_an_owner_that_is_not_declared_is_not_created(
+    server: Server, owner: str, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    place = home(sql_folder, "")
+    result = await pgready("up", env=environment(server, owner), cwd=place)
+
+    assert result.exit_code == 4, result.stderr
+    async with connected(server, "postgres") as admin:
+        assert await admin.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", owner) == 0
+
+
+async def test_looking_creates_no_owner(
+    server: Server, owner: str, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    place = home(sql_folder, DECLARED.format(owner=owner))
+    result = await pgready("plan", env=environment(server, owner), cwd=place)
+
+    assert result.exit_code == 4, result.stderr
+    async with connected(server, "postgres") as admin:
+        assert await admin.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", owner) == 0
