@@ -41,6 +41,8 @@ def test_attempts_to_connect_are_counted_whether_they_failed_or_not() -> None:
         (events.ConnectFailed(1, "refused", None), False),
         (CONNECTED, True),
         (events.ConnectionLost("reset"), False),
+        (events.DatabaseLost("reset"), False),
+        (events.DatabaseBack(4.0), True),
         (events.LockReleased(), None),
     ],
 )
@@ -67,6 +69,12 @@ def test_each_retry_is_counted_under_its_reason(event: events.Event, reason: str
 @pytest.mark.parametrize("event", [events.ConnectFailed(3, "refused", None), failed(ExitCode.FAILED)])
 def test_what_is_not_tried_again_is_no_retry(event: events.Event) -> None:
     assert fold(event).retries == {}
+
+
+def test_what_happens_to_a_watched_target_is_counted() -> None:
+    folded = fold(events.DatabaseLost("reset"), events.DatabaseBack(4.0), events.HistoryChanged())
+
+    assert (folded.outages, folded.history_changes, folded.reachable) == (1, 1, True)
 
 
 def test_a_wait_for_the_lock_grows_between_two_tellings() -> None:

@@ -37,6 +37,9 @@ RUN: tuple[events.Event, ...] = (
     events.MigrationRetried("0002", "a table was locked by pid 7", 1, 0.1),
     events.MigrationApplied("0002", "x", "versioned", 1200),
     READY,
+    events.DatabaseLost("reset"),
+    events.DatabaseBack(4.0),
+    events.HistoryChanged(),
     FAILED,
 )
 
@@ -74,6 +77,8 @@ def read(*happened: events.Event, now: datetime = NOW) -> dict[str, float]:
         ('pgready_phase{pgready_phase="ready"}', 0),
         ("pgready_phase_entered_timestamp_seconds", NOW.timestamp()),
         ("pgready_database_reachable", 1),
+        ("pgready_database_outages_total", 1),
+        ("pgready_history_changes_total", 1),
         ('pgready_migrations{state="applied"}', 2),
         ('pgready_migrations{state="pending"}', 0),
         ('pgready_migration_duration_seconds_bucket{le="1.0"}', 0),

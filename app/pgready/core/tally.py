@@ -70,6 +70,8 @@ class Tally(Struct, frozen=True):
     connect_attempts: int = 0
     connect_failures: int = 0
     reachable: bool | None = None
+    outages: int = 0
+    history_changes: int = 0
     retries: Mapping[str, int] = {}
     lock_wait: Wait | None = None
     lock_waited_seconds: float = 0.0
@@ -112,6 +114,18 @@ def _connected(tally: Tally, _: events.Connected, __: datetime) -> Tally:
 
 def _connection_lost(tally: Tally, _: events.ConnectionLost, now: datetime) -> Tally:
     return _retried(_waited(replace(tally, reachable=False), now), "connection_lost")
+
+
+def _lost(tally: Tally, _: events.DatabaseLost, __: datetime) -> Tally:
+    return replace(tally, reachable=False, outages=tally.outages + 1)
+
+
+def _back(tally: Tally, _: events.DatabaseBack, __: datetime) -> Tally:
+    return replace(tally, reachable=True)
+
+
+def _history_changed(tally: Tally, _: events.HistoryChanged, __: datetime) -> Tally:
+    return replace(tally, history_changes=tally.history_changes + 1)
 
 
 def _lock_waited(tally: Tally, event: events.LockWaited, now: datetime) -> Tally:
@@ -175,6 +189,9 @@ _FOLDS: Mapping[type[events.Event], Callable[[Tally, Any, datetime], Tally]] = {
     events.ConnectFailed: _connect_failed,
     events.Connected: _connected,
     events.ConnectionLost: _connection_lost,
+    events.DatabaseLost: _lost,
+    events.DatabaseBack: _back,
+    events.HistoryChanged: _history_changed,
     events.LockWaited: _lock_waited,
     events.LockTaken: _lock_taken,
     events.MigrationApplied: _migration_applied,

@@ -128,6 +128,18 @@ METRICS: tuple[Metric, ...] = (
         "1 when the last attempt to reach the database did, else 0",
         lambda p: p.tally.reachable,
     ),
+    Metric(
+        "pgready_database_outages_total",
+        "counter",
+        "times that the connection was lost on which a ready target is watched",
+        lambda p: p.tally.outages,
+    ),
+    Metric(
+        "pgready_history_changes_total",
+        "counter",
+        "times that somebody else changed the history: a replica, a tool, the restore of a backup",
+        lambda p: p.tally.history_changes,
+    ),
     Metric("pgready_migrations", "gauge", "migrations by where they stand", _states, ("state",)),
     Metric(
         "pgready_migrations_flagged",
