@@ -64,6 +64,7 @@ def test_a_long_error_keeps_its_beginning_and_the_next_command(shift: int, hint:
     assert len(cut) <= LIMIT_BYTES
     assert cut.decode().startswith("error: " + "x" * shift + "0000_x.sql: changed — after")
     assert f"\nhint: {hint[:50]}" in cut.decode()
+    assert "\ufffd" not in cut.decode(), "half a character"
 
 
 def test_what_was_done_is_kept_with_the_hint() -> None:
