@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from starlette.applications import Starlette
 
+from harness.listening import listening
 from pgready.core import events
 from pgready.core.model import LockHolder
 from pgready.core.status import Status
@@ -16,7 +17,6 @@ from pgready.service.feed import Feed
 from pgready.service.representations import Representations
 from pgready.service.stream import Broadcast, Entry, Ring
 from pgready.service.web import application
-from service.listening import listening
 from service.samples import NOW, PLANNED, READY, Serving, entered
 
 APPLIED = events.MigrationApplied("0002", "x", "versioned", 12, "web-0")

@@ -36,7 +36,7 @@ CONNECTION_LIMIT = 1000
 """Far above any orchestrator's probes; fewer where the process may not open as many files."""
 
 _BACKLOG = 1024  # what the kernel keeps until it is accepted
-_ACCEPTED_AT_ONCE = 128
+_ACCEPTED_AT_ONCE = 16  # in a flood the migration gets its turn after so many
 _OWN_FILES = 128  # the database's connections, the migrations' files, the log
 _WANTED_FILES = CONNECTION_LIMIT + _ACCEPTED_AT_ONCE + _OWN_FILES
 _WARNING_SECONDS = 60

@@ -1,0 +1,213 @@
+"""The port of a real daemon with a real migration behind it: listeners, a token, a socket, attackers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import resource
+import signal
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import httpx
+import pytest
+
+from harness.daemon import Daemon
+from harness.database import Database
+from harness.listening import Heard, listening
+from harness.processes import Pgready
+
+SqlFolder = Callable[[Mapping[str, str | bytes]], Path]
+
+TOKEN = "5e0f2c9a17d34b68"
+TWO = {
+    "0001_a.sql": "CREATE TABLE a (id integer);",
+    "0002_b.sql": "SELECT pg_sleep(0.6); CREATE TABLE b (id integer); SELECT pg_sleep(0.6);",
+}
+
+
+async def port_of(daemon: Daemon) -> int:
+    return int((await daemon.url()).rpartition(":")[2])
+
+
+async def test_a_listener_hears_the_run_in_the_order_of_the_log(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    daemon = Daemon(pgready, sql_folder(TWO), database, PGREADY_LOG_LEVEL="debug")
+    heard: list[Heard] = []
+    async with listening(await port_of(daemon)) as listener:
+        while not heard or heard[-1].name != "run.ready":
+            heard.append(await listener.next(30))
+
+    names = [each.name for each in heard if each.id is not None and each.name != "status"]
+    logged = [json.loads(line)["event"] for line in daemon.running.stderr.splitlines()]
+    logged = [name for name in logged if name in names]
+    assert heard[0].name == "status"
+    assert "migration.applied" in names
+    assert names == logged[len(logged) - len(names) :]
+
+
+async def test_a_listener_does_not_hold_up_the_end(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    daemon = await Daemon.ready(pgready, sql_folder(TWO), database)
+    async with listening(await port_of(daemon)) as listener:
+        await listener.until("status")
+        daemon.running.signal(signal.SIGTERM)
+        rest = await listener.rest()
+    result = await daemon.running.wait(5)
+
+    assert rest[-1].data["phase"] == "draining"
+    assert result.exit_code == 0
+    assert "Traceback" not in result.stderr
+
+
+async def test_the_token_gets_a_failed_run_tried_again(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text(TOKEN)
+    folder = sql_folder({"0001_a.sql": "INSERT INTO made_by_hand VALUES (1);"})
+    daemon = Daemon(pgready, folder, database, PGREADY_TOKEN_FILE=str(token_file))
+    await daemon.told("run.failed")
+    await database.execute("CREATE TABLE made_by_hand (id integer)")
+
+    async with httpx.AsyncClient(base_url=await daemon.url()) as client:
+        stranger = await client.post("/retry", headers={"Authorization": f"Bearer {TOKEN[::-1]}"})
+        owner = await client.post("/retry", headers={"Authorization": f"Bearer {TOKEN}"})
+    await daemon.told("run.ready")
+
+    assert (stranger.status_code, owner.status_code) == (401, 202)
+    assert len(daemon.events("retry.requested")) == 1
+    assert await database.value("SELECT count(*) FROM made_by_hand") == 1
+    assert TOKEN not in daemon.running.stderr + daemon.running.stdout
+
+
+async def test_a_token_file_without_a_token_is_exit_2_before_anything_happens(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("hunter2")
+    daemon = Daemon(pgready, sql_folder(TWO), database, PGREADY_TOKEN_FILE=str(token_file))
+    result = await daemon.running.wait()
+
+    assert result.exit_code == 2
+    assert "PGREADY_TOKEN_FILE" in result.stderr
+    assert "hunter2" not in result.stderr
+    assert await database.value("SELECT to_regclass('a')") is None
+
+
+async def test_healthcheck_and_wait_ask_a_unix_socket(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    path = tmp_path / "http.sock"
+    daemon = await Daemon.ready(pgready, sql_folder(TWO), database, "--host", str(path))
+    checked = await pgready("healthcheck", env={"PGREADY_HOST": str(path)})
+    waited = await pgready("wait", "--url", f"unix:{path}", "--timeout", "5s")
+    daemon.running.signal(signal.SIGTERM)
+    ended = await daemon.running.wait(5)
+    checked_after = await pgready("healthcheck", env={"PGREADY_HOST": str(path)})
+
+    assert (checked.exit_code, waited.exit_code) == (0, 0), checked.stdout + waited.stderr
+    assert (ended.exit_code, checked_after.exit_code, path.exists()) == (0, 1, False)
+
+
+# Attacks
+
+_HALF = b"GET /ready HTTP/1.1\r\nHost: x\r\nX: "
+_NONSENSE = (
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"POST /retry HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"GET /events HTTP/1.1\r\nHost: x\r\n\r\nGET /events HTTP/1.1\r\n",
+    b"GET /%00%ff?wait=1e309 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"\0" * 5000,
+    _HALF + b"y" * 1_000_000,
+)
+
+
+class Attack(threading.Thread):
+    """Half requests on thousands of connections, deaf listeners and nonsense, until it is stopped."""
+
+    def __init__(self, port: int, connections: int) -> None:
+        super().__init__(daemon=True)
+        self._port = port
+        self._connections = connections
+        self._stopped = threading.Event()
+        self._held: list[socket.socket] = []
+        self.opened = 0
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._stopped.is_set():
+            self._say(_NONSENSE[self.opened % len(_NONSENSE)])
+            self._say(_HALF)
+            self._say(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+            if len(self._held) > self._connections:
+                self._held.pop(0).close()
+        for client in self._held:
+            client.close()
+
+    def _say(self, data: bytes) -> None:
+        client = socket.socket()
+        client.settimeout(1)
+        with contextlib.suppress(OSError):
+            client.connect(("127.0.0.1", self._port))
+            client.sendall(data)
+            self.opened += 1
+        self._held.append(client)
+
+
+@pytest.fixture
+def many_files() -> int:
+    """How many files this process may open, which is as many as the system lets it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+async def test_under_attack_the_probes_are_answered_and_the_migration_goes_on(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder, many_files: int
+) -> None:
+    pieces = {
+        f"{number:04}_x.sql": f"SELECT pg_sleep(0.5); CREATE TABLE t{number} (id integer);"
+        for number in range(1, 11)
+    }
+    daemon = Daemon(pgready, sql_folder(pieces), database)
+    attack = Attack(await port_of(daemon), min(10_000, many_files - 1000))
+    attack.start()
+    statuses: set[int] = set()
+    while not daemon.events("run.ready"):
+        statuses.add(await anyio.to_thread.run_sync(_probe, await port_of(daemon)))
+        assert daemon.running.exit_code is None
+    peak = _peak_mib(daemon.running.pid)
+    attack.stop()
+
+    assert attack.opened > 1000
+    assert statuses == {200}
+    assert await database.value("SELECT count(*) FROM pgready.history") == 10
+    assert "Traceback" not in daemon.running.stderr
+    assert peak < 200
+
+
+def _probe(port: int) -> int:
+    """The status of `/live`, 0 where there is no answer in time."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 5) as client:
+            client.sendall(b"GET /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return int(client.recv(4096)[9:12] or 0)
+    except OSError:
+        return 0
+
+
+def _peak_mib(pid: int) -> float:
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
