@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import anyio
+import httpx
 import pytest
 from anyio.abc import SocketStream
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from pgready.service import protocol, server
 from pgready.service.feed import Feed
 from pgready.service.web import application
-from service.samples import READY, Serving
+from service.samples import READY, Serving, entered
 
 _HEAD = b"GET /ready HTTP/1.1\r\nHost: x\r\n"
 
@@ -48,6 +49,33 @@ async def _rest(stream: SocketStream) -> bytes:
         while True:
             received += await stream.receive()
     return received
+
+
+_MARK = "m4rk3r"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/{_MARK}", f"/{_MARK}/{_MARK}", f"/migrations/{_MARK}", f"/ready/{_MARK}", f"/live?{_MARK}={_MARK}",
+        *(
+            f"{path}?{name}={_MARK}"
+            for path in ("/", "/ready", "/startup", "/migrations", "/metrics", "/events", "/retry")
+            for name in ("state", "flag", "format", "exclude", "wait", "verbose")
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("accept", ["text/html", "application/json", "text/plain", _MARK])
+async def test_nothing_of_a_request_comes_back(feed: Feed, path: str, accept: str) -> None:
+    headers = {"Accept": accept, "Host": _MARK, "User-Agent": _MARK, "Referer": _MARK, "Origin": _MARK}
+    headers |= {"Last-Event-ID": _MARK, "Authorization": f"Bearer {_MARK}", "X-Forwarded-Host": _MARK}
+    feed.publish(entered("draining"))  # so that a stream ends
+    transport = httpx.ASGITransport(application(feed))
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{_MARK}") as client:
+        for method in ("GET", "POST", _MARK):
+            response = await client.request(method, path, headers=headers)
+
+            assert _MARK not in response.text + str(response.headers)
 
 
 @pytest.mark.parametrize(

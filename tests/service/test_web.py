@@ -5,11 +5,14 @@ from __future__ import annotations
 import anyio
 import httpx
 import pytest
+from msgspec.structs import replace
 
+from pgready.core import events
+from pgready.core.planning import Flag, Plan, State
 from pgready.core.run import Phase
 from pgready.service import web
 from pgready.service.feed import Feed
-from service.samples import FAILED, PLANNED, READY, entered
+from service.samples import FAILED, PLANNED, READY, entered, entry
 
 PATHS = [
     path
@@ -247,6 +250,8 @@ async def test_verbose_tells_the_stages_in_the_api_servers_line_format(
         "[-]migrations failed: not reached",
         "[-]checks failed: not reached",
         "[+]shutdown ok",
+        "[+]database excluded: ok",
+        "[+]ahead excluded: ok",
         "readyz check failed",
     ]
 
@@ -259,6 +264,45 @@ async def test_verbose_of_a_ready_target_passes(client: httpx.AsyncClient, feed:
     assert response.status_code == 200
     assert response.text.splitlines()[-1] == "readyz check passed"
     assert "[-]" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("", 200), ("?verbose", 200), ("?include=ahead", 200), ("?include=database", 503),
+        ("?include=database&exclude=database", 200), ("?include=ahead&include=database&verbose", 503),
+    ],
+)  # fmt: skip
+async def test_a_lost_database_fails_readiness_only_where_it_is_asked_for(
+    client: httpx.AsyncClient, feed: Feed, query: str, status: int
+) -> None:
+    feed.publish(READY)
+    feed.publish(events.DatabaseLost("refused"))
+
+    response = await client.get(f"/ready{query}")
+
+    assert response.status_code == status
+    if status == 503:
+        assert "[-]database failed: cannot be reached since 2026-05-04T12:00:00Z\n" in response.text
+
+
+async def test_a_database_that_is_ahead_fails_readiness_where_it_is_asked_for(
+    client: httpx.AsyncClient, feed: Feed
+) -> None:
+    ahead = replace(entry("0003", State.APPLIED), migration=None, flags=(Flag.AHEAD,))
+    feed.publish(events.Planned(plan=Plan(entries=(ahead,)), under_lock=False))
+    feed.publish(READY)
+
+    plain, asked = await client.get("/ready"), await client.get("/ready?include=ahead")
+
+    assert (plain.status_code, asked.status_code) == (200, 503)
+    assert "[-]ahead failed: 1 newer than the folder" in asked.text
+
+
+async def test_only_what_is_optional_can_be_included(client: httpx.AsyncClient) -> None:
+    response = await client.get("/ready?include=plan")
+
+    assert (response.status_code, response.json()["valid"]) == (400, ["database", "ahead"])
 
 
 async def test_an_excluded_check_does_not_count(client: httpx.AsyncClient, feed: Feed) -> None:

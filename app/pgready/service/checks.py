@@ -7,6 +7,7 @@ from collections.abc import Set
 from msgspec import Struct
 
 from pgready.core.run import Phase
+from pgready.core.status import Status
 from pgready.service.feed import Feed
 
 _STAGES = {
@@ -19,7 +20,12 @@ _STAGES = {
 }
 _SHUTDOWN = "shutdown"
 
-NAMES: tuple[str, ...] = (*_STAGES.values(), _SHUTDOWN)
+_DATABASE, _AHEAD = "database", "ahead"
+
+OPTIONAL: tuple[str, ...] = (_DATABASE, _AHEAD)
+"""What `include=` takes: told by readiness, and no part of it unless asked (DESIGN 6)."""
+
+NAMES: tuple[str, ...] = (*_STAGES.values(), _SHUTDOWN, *OPTIONAL)
 """What `exclude=` takes, in the order in which a run gets there."""
 
 
@@ -34,15 +40,21 @@ def checks(feed: Feed) -> tuple[Check, ...]:
     """A check for each stage of a run: those behind passed, the one that is worked on and those after
     it did not yet."""
     phase = Phase(feed.status.phase)
-    stopping = Check(_SHUTDOWN, "draining" if phase is Phase.DRAINING else None)
+    last = (Check(_SHUTDOWN, "draining" if phase is Phase.DRAINING else None), *_optional(feed.status))
     if feed.status.ready or (phase is Phase.DRAINING and feed.started):
-        return (*(Check(name, None) for name in _STAGES.values()), stopping)
+        return (*(Check(name, None) for name in _STAGES.values()), *last)
     stages = list(_STAGES)
     reached = stages.index(feed.working_phase)
     return (
         *(Check(_STAGES[stage], _reason(feed, at - reached)) for at, stage in enumerate(stages)),
-        stopping,
+        *last,
     )
+
+
+def _optional(status: Status) -> tuple[Check, Check]:
+    since, ahead = status.unreachable_since, status.counts.ahead
+    lost = f"cannot be reached since {since:%Y-%m-%dT%H:%M:%SZ}" if since else None
+    return Check(_DATABASE, lost), Check(_AHEAD, f"{ahead} newer than the folder" if ahead else None)
 
 
 def _reason(feed: Feed, distance: int) -> str | None:

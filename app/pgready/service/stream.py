@@ -153,7 +153,7 @@ class Broadcast:
 
     def _pause_seconds(self, size_bytes: int) -> float:
         share = 1 / _BATCHES_PER_SECOND + size_bytes / _BYTES_PER_SECOND
-        return max(_LEAST_PAUSE_SECONDS, self.listeners * share)
+        return min(HEARTBEAT_SECONDS, max(_LEAST_PAUSE_SECONDS, self.listeners * share))
 
 
 class EventStream(Response):

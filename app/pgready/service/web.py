@@ -53,12 +53,14 @@ async def live(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """200 when ready, else 503; `verbose`, `exclude=` and `wait=`."""
+    """200 when ready, else 503; `verbose`, `exclude=`, `include=` and `wait=`."""
     feed = representations(request).feed
     excluded = negotiation.chosen("check", request.query_params.getlist("exclude"), checks.NAMES)
+    included = negotiation.chosen("check", request.query_params.getlist("include"), checks.OPTIONAL)
     if "wait" in request.query_params:
         await _wait(request, feed, negotiation.seconds(request.query_params["wait"], LONGEST_WAIT_SECONDS))
-    if excluded or "verbose" in request.query_params:
+    if excluded or included or "verbose" in request.query_params:
+        excluded |= frozenset(checks.OPTIONAL) - included
         return _checked(feed, excluded, verbose="verbose" in request.query_params)
     return _readiness(representations(request), media_type(request), feed.status.ready)
 
