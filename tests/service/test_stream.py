@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import httpx
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from harness.listening import listening
 from pgready.core import events
 from pgready.core.model import LockHolder
-from pgready.core.status import Status
+from pgready.core.planning import Plan, State
+from pgready.core.status import Status, summary_json
 from pgready.service import protocol, stream
 from pgready.service.feed import Feed
 from pgready.service.representations import Representations
 from pgready.service.stream import Broadcast, Entry, Ring
 from pgready.service.web import application
-from service.samples import NOW, PLANNED, READY, Serving, entered
+from service.samples import FAILED, NOW, PLANNED, READY, Serving, entered, entry
 
 APPLIED = events.MigrationApplied("0002", "x", "versioned", 12, "web-0")
 
@@ -156,6 +161,58 @@ def test_an_event_larger_than_the_ring_is_not_kept() -> None:
     ring.append(Entry(1, b"x" * 1001, False))
 
     assert (ring.after(0), ring.after(1), ring.size_bytes) == (None, (), 0)
+
+
+_EVENTS = st.sampled_from(
+    [
+        PLANNED, APPLIED, READY, FAILED, entered("migrating"), entered("planning"),
+        events.MigrationStarted("0002", "x", "versioned", 0, 1, 3), events.StatementsRan("0002", 2, 3),
+        events.MigrationFailed("0002", "no", "42601", None), events.ServerNotice("NOTICE", "x" * 300, None),
+        events.Planned(Plan(entries=(entry("0003", State.PENDING),)), under_lock=True),
+    ]
+)  # fmt: skip
+
+
+@given(rounds=st.lists(st.lists(_EVENTS, max_size=8), max_size=8), most_events=st.integers(1, 12))
+def test_a_picture_that_is_kept_from_the_stream_is_the_status(
+    rounds: list[list[events.Event]], most_events: int
+) -> None:
+    feed = Feed(Status(), now=lambda: NOW)
+    broadcast = Broadcast(Representations(feed), Ring(most_events=most_events, most_bytes=3000))
+    picture, place = _Picture(), None
+    for published in ([], *rounds):
+        for event in published:
+            feed.publish(event)
+        batch, place = broadcast._batch(place)
+        picture.take(batch)
+
+    assert picture.summary == msgspec.json.decode(summary_json(feed.status))
+    assert picture.states == {each.version: each.state for each in feed.status.migrations}
+
+
+class _Picture:
+    """What a page makes of the stream, by the rules of docs/http.md."""
+
+    def __init__(self) -> None:
+        self.summary: dict[str, Any] = {}
+        self.states: dict[str, str] = {}
+
+    def take(self, batch: bytes) -> None:
+        for frame in batch.decode().split("\n\n")[:-1]:
+            name, data = (line.partition(": ")[2] for line in frame.split("\n")[-2:])
+            self._take(name, msgspec.json.decode(data))
+
+    def _take(self, name: str, data: dict[str, Any]) -> None:
+        match name:
+            case "status":
+                self.states = {each["version"]: each["state"] for each in data.pop("migrations")}
+                self.summary = data
+            case "summary":
+                self.summary = data
+            case "migration.applied" if data["version"] in self.states:
+                self.states[data["version"]] = "applied"
+            case "migration.failed" if self.states.get(data["version"], "applied") != "applied":
+                self.states[data["version"]] = "failed"
 
 
 async def test_silence_is_filled_with_a_heartbeat(
