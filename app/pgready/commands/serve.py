@@ -91,7 +91,8 @@ class _Daemon:
             logged = AccessLog(application, lambda: self._console.log)
             await group.start(server.serve, logged, sockets, application.state.probes)
             await group.start(self._heed_hangups)
-            self._console.say(f"listening on {self._address}")
+            addresses = dict.fromkeys(server.url(socket) for socket in sockets)
+            self._console.say(f"listening on {' and '.join(addresses)}")
             try:
                 await self._keep_ready()
             finally:
