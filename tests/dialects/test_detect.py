@@ -131,8 +131,13 @@ def test_what_only_looks_like_a_reverse_is_read_as_native_where_that_is_asked_fo
     ("files", "dialect"),
     [
         ({"1_a.up.sql": "select 1", "1_a.down.sql": "select 2"}, "golang-migrate"),
+        (
+            {"1_a.up.sql": "-- UP MIGRATION (again)\nselect 1", "1_a.down.sql": "-- Down Migration"},
+            "golang-migrate",
+        ),
         ({"1_a.sql": DBMATE}, "dbmate"),
         ({"1_a.sql": GOOSE}, "goose"),
+        ({"1_a.sql": GOOSE, "2_b.go": ""}, "goose"),
         ({"1_a.sql": GOOSE.lower()}, "goose"),
         ({"1_a.sql": "-- x\n" * 4000 + GOOSE}, "goose"),
         ({"V1__a.sql": "select 1"}, "flyway"),

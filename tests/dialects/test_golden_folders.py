@@ -67,6 +67,8 @@ def entry(migration: Migration) -> dict[str, Any]:
         "separator": migration.script.separator,
         "revert": migration.revert and migration.revert.path,
         "first_line": migration.script.first_line if migration.script.first_line > 1 else None,
+        "unrunnable": migration.script.unrunnable and migration.script.unrunnable.what,
+        "hint": migration.script.unrunnable and migration.script.unrunnable.hint,
         "no_transaction": None if migration.script.transactional else True,
         "stamp": migration.stamp,
         "checksum": migration.checksum[:8],

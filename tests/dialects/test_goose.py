@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from harness.database import Database
-from pgready.core.errors import FolderError
+from pgready.core.compile import compile_script
+from pgready.core.errors import ScriptError
 from pgready.core.model import Folder, SourceFile
 from pgready.core.segments import place, shown
 from pgready.dialects.goose import Goose
@@ -95,11 +96,30 @@ def test_nobody_is_shown_what_a_variable_holds() -> None:
     assert shown(script, at, at + 20) == "CREATE ROLE ${NAME} PASSWORD '$SECRET';"
 
 
-def test_a_required_variable_that_is_missing_is_named_with_its_line() -> None:
-    with pytest.raises(FolderError) as refused:
-        read(**{"1_a": "-- +goose ENVSUB ON\n-- +goose Up\nSELECT '${WHO?say who}';\n"})
+def test_a_required_variable_that_is_missing_is_named_where_the_file_is_to_be_run() -> None:
+    text = "-- +goose ENVSUB ON\n-- +goose Up\nSELECT '${WHO?say who}';\n"
+    script = read(**{"1_a": text}).migrations[0].script
 
-    assert refused.value.problems == ("1_a.sql:3: ENVSUB: $WHO: say who",)
+    with pytest.raises(ScriptError) as refused:
+        compile_script(script)
+
+    assert (str(refused.value.place), refused.value.what) == ("1_a.sql:3:1", "ENVSUB: $WHO: say who")
+
+
+async def test_a_program_that_goose_applied_is_no_obstacle(
+    database: Database, sql_folder: Callable[[Any], Path], pgready: Callable[..., Awaitable[Any]]
+) -> None:
+    folder = str(sql_folder({"1_a.go": "package m", "2_b.sql": "-- +goose Up\nCREATE TABLE b (i int);\n"}))
+    env = {"DATABASE_URL": database.url}
+
+    before = await pgready("up", "--dir", folder, env=env)
+    await database.execute(Goose().create_history())
+    await database.execute("INSERT INTO goose_db_version (version_id, is_applied) VALUES (1, true)")
+    after = await pgready("up", "--dir", folder, env=env)
+
+    assert (before.exit_code, after.exit_code) == (1, 0)
+    assert "1_a.go:1:1" in before.stderr
+    assert "is a program" in before.stderr
 
 
 async def test_what_a_variable_holds_is_in_no_output(

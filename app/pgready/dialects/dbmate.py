@@ -14,7 +14,7 @@ from typing import ClassVar
 from pgready.core.model import Applied, Folder, Migration, Outcome, Row, Script, SourceFile
 from pgready.core.quoting import fill
 from pgready.dialects.base import InCurrentSchema, is_sql
-from pgready.dialects.layout import TopLevel, checksum, empty, refuse
+from pgready.dialects.layout import TopLevel, checksum, refuse
 from pgready.dialects.markers import Lines
 
 _NAME = re.compile(r"(?P<version>[0-9]+)_?(?P<name>.*)\.sql")
@@ -53,7 +53,7 @@ class Dbmate(InCurrentSchema):
         return "version" in columns and "dirty" not in columns
 
     def read(self, files: Sequence[SourceFile], below: str = "") -> Folder:
-        """Each file that begins with a digit, by name. Without both markers it is an error, as for dbmate."""
+        """Each file that begins with a digit, by name. Without both markers it cannot be run."""
         problems: list[str] = []
         found: dict[str, Migration] = {}
         top = TopLevel(files, below)
@@ -113,8 +113,7 @@ class _Markers:
                 early = at
         for way in ("up", "down"):
             if way not in self._found:
-                what = f"has no `-- migrate:{way}` at a line's start, without which dbmate refuses it"
-                lines.problem(0, what)
+                lines.problem(0, f"dbmate needs `-- migrate:{way}` at a line's start, and this file has none")
         if early is not None and "up" in self._found:
             lines.problem(early, "SQL stands before `-- migrate:up`, where dbmate allows none")
 
@@ -130,11 +129,10 @@ class _Markers:
         self._found[way] = at, all(_OPTIONS.get(word, True) for word in words)
 
     def scripts(self) -> tuple[Script, Script]:
-        """What applies and what reverts; empty where a marker lacks."""
-        if self._found.keys() != {"up", "down"}:
-            return empty(self._lines.path), empty(self._lines.path)
-        (up, up_transactional), (down, down_transactional) = self._found["up"], self._found["down"]
+        """What applies and what reverts."""
         end = len(self._lines.lines)
+        up, up_transactional = self._found.get("up", (0, True))
+        down, down_transactional = self._found.get("down", (end, True))
         return (
             self._lines.script(up + 1, down, transactional=up_transactional),
             self._lines.script(down + 1, end, transactional=down_transactional),

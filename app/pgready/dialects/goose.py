@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from pgready.core.model import Applied, Folder, Migration, Outcome, Row, SourceFile
+from pgready.core.model import Applied, Folder, Migration, Outcome, Row, Script, SourceFile, Unrunnable
 from pgready.core.quoting import fill
 from pgready.dialects.base import InCurrentSchema, Surroundings, is_sql
 from pgready.dialects.goose_file import GooseFile
@@ -25,8 +25,13 @@ from pgready.dialects.markers import Lines
 from pgready.dialects.variables import Variables
 
 _NAME = re.compile(r"(?P<version>[0-9]+)_(?P<name>.*)\.sql")
-_PROGRAM = re.compile(r"[0-9]+_.*(?<!_test)\.go")
+_NAME_OF_PROGRAM = re.compile(r"(?P<version>[0-9]+)_(?P<name>.*)(?<!_test)\.go")
 _SHAPE = "<digits>_<name>.sql"
+
+_PROGRAM = Unrunnable(
+    "is a program, which only goose can run, with it built in",
+    "let that apply it, then start again; or write it in SQL",
+)
 
 _LOCK_KEY = 4097083626
 
@@ -79,15 +84,16 @@ class Goose(InCurrentSchema):
         return {"version_id", "is_applied"} <= columns
 
     def read(self, files: Sequence[SourceFile], below: str = "") -> Folder:
-        """Each numbered file, by number. A script without a number or markers is an error.
+        """Each numbered file, by number. A script without a number is an error.
 
-        So is a Go program: it would have to be built into goose.
+        A Go program is a migration that cannot be run here: it has to be built into goose, and where that
+        has applied it nothing is missing.
         """
         problems: list[str] = []
         found: dict[int, Migration] = {}
         top = TopLevel(files, below)
         for name, file in top:
-            match = _NAME.fullmatch(name)
+            match = _NAME.fullmatch(name) or _NAME_OF_PROGRAM.fullmatch(name)
             version = number(match["version"]) if match else None
             if match is None or not version:
                 self._pass_over(name, file.path, top, problems)
@@ -102,12 +108,13 @@ class Goose(InCurrentSchema):
     def _pass_over(self, name: str, path: str, top: TopLevel, problems: list[str]) -> None:
         if is_sql(name):
             problems.append(f"{path}: not a migration's name; it is {_SHAPE}, from 1 to what a bigint holds")
-        elif _PROGRAM.fullmatch(name):
-            problems.append(f"{path}: is a program: only goose itself, with it built in, can run it")
         else:
             top.ignored.append(path)
 
     def _migration(self, match: re.Match[str], file: SourceFile, problems: list[str]) -> Migration:
+        if not is_sql(file.path):
+            program = Script(file.path, "", unrunnable=_PROGRAM)
+            return Migration(match["version"], match["name"], program, checksum(file), revert=program)
         markers = GooseFile(Lines(file, problems), Variables(self._environ))
         markers.read()
         up, down = markers.scripts()

@@ -35,7 +35,7 @@ class GooseFile:
         if self._begun is not None:
             self._lines.problem(self._begun, "StatementBegin has no StatementEnd")
         if self._up is None:
-            self._lines.problem(0, "has no `-- +goose Up`, behind which what applies stands")
+            self._lines.problem(0, "goose needs `-- +goose Up`, and this file has none")
         elif self._early is not None:
             self._lines.problem(self._early, "SQL stands before `-- +goose Up`, where goose reads none")
 

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pgready.core.model import Script, SourceFile
+from pgready.core.model import Script, SourceFile, Unrunnable
 from pgready.core.segments import BYTE_ORDER_MARK
 from pgready.dialects.native import read_script
 
 
 class Lines:
-    """The lines of a script file, without their ends, and the problems that are found in them."""
+    """The lines of a script file, without their ends, and what is wrong with its markers.
+
+    What is wrong is said when the file is to be run, and not before: a history may hold it, because the
+    tool reads what is pending alone, and an older one was more lenient.
+    """
 
     def __init__(self, file: SourceFile, problems: list[str]) -> None:
         script = read_script(file, problems)
         self.path = file.path
         self.lines = script.text.removeprefix(BYTE_ORDER_MARK).split("\n")
-        self._problems = problems
+        self._wrong: list[tuple[int, str]] = []
 
     def problem(self, number: int, what: str) -> None:
         """*what* is wrong with the line *number*, from 0."""
-        self._problems.append(f"{self.path}:{number + 1}: {what}")
+        self._wrong.append((number, what))
 
     def script(
         self,
@@ -33,8 +37,11 @@ class Lines:
     ) -> Script:
         """The lines from *first* up to *stop* (from 0) as a script.
 
-        *replaced* are lines whose variables were replaced, by *values*.
+        *replaced* are lines whose variables were replaced, by *values*. Where something is wrong, it is the
+        whole file, and cannot be run.
         """
+        if self._wrong:
+            return self._unrunnable()
         written = "\n".join(self.lines[first:stop])
         text = written
         if replaced:
@@ -47,3 +54,10 @@ class Lines:
             written=written if values else None,
             values=values,
         )
+
+    def _unrunnable(self) -> Script:
+        (number, what), *others = self._wrong
+        more = "; ".join(f"line {at + 1}: {text}" for at, text in others)
+        offset = sum(len(line) + 1 for line in self.lines[:number])
+        hint = f"also {more}" if more else "mend the file: the tool itself refuses it too"
+        return Script(self.path, "\n".join(self.lines), unrunnable=Unrunnable(what, hint, offset))

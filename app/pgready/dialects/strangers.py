@@ -35,13 +35,15 @@ class _Marker(Struct, frozen=True):
     """Comment lines that betray *tool*, each at a line's start: all of *lines* must be there.
 
     Where *needle* is not among a file's lowercase bytes, no pattern is tried: a search for bytes is thirty
-    times faster. A *sure* one means that the file holds what applies and what reverts.
+    times faster. A *sure* one means that the file holds what applies and what reverts. *Prose* may be an
+    ordinary heading, too, where the file's name says already which way it goes.
     """
 
     tool: str
     needle: bytes
     lines: tuple[str, ...]
     sure: bool = True
+    prose: bool = False
 
 
 # No class here spans lines, and what repeats is bounded or anchored: a file of a million dashes is read, too.
@@ -55,14 +57,21 @@ _MARKERS = (
     _Marker("tern", b"create above / drop below", (r"---- create above / drop below ----",)),
     _Marker("MyBatis Migrations", b"@undo", (r"--[ \t]*(?://)?[ \t]*@undo\b",)),
     _Marker("Play", b"!downs", (r"(?:#[ \t]*)?--[ \t-]*!downs\b",)),
-    _Marker("node-pg-migrate", b"migration", (rf"--[ \t-]*(?:up|down)[ \t]+migration{_END}",)),
+    _Marker("node-pg-migrate", b"migration", (rf"--[ \t-]*(?:up|down)[ \t]+migration{_END}",), prose=True),
     # Its own pattern asks for no more than this, but so may an ordinary comment begin.
-    _Marker("node-pg-migrate", b"migration", (r"--[ \t-]*down[ \t]+migration\b[^\r\n]{0,60}",), sure=False),
+    _Marker(
+        "node-pg-migrate",
+        b"migration",
+        (r"--[ \t-]*down[ \t]+migration\b[^\r\n]{0,60}",),
+        sure=False,
+        prose=True,
+    ),
     _Marker(
         "a tool whose files hold their own reverse",
         b"down",
         (rf"--[^\w\r\n!]*ups?{_END}", rf"--[^\w\r\n!]*downs?{_END}"),
         sure=False,
+        prose=True,
     ),
     _Marker("graphile-migrate", b"--! ", (r"--! (?:previous|hash):",), sure=False),
     _Marker("Liquibase", b"liquibase formatted", (r"--[ \t]*liquibase formatted sql",), sure=False),
@@ -102,7 +111,10 @@ def _marked(scripts: Sequence[SourceFile]) -> Iterator[tuple[str, _Marker, str]]
     for script in scripts:
         telling = _telling(script.data)
         low = telling.lower()
+        one_way = script.path.lower().endswith((".up.sql", ".down.sql"))
         for marker in _MARKERS:
+            if one_way and marker.prose:
+                continue
             if marker.needle in low and (text := _shown(marker, telling)):
                 yield script.path, marker, text
 
