@@ -26,6 +26,7 @@ from pgready.settings import Settings
 
 if TYPE_CHECKING:
     from pgready.running.serving import Keeper
+    from pgready.service.inspector import Inspector
     from pgready.service.retry import Retrying
 
 
@@ -94,14 +95,15 @@ class _Daemon:
             addresses = dict.fromkeys(server.url(socket) for socket in sockets)
             self._console.say(f"listening on {' and '.join(addresses)}")
             try:
-                await self._keep_ready()
+                await self._keep_ready(application.state.inspector)
             finally:
                 feed.publish(PhaseEntered(Phase.DRAINING.value))
                 group.cancel_scope.cancel()
         return ExitCode.DONE
 
-    async def _keep_ready(self) -> None:
-        from pgready.running import assemble, serving  # the driver and all: probes are answered before
+    async def _keep_ready(self, inspector: Inspector) -> None:
+        # The driver and all: probes are answered before.
+        from pgready.running import assemble, inspection, serving
 
         async with self._console.following(), assemble.located(self._settings, self._console.emit) as located:
             embedded = located if located is not self._settings else None
@@ -112,6 +114,7 @@ class _Daemon:
                     fresh if embedded is None else replace(fresh, target=located.target, admin=located.admin)
                 )
 
+            inspector.look = inspection.looking(reload)
             self._keeper = serving.Keeper(
                 reload,
                 self._console.emit,

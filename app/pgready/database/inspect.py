@@ -142,7 +142,10 @@ async def _inspect(session: Session, question: Question) -> Inspection:
     totals = {"relations": matching}
     if question.name is None:
         lists["schemas"] = _made(await session.fetch(inspect_objects.SCHEMAS, *where), Schema)
-        lists["extensions"] = _made(await session.fetch(inspect_objects.EXTENSIONS, *where[:2]), Extension)
+        if not question.words:
+            lists["extensions"] = _made(
+                await session.fetch(inspect_objects.EXTENSIONS, *where[:2]), Extension
+            )
         for field, kind, sql in (
             ("types", Type, inspect_objects.TYPES),
             ("sequences", NumberSequence, inspect_objects.SEQUENCES),

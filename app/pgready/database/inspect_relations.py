@@ -70,10 +70,10 @@ ORDER BY 1 LIMIT 10000
 
 RELATIONS = """
 WITH RECURSIVE part AS (
-  SELECT c.oid AS root, c.oid, c.relkind, c.reltuples
+  SELECT c.oid AS root, c.oid, c.relkind, c.reltuples, c.relpages
   FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::oid[])
   UNION ALL
-  SELECT part.root, c.oid, c.relkind, c.reltuples
+  SELECT part.root, c.oid, c.relkind, c.reltuples, c.relpages
   FROM part
   JOIN pg_catalog.pg_inherits i ON i.inhparent = part.oid AND part.relkind = 'p'
   JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
@@ -83,17 +83,21 @@ measured AS MATERIALIZED (
     CASE WHEN part.relkind IN ('r', 'm') AND part.oid <> ALL ($2::oid[])
          THEN pg_catalog.pg_table_size(part.oid) END AS table_bytes,
     CASE WHEN part.relkind IN ('r', 'm') AND part.oid <> ALL ($2::oid[])
+         THEN pg_catalog.pg_relation_size(part.oid) END AS heap_bytes,
+    CASE WHEN part.relkind IN ('r', 'm') AND part.oid <> ALL ($2::oid[])
          THEN pg_catalog.pg_indexes_size(part.oid) END AS index_bytes
   FROM part
 ),
 summed AS (
   SELECT root, pg_catalog.count(*)::int - 1 AS partition_count, pg_catalog.bool_or(locked) AS locked,
     pg_catalog.sum(table_bytes)::bigint AS table_bytes, pg_catalog.sum(index_bytes)::bigint AS index_bytes,
-    -- The statistics follow every write, reltuples only VACUUM and ANALYZE (-1: never); a standby and a
-    -- server that crashed have no statistics.
-    pg_catalog.sum(CASE WHEN relkind IN ('r', 'm') THEN coalesce(
-      nullif(pg_catalog.pg_stat_get_live_tuples(oid), 0)::float8, nullif(reltuples, -1)::float8,
-      CASE WHEN NOT locked AND pg_catalog.pg_relation_size(oid) = 0 THEN 0 END) END)::bigint AS rows
+    -- As the planner does: the density that ANALYZE saw, on as many pages as there are now. Where it never
+    -- ran, the statistics' count, which a standby and a server that crashed lack.
+    pg_catalog.sum(CASE WHEN relkind IN ('r', 'm') THEN CASE
+      WHEN reltuples >= 0 AND relpages > 0 THEN reltuples::float8 * coalesce(
+        heap_bytes::float8 / relpages / pg_catalog.current_setting('block_size')::float8, 1)
+      WHEN pg_catalog.pg_stat_get_live_tuples(oid) > 0 THEN pg_catalog.pg_stat_get_live_tuples(oid)::float8
+      WHEN heap_bytes = 0 THEN 0 END END)::bigint AS rows
   FROM measured GROUP BY root
 )
 SELECT c.oid AS relation, n.nspname::text AS schema, c.relname::text AS name,
@@ -265,7 +269,7 @@ WITH RECURSIVE part AS (
 ),
 numbered AS (
   SELECT part.root, part.oid, part.level, part.relkind, n.nspname::text AS schema, c.relname::text AS name,
-    c.reltuples, c.relpartbound, pg_catalog.row_number() OVER (
+    c.reltuples, c.relpages, c.relpartbound, pg_catalog.row_number() OVER (
       PARTITION BY part.root ORDER BY part.level, n.nspname, c.relname) AS at
   FROM part
   JOIN pg_catalog.pg_class c ON c.oid = part.oid
@@ -274,12 +278,17 @@ numbered AS (
 )
 SELECT p.root AS relation, p.schema, p.name, p.level,
   CASE WHEN p.oid <> ALL ($2::oid[]) THEN pg_catalog.pg_get_expr(p.relpartbound, p.oid) END AS bound,
-  CASE WHEN p.relkind = 'r' THEN coalesce(
-    nullif(pg_catalog.pg_stat_get_live_tuples(p.oid), 0), nullif(p.reltuples, -1)::bigint,
-    CASE WHEN p.oid <> ALL ($2::oid[]) AND pg_catalog.pg_relation_size(p.oid) = 0 THEN 0 END) END AS rows,
+  CASE WHEN p.relkind = 'r' THEN CASE
+    WHEN p.reltuples >= 0 AND p.relpages > 0 THEN p.reltuples::float8 * coalesce(
+      heap.bytes::float8 / p.relpages / pg_catalog.current_setting('block_size')::float8, 1)
+    WHEN pg_catalog.pg_stat_get_live_tuples(p.oid) > 0 THEN pg_catalog.pg_stat_get_live_tuples(p.oid)::float8
+    WHEN heap.bytes = 0 THEN 0 END END::bigint AS rows,
   CASE WHEN p.relkind = 'r' AND p.oid <> ALL ($2::oid[])
     THEN pg_catalog.pg_total_relation_size(p.oid) END AS size_bytes
 FROM numbered p
+CROSS JOIN LATERAL (
+  SELECT CASE WHEN p.relkind = 'r' AND p.oid <> ALL ($2::oid[])
+    THEN pg_catalog.pg_relation_size(p.oid) END AS bytes) AS heap
 WHERE p.at <= $3::int
 ORDER BY p.root, p.at
 """

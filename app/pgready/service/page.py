@@ -26,6 +26,7 @@ from pgready.service import listing, scene, wording
 from pgready.service.feed import Feed
 from pgready.service.listing import Wish
 from pgready.service.problems import HTML, BadRequest, answer, problem
+from pgready.service.resources import to_root
 from pgready.service.scene import Look
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Pages:
                 return None
             if len(self._kept) >= _KEPT:
                 self._kept.clear()
-            self._kept[key] = _templates().get_template("page.html").render(context).encode()
+            self._kept[key] = templates().get_template("page.html").render(context).encode()
         return self._kept[key]
 
     def _context(self, wish: Wish, now: datetime) -> dict[str, Any] | None:
@@ -127,23 +128,21 @@ def wished(request: Request, **narrowed: Any) -> Wish:
     number = request.query_params.get("page", "1")
     if not (number.isascii() and number.isdigit() and len(number) < 10 and int(number)):
         raise BadRequest("page must be a number from 1")
-    # Links lead from the address as the browser has it, which may end in a slash or begin with a prefix.
-    path: bytes = request.scope.get("raw_path") or request.url.path.encode()
-    depth = path.removeprefix(request.scope.get("root_path", "").encode()).count(b"/") - 1
-    return Wish(up="../" * depth or "./", number=int(number), **narrowed)
+    return Wish(up=to_root(request), number=int(number), **narrowed)
 
 
 @cache
 def policy() -> str:
     """The page's own content policy."""
-    style, script = (_hash(_asset(name)) for name in ("page.css", "page.js"))
+    style, script = (hashed(asset(name)) for name in ("page.css", "page.js"))
     return (
         f"default-src 'none'; style-src '{style}'; script-src '{script}'; connect-src 'self'; "
         "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
 
-def _hash(text: str) -> str:
+def hashed(text: str) -> str:
+    """*text*, a whole style or script, as a content policy names it."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
@@ -151,7 +150,8 @@ def _hash(text: str) -> str:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """One of our templates, styles or scripts."""
     return resources.files("pgready.service").joinpath("templates", name).read_text(encoding="utf-8")
 
 
@@ -179,16 +179,17 @@ _FUNCTIONS: Mapping[str, object] = {
 
 
 @cache
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
+    """The templates, with what all of them call."""
     import jinja2  # 30 ms, and only where somebody looks at the page
 
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_asset),
+        loader=jinja2.FunctionLoader(asset),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals.update(_FUNCTIONS)
-    environment.globals.update(style=_asset("page.css"), behaviour=_asset("page.js"))
+    environment.globals.update(style=asset("page.css"), behaviour=asset("page.js"))
     return environment

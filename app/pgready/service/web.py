@@ -1,6 +1,7 @@
 """The HTTP interface: a table of resources over one Feed. docs/http.md is its reference.
 
-1. Nothing here asks the database or waits for it; every answer is rendered from the feed's status.
+1. Nothing here asks the database or waits for it; every answer is rendered from the feed's status. The one
+   exception is /schema, which asks seldom (`inspector`).
 2. A path answers the same with and without a trailing slash and never redirects (FIELD-NOTES 19).
 3. HEAD equals GET; every other method is 405, but for `POST /retry`. Every answer carries `problems.HEADERS`.
 """
@@ -19,12 +20,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgready.core.planning import Flag, State
-from pgready.service import checks, metrics, negotiation, page, stream
+from pgready.service import checks, metrics, negotiation, page, schema, stream
 from pgready.service.feed import Feed
+from pgready.service.inspector import Inspector
 from pgready.service.probes import Probes
 from pgready.service.problems import (
     HTML,
-    JSON,
     TEXT,
     BadRequest,
     answer,
@@ -34,7 +35,7 @@ from pgready.service.problems import (
     refused,
 )
 from pgready.service.representations import Representations
-from pgready.service.resources import Endpoint, Resource, media_type, representations
+from pgready.service.resources import Endpoint, Resource, face, media_type, representations
 from pgready.service.retry import Retrying, retry
 
 LONGEST_WAIT_SECONDS = 60.0
@@ -44,7 +45,6 @@ WAITER_LIMIT = 200
 _RETRY = {"Retry-After": "1"}
 _STATES = tuple(state.value for state in State)
 _FLAGS = tuple(flag.value for flag in Flag)
-_FORMATS = {"json": JSON, "text": TEXT, "html": HTML}
 
 
 async def live(request: Request) -> Response:
@@ -75,7 +75,7 @@ async def migrations(request: Request) -> Response:
     """The whole status; `state=` and `flag=` leave only the migrations that have one of them."""
     states = negotiation.chosen("state", request.query_params.getlist("state"), _STATES)
     flags = negotiation.chosen("flag", request.query_params.getlist("flag"), _FLAGS)
-    kind = _face(request)
+    kind = face(request)
     if kind == HTML:
         return page.page(request, page.wished(request, states=states, flags=flags))
     return answer(representations(request).migrations(kind, states, flags), kind)
@@ -83,7 +83,7 @@ async def migrations(request: Request) -> Response:
 
 async def migration(request: Request) -> Response:
     """One migration."""
-    kind, version = _face(request), request.path_params["version"]
+    kind, version = face(request), request.path_params["version"]
     if kind == HTML:
         return page.page(request, page.wished(request, version=version))
     body = representations(request).migration(kind, version)
@@ -102,6 +102,8 @@ RESOURCES: tuple[Resource, ...] = (
     Resource(("/events",), stream.stream),
     Resource(("/metrics",), metrics.metrics),
     Resource(("/retry",), retry, "POST"),
+    Resource(("/schema",), schema.schema),
+    Resource(("/schema/{table:path}",), schema.table),
 )
 
 
@@ -128,6 +130,7 @@ def application(
     app.state.token_readers = anyio.CapacityLimiter(1)
     app.state.waiters = anyio.CapacityLimiter(WAITER_LIMIT)
     app.state.pages = page.Pages(feed, {path for resource in resources for path in resource.paths})
+    app.state.inspector = Inspector()
     app.state.paths = tuple(resource.shown[0] for resource in resources)
     return app
 
@@ -153,12 +156,6 @@ class _AnySlash:
         if scope["type"] == "http" and scope["path"].endswith("/"):
             scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
         await self._app(scope, receive, send)
-
-
-def _face(request: Request) -> str:
-    """JSON, text or a page: by `format=`, for links and address bars, else by Accept."""
-    asked = negotiation.chosen("format", request.query_params.getlist("format"), tuple(_FORMATS))
-    return _FORMATS[min(asked)] if asked else media_type(request, tuple(_FORMATS.values()))
 
 
 def _live(kind: str) -> Response:
