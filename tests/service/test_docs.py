@@ -8,7 +8,7 @@ from pathlib import Path
 from pgready.core.planning import State
 from pgready.core.status import Status
 from pgready.core.tally import Tally
-from pgready.service import checks, exposition, problems, protocol, server, stream, web
+from pgready.service import checks, exposition, inspector, problems, protocol, schema, server, stream, web
 from service.samples import NOW
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
