@@ -59,6 +59,9 @@ def test_the_checks_and_states_are_listed() -> None:
 def test_the_limits_are_those_of_the_code() -> None:
     assert f"at most {web.LONGEST_WAIT_SECONDS:g} s" in DOCUMENT
     assert f"more than {web.WAITER_LIMIT} requests" in DOCUMENT
+    assert f"how many tables, {schema.ROWS} unless told, at most {schema.MOST_ROWS}" in DOCUMENT
+    assert f"kept for {inspector.KEPT_SECONDS:g} s" in DOCUMENT
+    assert f"{inspector.WAITER_LIMIT} are let wait, for at most {inspector.PATIENCE_SECONDS:g} s" in DOCUMENT
     assert f"hung up on after {protocol.STALL_SECONDS} s" in DOCUMENT
     assert f"at most {protocol.HEAD_LIMIT_BYTES // 1024} KiB" in DOCUMENT
     assert f"at most {protocol.BODY_LIMIT_BYTES // 1024} KiB" in DOCUMENT
