@@ -33,10 +33,10 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-run: install  ## Serve: on the configured database, else on an embedded PostgreSQL kept in .pgready/.
+run: install  ## Serve: on the configured database, else on one in .pgready/, applying sql/ as it changes.
 	@if { env; cat .env 2>/dev/null; } | grep -qE '$(CONFIGURED)'; \
 	then exec $(BIN)/pgready serve; \
-	else exec $(BIN)/pgready serve --embedded; fi
+	else exec $(BIN)/pgready serve --embedded --watch; fi
 
 test: lint  ## Lint, and run the tests on real servers.
 	@$(if $(BOUNCER),:,echo "pgbouncer is not installed, so its tests are left out: apt-get install pgbouncer")

@@ -102,7 +102,8 @@ async def test_a_ready_daemon_watches_on_one_connection_without_a_transaction_or
 async def test_a_daemon_that_is_not_to_poll_holds_no_connection(
     database: Database, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:
-    await Daemon.ready(pgready, sql_folder(TWO), database, "--poll-interval", "0")
+    daemon = Daemon(pgready, sql_folder(TWO), database, "--poll-interval", "0")
+    await daemon.told("run.ready")
 
     assert await oracle.leftovers(database, within_seconds=5) == oracle.NOTHING
 
@@ -234,3 +235,24 @@ async def test_a_history_that_was_tampered_with_is_503_until_it_is_repaired(
     assert (diverged[0], repaired[0]) == (503, 200)
     assert "changed after it was applied" in diverged[1]["failure"]["message"]
     assert await ledger(database) == ["0001", "0002"]
+
+
+async def test_what_a_peer_applied_further_is_ahead_too(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    journal = (
+        '{"version": "7", "dialect": "postgresql", "entries":'
+        ' [{"idx": 0, "version": "7", "when": 1700000000000, "tag": "0000_a", "breakpoints": true}]}'
+    )
+    folder = sql_folder({"meta/_journal.json": journal, "0000_a.sql": "CREATE TABLE a (id integer);"})
+    daemon = await Daemon.ready(pgready, folder, database)
+
+    await database.execute(
+        "INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES ('c0ffee', 1800000000000)"
+    )
+    await daemon.told("history.changed")
+    await daemon.running.until(
+        lambda: any(line.get("ahead") for line in daemon.events("plan.made")), "a plan that is ahead"
+    )
+
+    assert (await daemon.readiness())[0] == 200

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 
 from .database import Database
@@ -14,6 +15,13 @@ from .processes import Pgready, Running
 from .server import Server
 
 POLL = "300ms"
+
+
+# A mark, which is asked for before the first look and at every glance.
+_WATCHING = """
+SELECT count(*) > 0 FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'pgready %' AND query LIKE '%concat_ws(''; ''%'
+"""
 
 
 class Daemon:
@@ -32,10 +40,18 @@ class Daemon:
     async def ready(
         cls, pgready: Pgready, folder: Path, target: Database | str, *flags: str, **env: str
     ) -> Daemon:
-        """One whose target is ready."""
+        """One whose target is ready and, where it is a Database of the test, watched."""
         daemon = cls(pgready, folder, target, *flags, **env)
         await daemon.told("run.ready")
+        if isinstance(target, Database):
+            await daemon._watching(target)
         return daemon
+
+    async def _watching(self, database: Database) -> None:
+        async with database.connect() as connection:
+            while not await connection.fetchval(_WATCHING):
+                assert self.running.exit_code is None, self.running.stderr
+                await anyio.sleep(0.02)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The log lines of one event so far."""

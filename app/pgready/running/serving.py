@@ -12,7 +12,7 @@ from pgready import files
 from pgready.core import serving
 from pgready.core import serving_steps as steps
 from pgready.core.errors import ExitCode, PgreadyError
-from pgready.core.events import Event, RetryRequested
+from pgready.core.events import Event, Planned, RetryRequested
 from pgready.core.outstanding import LeftBehind
 from pgready.core.serving_steps import Habits, Mode
 from pgready.running import assemble
@@ -48,7 +48,8 @@ class Keeper:
         self._state = serving.begin(habits, seed=random.getrandbits(31))
         self._error: PgreadyError | None = None
         self._alarm = Alarm()
-        self._vigil = Vigil(self._fresh, emit)
+        self._vigil = Vigil(self._fresh)
+        self._news: Planned | None = None
 
     @property
     def idle_code(self) -> int | None:
@@ -81,6 +82,9 @@ class Keeper:
             self._state, action, told = serving.decide(self._state, sighting)
             if isinstance(sighting, steps.RunEnded):
                 self._tell_end(sighting.now)
+            if self._news is not None and not isinstance(action, steps.Run):  # a run tells its own plan
+                self._hear(self._news)
+            self._news = None
             for event in told:
                 self._emit(event)
             sighting = await _HANDLERS[type(action)](self, action)
@@ -99,8 +103,7 @@ class Keeper:
 
         def emit(event: Event) -> None:
             left.listen(event)
-            self._vigil.listen(event)
-            self._emit(event)
+            self._hear(event)
 
         try:
             run = await assemble.prepare(self._fresh(), emit)
@@ -109,6 +112,10 @@ class Keeper:
             self._error = error
             return steps.RunEnded(anyio.current_time(), error.exit_code, folder, left.outstanding)
         return steps.RunEnded(anyio.current_time(), ExitCode.DONE, folder)
+
+    def _hear(self, event: Event) -> None:
+        self._vigil.listen(event)
+        self._emit(event)
 
     async def _look(self, action: steps.Look) -> steps.Sighting:
         folder = await self._folder()
@@ -125,6 +132,7 @@ class Keeper:
         finally:
             if not self._habits.poll_seconds:
                 await self._vigil.close()
+        self._news = view.news
         return steps.Looked(
             anyio.current_time(), view.mark, folder, view.outstanding, view.lacking, view.unwritten
         )

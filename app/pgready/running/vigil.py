@@ -31,8 +31,6 @@ from pgready.running.look import Looker, Sight
 from pgready.running.source import Source
 from pgready.settings import Settings, required_target
 
-Emit = Callable[[Event], None]
-
 _ANSWER_SECONDS = 10.0
 _LOOK_SECONDS = 300.0  # it compiles what is pending; each of its queries is bounded by the server
 _LOCK_TIMEOUT = "1s"  # a restore locks the history for as long as it takes: we come again instead
@@ -52,10 +50,11 @@ class Unreachable(Exception):
 class View(Struct, frozen=True):
     """What a look saw: what a run would do, and pending migrations that hold no statement yet.
 
-    *mark* is from before the look.
+    *mark* is from before the look; *news* is the plan, where it is another one than was told before.
     """
 
     mark: str
+    news: Planned | None
     outstanding: Outstanding
     lacking: bool
     unwritten: tuple[str, ...]
@@ -76,13 +75,12 @@ class Busy(Exception):
 class Vigil:
     """Watches one target with the settings that *reload* gives.
 
-    *emit* gets a plan whenever a look finds another one than was told before. Every method connects where
-    need be, and raises Unreachable, without a connection, where the target cannot be asked.
+    Every method connects where need be, and raises Unreachable, without a connection, where the target
+    cannot be asked.
     """
 
-    def __init__(self, reload: Callable[[], Settings], emit: Emit) -> None:
+    def __init__(self, reload: Callable[[], Settings]) -> None:
         self._reload = reload
-        self._emit = emit
         self._session: Session | None = None
         self._marker: Marker | None = None
         self._tables = frozenset({HISTORY, JOURNAL})
@@ -91,7 +89,7 @@ class Vigil:
         self._planned: Planned | None = None
 
     def listen(self, event: Event) -> None:
-        """Take note of what runs tell."""
+        """Take note of what is told."""
         match event:
             case Planned(plan):
                 self._told = _gist(plan)
@@ -127,19 +125,17 @@ class Vigil:
             sight = await _look(looker, session, mark)
         plan = sight.plan if ours else without_superseded(sight.plan, self._known)
         self._known = times(plan, self._known)
-        self._tell(plan)
+        news = self._news(plan)
         unwritten = await _unwritten(source, plan) if find_unwritten else ()
-        return View(mark, outstanding(plan), sight.needs.cluster or sight.needs.target, unwritten)
+        return View(mark, news, outstanding(plan), sight.needs.cluster or sight.needs.target, unwritten)
 
-    def _tell(self, plan: Plan) -> None:
-        """Emit *plan* in the place of the one that the look has told, unless it is known already."""
-        gist = _gist(plan)
-        if gist != self._told:
-            self._told = gist
-            assert self._planned is not None, "a look plans"
-            pending = {(entry.kind, entry.version) for entry in plan.pending}
-            work = tuple(each for each in self._planned.work if (each.kind, each.version) in pending)
-            self._emit(replace(self._planned, plan=plan, work=work))
+    def _news(self, plan: Plan) -> Planned | None:
+        """The look's own event with *plan* in the place of its own, unless that was told before."""
+        if _gist(plan) == self._told or self._planned is None:
+            return None
+        pending = {(entry.kind, entry.version) for entry in plan.pending}
+        work = tuple(each for each in self._planned.work if (each.kind, each.version) in pending)
+        return replace(self._planned, plan=plan, work=work)
 
     async def close(self) -> None:
         """Hang up; no-op without a connection."""
@@ -188,7 +184,7 @@ class Vigil:
         return session
 
     def _hear(self, event: Event) -> None:
-        """Hold back what the run has said already; the plan is told once it is weighed."""
+        """Hold back what the run has said already; the plan is news once it is weighed."""
         if isinstance(event, Planned):
             self._planned = event
 
