@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
@@ -167,3 +168,24 @@ def _read_all(descriptor: int, size_bytes: int) -> bytes:
 
 def _unreadable(path: str, error: OSError) -> str:
     return f"{path}: cannot be read: {error.strerror or error}"
+
+
+def write_folder(directory: Path, files: Sequence[SourceFile]) -> None:
+    """Write *files* into *directory*, whole or not at all. Nothing is overwritten: one that holds the same
+    files already is left as it is, any other is refused with a FolderError."""
+    if directory.exists() and any(directory.iterdir()):
+        there = {file.path: file.data for file in read_folder(str(directory))}
+        if there != {file.path: file.data for file in files}:
+            raise FolderError((f"{directory}: is not empty",), hint="name a folder that does not exist yet")
+        return
+    beside = directory.with_name(f".{directory.name}.{os.getpid()}")
+    try:
+        for file in files:
+            path = beside / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.data)
+        beside.replace(directory)
+    except OSError as error:
+        raise FolderError((f"{directory}: cannot be written: {error.strerror or error}",)) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.database import Database
+from pgready.database import audit
 from pgready.dialects.native import Native
 
 PAGE = Path(__file__).parents[2] / "docs" / "native-layout.md"
@@ -24,8 +25,9 @@ def documented(table: str) -> list[tuple[str, str]]:
     return [(name.strip(" `"), kind.strip()) for _, name, kind, *_ in cells]
 
 
-@pytest.mark.parametrize("table", ["pgready.history", "pgready.journal", "pgready.status"])
+@pytest.mark.parametrize("table", ["pgready.history", "pgready.journal", "pgready.audit", "pgready.status"])
 async def test_the_columns_are_documented_as_they_are(database: Database, table: str) -> None:
     await database.execute(Native().create_history())
+    await database.execute(audit.CREATE)
 
     assert await database.fetch(COLUMNS, table) == documented(table)

@@ -20,6 +20,9 @@ _COMMANDS = {
     "schema": "the database as it is: tables, columns, keys, indexes, sizes",
     "healthcheck": "exit 0 or 1 from the local daemon's /ready",
     "repair": "accept a changed file, or say what became of a statement",
+    "baseline": "take migrations for applied in a schema that has no history",
+    "adopt": "take over another tool's folder and history as pgready's own",
+    "eject": "hand pgready's own history over to another tool",
     "config": "the settings in effect and where each came from",
 }
 

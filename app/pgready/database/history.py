@@ -18,7 +18,7 @@ from pgready.core.model import Applied, Folder, History, JournalRow, Kind, Row, 
 from pgready.core.quoting import identifier, table
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
-from pgready.dialects.native import HISTORY, JOURNAL, Native
+from pgready.dialects.native import AUDIT, HISTORY, JOURNAL, Native
 
 _FACTS = """
 SELECT x.schema::text, x.name::text, x.kind::text, pg_catalog.pg_get_userbyid(x.owner)::text AS owner,
@@ -77,7 +77,7 @@ async def find_tables(session: Session, dialect: Dialect, *, read_only: bool = F
 
     Reading a plain table runs nobody's code, so a *read_only* look asks for no more than that.
     """
-    names = {dialect.table, HISTORY, JOURNAL}
+    names = {dialect.table, HISTORY, JOURNAL, AUDIT}
     rows = await session.fetch(_FACTS, [name.schema for name in names], [name.name for name in names])
     found: dict[TableName, frozenset[str]] = {}
     unreadable: set[TableName] = set()

@@ -18,6 +18,7 @@ from pgready.dialects.base import Dialect, Surroundings, is_sql
 
 HISTORY = TableName("pgready", "history")
 JOURNAL = TableName("pgready", "journal")
+AUDIT = TableName("pgready", "audit")
 STATUS = TableName("pgready", "status")
 
 _NAME = re.compile(r"(?P<version>[0-9]+)_(?P<name>[^/]+?)(?P<down>\.down)?\.sql", re.IGNORECASE)
@@ -73,6 +74,13 @@ VALUES (:namespace, :kind, :version, :name, :checksum, :token_checksum, :segment
         :earlier_ms OPERATOR(pg_catalog.+) pg_catalog.round(1000 OPERATOR(pg_catalog.*) extract(
             epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now())),
         :applied_by, :pgready_version)
+"""
+
+_TAKE_OVER = """
+INSERT INTO pgready.history (namespace, kind, version, name, checksum, token_checksum, segments, applied_at,
+                             duration_ms, applied_by, pgready_version)
+VALUES (:namespace, :kind, :version, :name, :checksum, :token_checksum, :segments,
+        coalesce(:applied_at, pg_catalog.clock_timestamp()), :duration_ms, :applied_by, :pgready_version)
 """
 
 _AGAIN = """ON CONFLICT (namespace, kind, version) DO UPDATE
@@ -171,6 +179,23 @@ class Native(Dialect):
             segments=outcome.segments,
             earlier_ms=outcome.earlier_ms,
             applied_by=outcome.applied_by,
+            pgready_version=outcome.pgready_version,
+        )
+
+    def take_over(self, migration: Migration, applied: Applied, outcome: Outcome) -> str:
+        """One INSERT that records *migration* as a peer's row *applied* says: when, by whom, how long."""
+        return fill(
+            _TAKE_OVER,
+            namespace=self.namespace,
+            kind=migration.kind.value,
+            version=migration.version,
+            name=migration.name,
+            checksum=migration.checksum,
+            token_checksum=outcome.token_checksum,
+            segments=outcome.segments,
+            applied_at=applied.applied_at.isoformat() if applied.applied_at else None,
+            duration_ms=applied.duration_ms,
+            applied_by=applied.applied_by or outcome.applied_by,
             pgready_version=outcome.pgready_version,
         )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pgready import __version__, files
@@ -28,10 +29,24 @@ from pgready.running.runner import Run
 from pgready.running.source import Source
 from pgready.settings import Settings, required_target
 
-if TYPE_CHECKING:
-    from pgready.running.repair import Answer, Repair
+if TYPE_CHECKING:  # what only the commands of the bookkeeping need
+    from pgready.database.session import Session
+    from pgready.running.look import Sight
+    from pgready.running.recording import Planner, Recording
+    from pgready.running.repair import Answer
+    from pgready.running.takeover import Takeover
 
 Emit = Callable[[Event], None]
+
+
+class ByHand(Struct, frozen=True):
+    """How the history is changed by hand: *reason* is for the audit; a *dry_run* records nothing."""
+
+    reason: str | None = None
+    dry_run: bool = False
+
+    def dry(self) -> ByHand:
+        return replace(self, dry_run=True)
 
 
 @asynccontextmanager
@@ -144,22 +159,88 @@ async def prepare(
 
 
 async def repair(
-    settings: Settings, emit: Emit, version: str, answer: Answer | None, *, dry_run: bool
-) -> Repair:
-    """Repair *version* in the target of *settings*; say only what would be recorded on a *dry_run*."""
-    from pgready.running.repair import Repairer, locked, record
+    settings: Settings, emit: Emit, version: str, answer: Answer | None, by_hand: ByHand
+) -> Recording:
+    """Repair *version* in the target of *settings*."""
+    from pgready.running.repair import Repairer
 
     source = await read_source(settings)
-    run = run_of(settings, source, emit)
     repairer = Repairer(source, Native(settings.namespace), by=host_name(), pgready_version=__version__)
-    async with run.looking() as (session, sight):
-        planned = await repairer.plan(sight, version, answer)  # what cannot be is said without waiting
-        if dry_run:
-            return planned
-        async with locked(session, sight.keys, settings.lock_timeout_seconds, emit):
-            planned = await repairer.plan(await run.look_again(), version, answer)
-            await record(session, sight.keys, planned)
-    return planned
+
+    async def plan(_: Session, sight: Sight) -> Recording:
+        return await repairer.plan(sight, version, answer)
+
+    return await _record(settings, source, emit, "repair", plan, by_hand)
+
+
+async def baseline(settings: Settings, emit: Emit, version: str | None, by_hand: ByHand) -> Recording:
+    """Take the versions up to *version* (None: all) for applied in the target of *settings*."""
+    source = await read_source(settings)
+    takeover = _takeover(settings, source)
+
+    async def plan(_: Session, sight: Sight) -> Recording:
+        return await takeover.baseline(sight, version)
+
+    return await _record(settings, source, emit, "baseline", plan, by_hand)
+
+
+async def adopt(settings: Settings, emit: Emit, to: Path, by_hand: ByHand) -> Recording:
+    """Write the peer's folder of *settings* as native files into *to*, and take over its history."""
+    from pgready.running.takeover import written_as_native
+
+    source = await read_source(settings)
+    if source.dialect.name == Native.name:
+        raise SettingsError(("the folder is native already: there is nothing to adopt",))
+    takeover = _takeover(settings, source)
+    native, folder = written_as_native(source.folder)
+
+    async def plan(session: Session, sight: Sight) -> Recording:
+        return await takeover.adopt(session, sight, native, folder)
+
+    planned = await _record(settings, source, emit, "adopt", plan, by_hand.dry())
+    if by_hand.dry_run:
+        return planned
+    await anyio.to_thread.run_sync(files.write_folder, to, [file.source for file in native])
+    return await _record(settings, source, emit, "adopt", plan, by_hand)
+
+
+async def eject(settings: Settings, emit: Emit, by_hand: ByHand) -> Recording:
+    """Hand the native history over to the tool whose folder *settings* name."""
+    source = await read_source(settings)
+    if source.dialect.name == Native.name:
+        raise SettingsError(
+            ("the folder is pgready's own: there is nobody to hand its history to",),
+            hint="give the other tool's folder, and say which it is: --dir DIR --dialect NAME",
+        )
+    return await _record(settings, source, emit, "eject", _takeover(settings, source).eject, by_hand)
+
+
+def _takeover(settings: Settings, source: Source) -> Takeover:
+    from pgready.running.takeover import Takeover
+
+    return Takeover(source, Native(settings.namespace), by=host_name(), pgready_version=__version__)
+
+
+async def _record(
+    settings: Settings, source: Source, emit: Emit, action: str, plan: Planner, by_hand: ByHand
+) -> Recording:
+    from pgready.running.recording import Author, record
+
+    author = Author(
+        action=action,
+        history=source.dialect.identity,
+        recorded_by=host_name(),
+        pgready_version=__version__,
+        reason=by_hand.reason,
+    )
+    return await record(
+        run_of(settings, source, emit),
+        plan,
+        author,
+        emit,
+        patience_seconds=settings.lock_timeout_seconds,
+        dry_run=by_hand.dry_run,
+    )
 
 
 def _read_secret(path: str) -> str:

@@ -16,7 +16,7 @@ from pgready.core import planning, resumption
 from pgready.core.bootstrap import Declared
 from pgready.core.errors import PgreadyError, Place, ScriptError
 from pgready.core.events import DriftFound, Event, Planned
-from pgready.core.model import History, Kind, Script
+from pgready.core.model import History, Kind, Script, TableName
 from pgready.core.needs import Needs
 from pgready.core.planning import Finding, Plan, Policies, Severity, Work
 from pgready.core.segments import SegmentKind, place
@@ -41,6 +41,7 @@ class Sight(Struct, frozen=True):
     create_native: bool
     keys: lock.LockKeys
     columns: frozenset[str]
+    tables: frozenset[TableName]
 
     @property
     def bootstrap(self) -> bool:
@@ -107,6 +108,7 @@ class Looker:
             create_native=self._needs_native(work) and not {HISTORY, JOURNAL} <= tables.columns.keys(),
             keys=lock.keys_for(dialect.table, dialect.lock_keys(session.database)),
             columns=tables.columns.get(dialect.table, frozenset()),
+            tables=frozenset(tables.columns),
         )
 
     def _needs_native(self, work: Sequence[Work]) -> bool:

@@ -1,35 +1,19 @@
-"""`repair`: accept a changed file, or say what became of a statement that nothing can tell about.
-
-Like everything else that is recorded: under the migration lock, planned again from a look under it, and
-committed in one fenced transaction.
-"""
+"""`repair`: accept a changed file, or say what became of a statement that nothing can tell about."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from enum import Enum
 
-import anyio
-from msgspec import Struct
-
-from pgready.core.errors import LockNotObtained, PgreadyError, PoolerError, SettingsError
-from pgready.core.events import Event, LockReleased, LockTaken, LockWaited
+from pgready.core.errors import SettingsError
 from pgready.core.model import Applied, Migration, Outcome, SegmentState
 from pgready.core.planning import Entry, Flag, Severity, State
 from pgready.core.segments import CompiledScript
-from pgready.database import execute, journal, lock
-from pgready.database.refusals import OpeningRefused, StatementRefused
-from pgready.database.session import Pooling, Session
+from pgready.database import journal
 from pgready.dialects.native import Native
-from pgready.running import reasons
-from pgready.running.apply import BEGIN, Tables
+from pgready.running.apply import Tables
 from pgready.running.look import Sight
+from pgready.running.recording import Recording
 from pgready.running.source import Source
-
-_POLL_SECONDS = 0.25
-_TELL_HOLDER_SECONDS = 5.0
-_NOTHING_RECORDED = "nothing was recorded"
 
 
 class Answer(Enum):
@@ -37,13 +21,6 @@ class Answer(Enum):
 
     DONE = "done"
     NOT_DONE = "not-done"
-
-
-class Repair(Struct, frozen=True):
-    """What is recorded: *statements* in one transaction, and *what* they say in a sentence."""
-
-    what: str
-    statements: tuple[str, ...]
 
 
 class Repairer:
@@ -56,7 +33,7 @@ class Repairer:
         self._by = by
         self._pgready_version = pgready_version
 
-    async def plan(self, sight: Sight, version: str, answer: Answer | None) -> Repair:
+    async def plan(self, sight: Sight, version: str, answer: Answer | None) -> Recording:
         """What *answer* (None: the file is right) records for *version* as *sight* sees it.
 
         Raises SettingsError where the folder and the history know no such version, or where it needs
@@ -73,12 +50,14 @@ class Repairer:
             return await self._accept_parts(entry, entry.migration)
         raise _nothing(entry, "there is nothing to accept")
 
-    async def _accept(self, entry: Entry, migration: Migration) -> Repair:
+    async def _accept(self, entry: Entry, migration: Migration) -> Recording:
         script = await self._source.compiled(entry.kind, entry.version)
         statement = self._source.dialect.accept(migration, script.token_checksum)
-        return Repair(f"{entry.version}: the file as it is now is taken for what was applied", (statement,))
+        return _recording(
+            f"{entry.version}: the file as it is now is taken for what was applied", (statement,)
+        )
 
-    async def _accept_parts(self, entry: Entry, migration: Migration) -> Repair:
+    async def _accept_parts(self, entry: Entry, migration: Migration) -> Recording:
         """The same for the parts that are done of a migration that is not complete."""
         script = await self._source.compiled(entry.kind, entry.version)
         done = script.segments[: entry.segments_done]
@@ -90,16 +69,16 @@ class Repairer:
             f"{entry.version}: {len(done)} of the {len(script.segments)} parts of the file as it is now "
             "are taken for done"
         )
-        return Repair(what, (self._marks.forget(entry.kind, entry.version), *marks))
+        return _recording(what, (self._marks.forget(entry.kind, entry.version), *marks))
 
-    def _forget(self, entry: Entry) -> Repair:
+    def _forget(self, entry: Entry) -> Recording:
         applied = entry.applied
         if applied is None or Flag.MISSING not in entry.flags:
             raise _nothing(entry, "there is nothing to accept")
         what = f"{entry.version}: its row is deleted; the database keeps what it made"
-        return Repair(what, (self._source.dialect.forget(applied),))
+        return _recording(what, (self._source.dialect.forget(applied),))
 
-    async def _resolve(self, sight: Sight, entry: Entry, answer: Answer) -> Repair:
+    async def _resolve(self, sight: Sight, entry: Entry, answer: Answer) -> Recording:
         version, migration = entry.version, entry.migration
         if entry.state is State.FAILED and entry.applied is not None:
             return self._resolve_failed(entry, entry.applied, answer)
@@ -110,19 +89,19 @@ class Repairer:
         part = f"{version}: part {segment + 1} of {max(len(script.segments), segment + 1)}"
         if answer is Answer.NOT_DONE:
             statement = self._marks.forget_segment(entry.kind, version, segment)
-            return Repair(f"{part} is taken for not done, and will be run again", (statement,))
-        return Repair(f"{part} is taken for done", self._recorded_done(migration, script, segment, sight))
+            return _recording(f"{part} is taken for not done, and will be run again", (statement,))
+        return _recording(f"{part} is taken for done", self._recorded_done(migration, script, segment, sight))
 
-    def _resolve_failed(self, entry: Entry, failed: Applied, answer: Answer) -> Repair:
+    def _resolve_failed(self, entry: Entry, failed: Applied, answer: Answer) -> Recording:
         """Turn a peer's row that says that *entry* failed into what became of it."""
         dialect = self._source.dialect
         if answer is Answer.NOT_DONE:
             what = f"{entry.version} is taken for not done, and its row for gone"
-            return Repair(what, (dialect.forget(failed),))
+            return _recording(what, (dialect.forget(failed),))
         if entry.migration is None:
             raise _nothing(entry, "the folder has no such file: restore it first, or say --not-done")
         what = f"{entry.version} is taken for done"
-        return Repair(what, (dialect.accept(entry.migration, None),))
+        return _recording(what, (dialect.accept(entry.migration, None),))
 
     def _recorded_done(
         self, migration: Migration, script: CompiledScript, segment: int, sight: Sight
@@ -141,6 +120,10 @@ class Repairer:
             tables.record(migration, outcome),
             self._marks.forget(migration.kind, migration.version),
         )
+
+
+def _recording(what: str, statements: tuple[str, ...]) -> Recording:
+    return Recording((what,), statements)
 
 
 def _find(sight: Sight, version: str) -> Entry:
@@ -170,55 +153,3 @@ def _nothing(entry: Entry, what: str) -> SettingsError:
     part = f", {entry.segments_done} parts done" if entry.state is State.PARTLY_APPLIED else ""
     waiting = ", and a statement of it was started: --done or --not-done?" if entry.segment_started else ""
     return SettingsError((f"{entry.version}: {what}; it is {entry.state.value}{flags}{part}{waiting}",))
-
-
-@asynccontextmanager
-async def locked(
-    session: Session, keys: lock.LockKeys, patience_seconds: float, emit: Callable[[Event], None]
-) -> AsyncIterator[None]:
-    """Hold the migration lock meanwhile; should the block fail, closing the session is what frees it.
-
-    Raises LockNotObtained naming the holder, and PoolerError where no session lock would hold.
-    """
-    if session.pooling not in (Pooling.DIRECT, Pooling.SESSION):
-        raise PoolerError(
-            f"{session.dsn.masked}: this is a pooler, and nothing proves that a lock holds through it",
-            hint="give pgready a direct connection, or vouch for the pooler with PGREADY_POOLER=session",
-            done=_NOTHING_RECORDED,
-        )
-    await _take(session, keys, patience_seconds, emit)
-    yield
-    await lock.release(session, keys)
-    emit(LockReleased())
-
-
-async def _take(
-    session: Session, keys: lock.LockKeys, patience_seconds: float, emit: Callable[[Event], None]
-) -> None:
-    since = anyio.current_time()
-    tell_at = 0.0
-    while not await lock.try_take(session, keys):
-        waited = anyio.current_time() - since
-        holder = await lock.holder(session, keys)
-        if waited >= tell_at:
-            tell_at = waited + _TELL_HOLDER_SECONDS
-            emit(LockWaited(holder, waited))
-        if waited >= patience_seconds:
-            raise LockNotObtained(
-                f"the migration lock is held by another: {reasons.describe(holder)}",
-                hint="wait for it and start again; PGREADY_LOCK_TIMEOUT sets the patience",
-                done=_NOTHING_RECORDED,
-            )
-        await anyio.sleep(_POLL_SECONDS)
-    emit(LockTaken(anyio.current_time() - since))
-
-
-async def record(session: Session, keys: lock.LockKeys, repair: Repair) -> None:
-    """Commit *repair*. The lock must be held."""
-    opening = [BEGIN, *lock.fence(session, keys, 0)]
-    try:
-        await execute.run_plain(session, opening, [*repair.statements, "COMMIT"])
-    except StatementRefused as refused:
-        raise reasons.unexpected(refused.problem) from refused
-    except OpeningRefused as refused:
-        raise PgreadyError("the migration lock was lost", done=_NOTHING_RECORDED) from refused

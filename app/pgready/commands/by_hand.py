@@ -1,0 +1,47 @@
+"""What `repair`, `baseline`, `adopt` and `eject` share: they change by hand what a history says."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from pgready.commands.console import Console
+from pgready.commands.options import load_settings, settings_options
+from pgready.commands.process import finish, show
+from pgready.core.errors import ExitCode
+from pgready.running import assemble
+from pgready.running.assemble import ByHand, Emit
+from pgready.settings import Settings
+
+if TYPE_CHECKING:
+    from pgready.running.recording import Recording
+
+Record = Callable[[Settings, Emit, ByHand], Awaitable["Recording"]]
+
+
+def by_hand_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The settings, `--reason` and `--dry-run`; the command receives them as `**flags` for `recorded`."""
+    reason = click.option("--reason", metavar="TEXT", help="why: kept in pgready.audit with who and when")
+    dry_run = click.option("--dry-run", is_flag=True, help="say what would be recorded, and record nothing")
+    return settings_options(reason(dry_run(command)))
+
+
+def recorded(flags: dict[str, object], record: Record, following: str = "pgready up") -> int:
+    """Let *record* do its work and tell it; *following* is the next command to give."""
+    dry_run = bool(flags.pop("dry_run"))
+    reason = flags.pop("reason")
+    by_hand = ByHand(reason=None if reason is None else str(reason), dry_run=dry_run)
+    settings = load_settings(flags)
+    console = Console(settings, started_at=datetime.now(UTC))
+
+    async def work() -> int:
+        async with console.following(), assemble.located(settings, console.emit) as located:
+            recording = await record(located, console.emit, by_hand)
+        lines = [f"would record: {what}" if dry_run else what for what in recording.what]
+        show("\n".join([*lines, *([] if dry_run else [f"next: {following}"])]))
+        return ExitCode.DONE
+
+    return finish(work, console.fail)

@@ -1,0 +1,222 @@
+"""`baseline`, `adopt` and `eject`: histories that come and go, and no migration that is run for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from harness.database import Database
+from harness.processes import Pgready, Result
+
+SqlFolder = Callable[[Mapping[str, str | bytes]], Path]
+
+GOOSE = {
+    "00001_cats.sql": "-- +goose Up\nCREATE TABLE cats (id int);\n-- +goose Down\nDROP TABLE cats;\n",
+    "00002_index.sql": (
+        "-- +goose NO TRANSACTION\n-- +goose Up\nCREATE INDEX CONCURRENTLY cats_id ON cats (id);\n"
+        "-- +goose Down\nDROP INDEX CONCURRENTLY cats_id;\n"
+    ),
+    "00003_dogs.sql": "-- +goose Up\nCREATE TABLE dogs (id int);\n",
+}
+NATIVE = {"0001_cats.sql": "CREATE TABLE cats (id int);\n", "0002_dogs.sql": "CREATE TABLE dogs (id int);\n"}
+
+
+class Target:
+    """A database, and the commands on it with a folder."""
+
+    def __init__(self, pgready: Pgready, database: Database) -> None:
+        self._pgready = pgready
+        self._environment = {"PGREADY_DATABASE_URL": database.url, "PGREADY_LOG_FORMAT": "console"}
+        self.database = database
+
+    async def __call__(self, command: str, folder: Path, *arguments: str | Path) -> Result:
+        result = await self._pgready(command, *arguments, "--dir", folder, env=self._environment)
+        assert "Traceback" not in result.stderr
+        return result
+
+    async def recorded(self) -> list[tuple[object, ...]]:
+        return await self.database.fetch("SELECT version, name FROM pgready.history ORDER BY version")
+
+    async def audited(self) -> list[tuple[object, ...]]:
+        return await self.database.fetch("SELECT action, history, reason FROM pgready.audit ORDER BY id")
+
+    async def goose_rows(self) -> list[int]:
+        rows = await self.database.fetch("SELECT version_id FROM goose_db_version ORDER BY version_id")
+        return [version for (version,) in rows]
+
+
+@pytest.fixture
+def target(pgready: Pgready, database: Database) -> Target:
+    return Target(pgready, database)
+
+
+@pytest.fixture
+async def with_goose(target: Target, sql_folder: SqlFolder) -> Path:
+    """A folder of goose's, the first two of which are applied in its own history."""
+    folder = sql_folder({name: text for name, text in GOOSE.items() if name != "00003_dogs.sql"})
+    assert (await target("up", folder)).exit_code == 0
+    (folder / "00003_dogs.sql").write_text(GOOSE["00003_dogs.sql"])
+    return folder
+
+
+# baseline
+
+
+async def test_a_baseline_takes_a_schema_for_applied_and_up_goes_on_from_there(
+    target: Target, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(NATIVE)
+    await target.database.execute("CREATE TABLE cats (id int)")
+
+    baseline = await target("baseline", folder, "0001", "--reason", "made by hand in 2019")
+    up = await target("up", folder)
+
+    assert baseline.exit_code == up.exit_code == 0
+    assert await target.recorded() == [("0001", "cats"), ("0002", "dogs")]
+    assert await target.audited() == [("baseline", "pgready.history:default", "made by hand in 2019")]
+
+
+async def test_a_baseline_works_in_a_peers_history_too(target: Target, sql_folder: SqlFolder) -> None:
+    folder = sql_folder(GOOSE)
+
+    result = await target("baseline", folder)
+
+    assert result.exit_code == 0
+    assert await target.goose_rows() == [0, 1, 2, 3]
+    assert await target.database.value("SELECT to_regclass('cats') IS NULL")
+
+
+async def test_a_baseline_is_refused_where_there_is_a_history(target: Target, sql_folder: SqlFolder) -> None:
+    folder = sql_folder(NATIVE)
+    await target("up", folder)
+
+    result = await target("baseline", folder, "0001")
+
+    assert result.exit_code == 6
+    assert "0001 is applied" in result.stderr
+
+
+async def test_a_dry_run_of_a_baseline_changes_nothing(target: Target, sql_folder: SqlFolder) -> None:
+    result = await target("baseline", sql_folder(NATIVE), "0001", "--dry-run")
+
+    assert result.exit_code == 0
+    assert "would record: 1 versions up to 0001" in result.stdout
+    assert await target.database.value("SELECT to_regnamespace('pgready') IS NULL")
+
+
+# adopt
+
+
+async def test_an_adopted_folder_is_native_and_nothing_is_run_again(
+    target: Target, with_goose: Path, tmp_path: Path
+) -> None:
+    to = tmp_path / "sql"
+
+    adopt = await target("adopt", with_goose, "--to", to)
+    up = await target("up", to, "--dialect", "native")
+
+    assert adopt.exit_code == up.exit_code == 0
+    assert await target.recorded() == [("00001", "cats"), ("00002", "index"), ("00003", "dogs")]
+    assert "version=00003" in up.stderr and "version=00001" not in up.stderr
+    assert sorted(path.name for path in (to / "migrations").iterdir()) == [
+        "00001_cats.down.sql",
+        "00001_cats.sql",
+        "00002_index.down.sql",
+        "00002_index.sql",
+        "00003_dogs.sql",
+    ]
+
+
+async def test_an_adopted_history_keeps_when_it_was_applied(
+    target: Target, with_goose: Path, tmp_path: Path
+) -> None:
+    await target.database.execute("UPDATE goose_db_version SET tstamp = '2019-05-04 12:00'")
+
+    await target("adopt", with_goose, "--to", tmp_path / "sql")
+
+    assert await target.database.value("SELECT bool_and(applied_at < '2020-01-01') FROM pgready.history")
+
+
+async def test_adopting_leaves_the_peers_table_as_it_is(
+    target: Target, with_goose: Path, tmp_path: Path
+) -> None:
+    await target("adopt", with_goose, "--to", tmp_path / "sql")
+
+    assert await target.goose_rows() == [0, 1, 2]
+
+
+async def test_adopting_does_not_overwrite_a_folder(target: Target, with_goose: Path, tmp_path: Path) -> None:
+    to = tmp_path / "sql"
+    to.mkdir()
+    (to / "mine.txt").write_text("mine")
+
+    result = await target("adopt", with_goose, "--to", to)
+
+    assert result.exit_code == 2
+    assert [path.name for path in to.iterdir()] == ["mine.txt"]
+    assert await target.recorded() == []
+
+
+async def test_a_file_that_is_gone_is_not_adopted_in_silence(
+    target: Target, with_goose: Path, tmp_path: Path
+) -> None:
+    (with_goose / "00001_cats.sql").unlink()
+
+    result = await target("adopt", with_goose, "--to", tmp_path / "sql")
+
+    assert result.exit_code == 6
+    assert not (tmp_path / "sql").exists()
+
+
+# eject
+
+
+async def test_an_ejected_history_is_the_peers_again(
+    target: Target, with_goose: Path, tmp_path: Path
+) -> None:
+    to = tmp_path / "sql"
+    await target("adopt", with_goose, "--to", to)
+    await target("up", to, "--dialect", "native")
+
+    eject = await target("eject", with_goose)
+    status = await target("status", with_goose, "--exit-code")
+
+    assert eject.exit_code == status.exit_code == 0
+    assert await target.goose_rows() == [0, 1, 2, 3]
+    assert await target.recorded() == []
+
+
+async def test_a_native_history_goes_to_a_tool_that_was_never_there(
+    target: Target, sql_folder: SqlFolder
+) -> None:
+    await target("up", sql_folder(NATIVE))
+    goose = {
+        "00001_cats.sql": "-- +goose Up\nCREATE TABLE cats (id int);\n",
+        "00002_dogs.sql": "-- +goose Up\n\nCREATE TABLE dogs (id int); -- woof\n",
+    }
+
+    result = await target("eject", sql_folder(goose))
+
+    assert result.exit_code == 0
+    assert await target.goose_rows() == [0, 1, 2]
+
+
+async def test_a_row_without_a_file_is_not_handed_over(target: Target, sql_folder: SqlFolder) -> None:
+    await target("up", sql_folder(NATIVE))
+
+    result = await target(
+        "eject", sql_folder({"00001_cats.sql": "-- +goose Up\nCREATE TABLE cats (id int);"})
+    )
+
+    assert result.exit_code == 6
+    assert "0002" in result.stderr
+    assert await target.recorded() == [("0001", "cats"), ("0002", "dogs")]
+
+
+async def test_there_is_nobody_to_hand_a_native_folder_to(target: Target, sql_folder: SqlFolder) -> None:
+    result = await target("eject", sql_folder(NATIVE))
+
+    assert result.exit_code == 2
+    assert "--dialect" in result.stderr
