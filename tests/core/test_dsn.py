@@ -205,7 +205,7 @@ def test_an_error_is_a_settings_error_and_a_value_error() -> None:
         "keepalives=1",
         "keepalives_idle=30",
         "statement_cache_size=0",
-        "x-migrations-table=m",
+        "x-statement-timeout=5",
         "channel_binding=require",
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from pgready.core.errors import ExitCode, FolderError, SettingsError
 from pgready.core.model import Folder, SourceFile
 from pgready.dialects import detect
+from pgready.dialects.base import Surroundings
 
 GOOSE = "-- a licence\n-- +goose Up\nCREATE TABLE t (i int);\n-- +goose Down\nDROP TABLE t;\n"
 DBMATE = "-- migrate:up\nCREATE TABLE t (i int);\n\n-- migrate:down\nDROP TABLE t;\n"
@@ -201,3 +202,28 @@ def test_numbered_folders_without_snapshots_may_be_prismas_and_are_not_guessed()
         read(files)
 
     assert [each.name for each in read(files, "drizzle").migrations] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "around", "table"),
+    [
+        ("golang-migrate", Surroundings(), "app.schema_migrations"),
+        ("golang-migrate", Surroundings(table="done"), "app.done"),
+        ("sqlx", Surroundings(table="ops.done"), "ops.done"),
+        ("goose", Surroundings(environ={"GOOSE_TABLE": "ops.done"}), "ops.done"),
+        ("goose", Surroundings(table="done", environ={"GOOSE_TABLE": "other"}), "app.done"),
+        ("dbmate", Surroundings(environ={"DBMATE_MIGRATIONS_TABLE": "done"}), "app.done"),
+    ],
+)
+def test_a_history_table_may_have_another_name(dialect: str, around: Surroundings, table: str) -> None:
+    made = detect.make(dialect, around)
+    made.settle("app")
+
+    assert str(made.table) == table
+
+
+@pytest.mark.parametrize("dialect", ["native", "drizzle"])
+def test_a_history_that_is_always_called_the_same_has_no_other_name(dialect: str) -> None:
+    files = [SourceFile("meta/_journal.json", JOURNAL.encode())]
+    with pytest.raises(SettingsError, match=rf"history_table: {dialect}'s history is always"):
+        detect.read(files, dialect=dialect, namespace="default", around=Surroundings(table="done"))

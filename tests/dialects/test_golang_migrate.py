@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.database import Database
 from pgready.core.model import Applied, Folder, SourceFile
 from pgready.dialects.golang_migrate import GolangMigrate
 
@@ -34,7 +35,7 @@ def test_a_dirty_version_failed() -> None:
 
 
 def test_a_dirty_nothing_failed_on_the_way_down_from_the_first() -> None:
-    assert match(-1, dirty=True) == [("-1", False)]
+    assert match(-1, dirty=True) == [("0001", False)]
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,17 @@ def test_both_spellings_of_its_key_are_taken() -> None:
     dialect, _ = made()
 
     assert dialect.lock_keys("app") == (1726534663, 1787120056)
+
+
+@pytest.mark.parametrize(("answer", "rows"), [("done", [(1, False)]), ("not done", [])])
+async def test_a_failed_way_down_from_the_first_is_resolved(
+    database: Database, answer: str, rows: list[tuple[int, bool]]
+) -> None:
+    dialect, folder = made()
+    await database.execute(dialect.create_history() + "; INSERT INTO schema_migrations VALUES (-1, true)")
+    (failed,) = dialect.match([{"version": -1, "dirty": True}], folder)
+
+    first = folder.migrations[0]
+    await database.execute(dialect.accept(first, None) if answer == "done" else dialect.forget(failed))
+
+    assert await database.fetch("SELECT version, dirty FROM schema_migrations") == rows

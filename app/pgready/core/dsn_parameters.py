@@ -83,6 +83,8 @@ DROPPED: Mapping[str, str] = {
 }
 
 REFUSED: Mapping[str, str] = {
+    "x-migrations-table": "PGREADY_HISTORY_TABLE names golang-migrate's table",
+    "x-migrations-table-quoted": "PGREADY_HISTORY_TABLE names golang-migrate's table",
     "sslpassword": "a TLS key with a passphrase cannot be used; store the key without one",
     "sslcrl": "revocation lists are not checked",
     "sslcrldir": "revocation lists are not checked",

@@ -34,9 +34,12 @@ def is_sql(path: str) -> bool:
 
 class Surroundings(Struct, frozen=True):
     """What a dialect may know beside its files: our namespace, and for those that put values into scripts,
-    the variables, whom and what the target's address names, and the time (`YYYY-MM-DD HH:MM:SS`)."""
+    the variables, whom and what the target's address names, and the time (`YYYY-MM-DD HH:MM:SS`).
+    *table* is what the history table is called where it has not the tool's own name: `name` or
+    `schema.name`."""
 
     namespace: str = "default"
+    table: str = ""
     environ: Mapping[str, str] = {}
     user: str = ""
     database: str = ""
@@ -150,12 +153,26 @@ class InCurrentSchema(Dialect):
 
     table_name: ClassVar[str]
 
-    def __init__(self) -> None:
+    table_variable: ClassVar[str] = ""
+    """The tool's own environment variable that gives its table another name, where there is one."""
+
+    def __init__(self, table: str = "") -> None:
+        """*table* is `name` or `schema.name`; nothing for the tool's own."""
+        self._own_schema, _, self._name = table.rpartition(".")
         self._schema = "public"
+
+    @classmethod
+    def made(cls, around: Surroundings) -> Dialect:
+        return cls(cls.table_in(around))
+
+    @classmethod
+    def table_in(cls, around: Surroundings) -> str:
+        """What the table is called in *around*, by our setting or by the tool's variable."""
+        return around.table or around.environ.get(cls.table_variable, "")
 
     def settle(self, schema: str) -> None:
         self._schema = schema
 
     @property
     def table(self) -> TableName:
-        return TableName(self._schema, self.table_name)
+        return TableName(self._own_schema or self._schema, self._name or self.table_name)

@@ -43,6 +43,7 @@ class Dbmate(InCurrentSchema):
 
     name: ClassVar[str] = "dbmate"
     table_name: ClassVar[str] = "schema_migrations"
+    table_variable: ClassVar[str] = "DBMATE_MIGRATIONS_TABLE"
     differences: ClassVar[tuple[str, ...]] = (
         "a lock keeps replicas apart; dbmate takes none",
         "a file below the newest applied one is applied with a warning, as dbmate does without one",

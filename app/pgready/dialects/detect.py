@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from pgready.core.errors import FolderError, SettingsError
 from pgready.core.model import Folder, Kind, Migration, Script, SourceFile
 from pgready.core.suggestions import suggest
-from pgready.dialects.base import Dialect, Surroundings, is_sql
+from pgready.dialects.base import Dialect, InCurrentSchema, Surroundings, is_sql
 from pgready.dialects.native import read_script
 from pgready.dialects.strangers import PROGRAMS, find_strangers, two_way_files
 
@@ -73,11 +73,14 @@ def read(
 
     *around* is for files into which their tool puts values; its namespace is *namespace*.
 
-    Raises SettingsError for an unknown *dialect*, FolderError for everything else, all problems at once.
+    Raises SettingsError for an unknown *dialect* or a table that it cannot have, FolderError for everything
+    else, all problems at once.
     """
     parts = _split(files)
     candidates = _candidates(parts) if dialect is None else (_named(parts, dialect),)
     chosen = make(candidates[0], replace(around or Surroundings(), namespace=namespace))
+    if around and around.table and not isinstance(chosen, InCurrentSchema):
+        raise SettingsError((f"history_table: {chosen.name}'s history is always {chosen.table}",))
     if chosen.name not in _PLAIN:
         parts = _split(files, chosen.claims)
     problems = [

@@ -43,13 +43,11 @@ ON CONFLICT (version) DO UPDATE SET dirty = false
 
 _RECORDED = "SELECT FROM :table WHERE version OPERATOR(pg_catalog.>=) :version"
 
-_ACCEPT = "UPDATE :table SET dirty = false WHERE version OPERATOR(pg_catalog.=) :version"
-
 _GO_BACK = """
 UPDATE :table SET version = :previous, dirty = false WHERE version OPERATOR(pg_catalog.=) :version
 """
 
-_EMPTY = "DELETE FROM :table WHERE version OPERATOR(pg_catalog.=) :version"
+_EMPTY = "DELETE FROM :table WHERE version OPERATOR(pg_catalog.<=) :version"
 
 
 class GolangMigrate(InCurrentSchema):
@@ -64,8 +62,8 @@ class GolangMigrate(InCurrentSchema):
         "a row newer than every file is a warning (--ahead); golang-migrate refuses to run",
     )
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, table: str = "") -> None:
+        super().__init__(table)
         self._numbers: list[int] = []
 
     def owns(self, columns: frozenset[str]) -> bool:
@@ -102,6 +100,8 @@ class GolangMigrate(InCurrentSchema):
         newest: int = rows[-1]["version"]
         dirty: bool = rows[-1]["dirty"]
         files = spellings(folder.migrations)
+        if newest < 0 and files:  # on the way down from the first, which golang-migrate writes as -1
+            newest = next(iter(files))
         done = (each for at, each in files.items() if at < newest or (at == newest and not dirty))
         applied = [Applied(each.version, each.name) for each in done]
         if dirty or newest not in files:
@@ -117,7 +117,7 @@ class GolangMigrate(InCurrentSchema):
         return self._of(_RECORDED, migration)
 
     def accept(self, migration: Migration, token_checksum: str | None) -> str:
-        return self._of(_ACCEPT, migration)
+        return self._of(_RECORD, migration)
 
     def forget(self, applied: Applied) -> str:
         """Back to the version of the file before, as `migrate down 1` leaves it."""

@@ -66,19 +66,20 @@ class Goose(InCurrentSchema):
 
     name: ClassVar[str] = "goose"
     table_name: ClassVar[str] = "goose_db_version"
+    table_variable: ClassVar[str] = "GOOSE_TABLE"
     differences: ClassVar[tuple[str, ...]] = (
         "a lock keeps replicas apart; goose's command takes none",
         "a file merged below the newest applied one is applied, with a warning; goose refuses to run",
         "statements end where psql ends them, with StatementBegin or without",
     )
 
-    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        super().__init__()
+    def __init__(self, environ: Mapping[str, str] | None = None, table: str = "") -> None:
+        super().__init__(table)
         self._environ = environ or {}
 
     @classmethod
     def made(cls, around: Surroundings) -> Goose:
-        return cls(around.environ)
+        return cls(around.environ, cls.table_in(around))
 
     def owns(self, columns: frozenset[str]) -> bool:
         return {"version_id", "is_applied"} <= columns

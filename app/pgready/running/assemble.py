@@ -93,6 +93,7 @@ async def read_source(settings: Settings) -> Source:
 
 def _surroundings(settings: Settings) -> Surroundings:
     return Surroundings(
+        table=settings.history_table or "",
         environ=os.environ,
         user=settings.target.user if settings.target else "",
         database=settings.target.database if settings.target else "",

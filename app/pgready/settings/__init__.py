@@ -42,6 +42,7 @@ class Settings(Struct, frozen=True):
     admin: Dsn | None
     dir: str
     dialect: str | None
+    history_table: str | None
     namespace: str
     declared: Declared
     connect_timeout_seconds: float
@@ -115,6 +116,7 @@ class _Loader:
             admin=admin.dsn if admin else None,
             dir=self._value("dir", str),
             dialect=self._optional("dialect", str),
+            history_table=self._optional("history_table", str),
             namespace=self._value("namespace", str),
             declared=declared,
             connect_timeout_seconds=self._value("connect_timeout", float),

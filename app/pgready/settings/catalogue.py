@@ -53,6 +53,9 @@ CATALOGUE: tuple[Setting, ...] = (
     ),
     Setting("dir", values.text, "sql", "the migration folder, native or a peer's"),
     Setting("dialect", values.name, None, "which tool's layout and history; found by itself"),
+    Setting(
+        "history_table", values.name, None, "a peer's history table under another name: `name`, `schema.name`"
+    ),
     Setting("namespace", values.name, "default", "which of several histories in one database"),
     Setting("extensions", values.text, None, "extensions to create: `vector,uuid-ossp?,pg_trgm=1.6`"),
     Setting("connect_timeout", values.duration, "60s", "total patience for the server"),
