@@ -148,6 +148,26 @@ async def test_a_restored_older_backup_is_pending_again_and_applied_without_a_re
     assert await ledger(database) == ["0001", "0002", "0003"]
 
 
+async def test_pg_restore_and_the_daemon_do_not_get_in_each_others_way(
+    server: Server, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    many = "INSERT INTO b SELECT generate_series(1, 400000); ALTER TABLE b ADD PRIMARY KEY (id);"
+    two = {**TWO, "migrations/0002_b.sql": TWO["migrations/0002_b.sql"] + many}
+    await pgready("up", "--dir", sql_folder(two), env={"PGREADY_DATABASE_URL": database.url})
+    older = await anyio.to_thread.run_sync(server.back_up, database.name)
+    daemon = await Daemon.ready(pgready, sql_folder({**THREE, **two}), database)
+
+    await database.execute("DROP TABLE c")  # pg_restore does not know of it
+    await anyio.to_thread.run_sync(server.restore, database.name, older)
+    ran_meanwhile = len(daemon.events("run.ready")) + len(daemon.events("run.failed")) - 1
+    await daemon.told("run.ready", 2)
+
+    assert ran_meanwhile == 0
+    assert daemon.events("run.failed") == []
+    assert await ledger(database) == ["0001", "0002", "0003"]
+    assert await database.value("SELECT count(*) FROM b") == 400_000
+
+
 async def test_nothing_is_applied_while_a_restore_is_at_work(
     server: Server, database: Database, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:

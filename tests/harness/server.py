@@ -168,6 +168,19 @@ class Server:
             *options,
         )  # fmt: skip
 
+    def back_up(self, database: str) -> Path:
+        """pg_dump's archive of *database*, for `restore`."""
+        archive = self.home / f"{database}.dump"
+        self.dump(database, "--format=custom", f"--file={archive}")
+        return archive
+
+    def restore(self, database: str, archive: Path) -> None:
+        """pg_restore *archive* over what is in *database*, stopping at the first error."""
+        self._run(
+            "pg_restore", "-h", self.socket_directory, "-p", str(self.port), "-U", SUPERUSER, "-d", database,
+            "--clean", "--if-exists", "--exit-on-error", archive,
+        )  # fmt: skip
+
     @property
     def environment(self) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"}

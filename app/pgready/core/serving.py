@@ -292,7 +292,7 @@ def _unreached(state: ServingState, unreached: Unreached) -> Step:
     if not unreached.missing_database:
         return _rest(replace(state, missing_since=None), now, *told)
     since = now if state.missing_since is None else state.missing_since
-    if state.mode is not Mode.FAILED and now - since >= state.habits.poll_seconds > 0:
+    if state.mode is not Mode.FAILED and now - since >= state.habits.settle_seconds > 0:
         return _run(state, *told)
     return _rest(replace(state, missing_since=since), now, *told)
 
@@ -368,16 +368,17 @@ def _with_target(state: ServingState, target: str, now: float, *told: Event) -> 
 
 
 def _settling(state: ServingState, glanced: Glanced) -> Step:
-    """Run once neither target nor folder has changed for a whole interval, and nobody is at work."""
+    """Run once neither target nor folder has changed for long enough, and nobody is at work."""
     now, unrest = glanced.now, glanced.unrest
     still = unrest is None and (glanced.target, glanced.folder) == (state.target, state.folder)
     since = state.still_since if still else now
     state, told = _back(replace(state, target=glanced.target, folder=glanced.folder or ()), now)
-    due = since + state.habits.poll_seconds
+    due = since + state.habits.settle_seconds
     if still and now >= due - _CLOCK_SECONDS:
         return _run(state, *told)
     if unrest is not None and unrest != state.told_unrest:
         told = (*told, TargetUnsettled(f"the target is at work; waiting for {unrest}"))
+    due = min(due, now + state.habits.poll_seconds)
     return _rest(replace(state, told_unrest=unrest, still_since=since, target_due=due), now, *told)
 
 

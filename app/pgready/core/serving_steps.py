@@ -20,11 +20,23 @@ class Mode(Enum):
     FAILED = "failed"  # failed, and waits for a person
 
 
+# The pause between one command of a restore and the next may be a person's.
+_SETTLING_SECONDS = 30.0
+_SETTLING_INTERVALS = 6
+
+
 class Habits(Struct, frozen=True):
     """*poll_seconds* is how often the target is glanced at (0: never); *watch_files* is `serve --watch`."""
 
     poll_seconds: float
     watch_files: bool = False
+
+    @property
+    def settle_seconds(self) -> float:
+        """How long a target must be at rest to count as settled; whoever develops will not wait."""
+        if self.watch_files:
+            return self.poll_seconds
+        return max(self.poll_seconds, min(_SETTLING_SECONDS, _SETTLING_INTERVALS * self.poll_seconds))
 
 
 # Actions
