@@ -20,7 +20,7 @@ import pytest
 from harness.daemon import Daemon
 from harness.database import Database
 from harness.listening import Heard, listening
-from harness.processes import Pgready
+from harness.processes import COMMAND, Pgready, Running
 
 SqlFolder = Callable[[Mapping[str, str | bytes]], Path]
 
@@ -195,6 +195,31 @@ async def test_under_attack_the_probes_are_answered_and_the_migration_goes_on(
     assert await database.value("SELECT count(*) FROM pgready.history") == 10
     assert "Traceback" not in daemon.running.stderr
     assert peak < 200
+
+
+async def test_a_flood_takes_no_file_from_the_migration(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    pieces = {f"{number:04}_x.sql": f"CREATE TABLE t{number} (id integer);" for number in range(1, 6)}
+    pieces["0000_x.sql"] = "SELECT pg_sleep(3);"
+    few: list[str | Path] = ["sh", "-c", 'ulimit -n 256 && exec "$0" "$@"', COMMAND]
+    serve: list[str | Path] = ["serve", "--dir", sql_folder(pieces), "--port", "0", "--log-format", "json"]
+    environment = {**pgready.environment, "PGREADY_DATABASE_URL": database.url}
+    running = Running([*few, *serve], tmp_path / "few", environment)
+    try:
+        await running.wait_for("listening on")
+        port = int(re.findall(r"listening on http://[^:]+:(\d+)", running.stderr)[0])
+        attack = Attack(port, 2000)
+        attack.start()
+        await running.wait_for("run.ready")
+        status = await anyio.to_thread.run_sync(_probe, port)
+        attack.stop()
+    finally:
+        running.kill()
+
+    assert status == 200
+    assert "Too many open files" not in running.stderr
+    assert await database.value("SELECT count(*) FROM pgready.history") == 6
 
 
 def _probe(port: int) -> int:
