@@ -92,6 +92,13 @@ async def migration(request: Request) -> Response:
     return answer(body, kind)
 
 
+async def openapi(request: Request) -> Response:
+    """The contract of the routes that there are."""
+    from pgready.service import openapi  # 10 ms, and only where somebody asks for it
+
+    return answer(openapi.encoded(request.app.state.resources))
+
+
 # One line a route; docs/http.md has a row and a chapter for each, in this order.
 RESOURCES: tuple[Resource, ...] = (
     Resource(("/live", "/livez", "/healthz"), live),
@@ -101,6 +108,7 @@ RESOURCES: tuple[Resource, ...] = (
     Resource(("/migrations/{version:path}",), migration),
     Resource(("/events",), stream.stream),
     Resource(("/metrics",), metrics.metrics),
+    Resource(("/openapi.json",), openapi),
     Resource(("/retry",), retry, "POST"),
     Resource(("/schema",), schema.schema),
     Resource(("/schema/{table:path}",), schema.table),
@@ -131,6 +139,7 @@ def application(
     app.state.waiters = anyio.CapacityLimiter(WAITER_LIMIT)
     app.state.pages = page.Pages(feed, {path for resource in resources for path in resource.paths})
     app.state.inspector = Inspector()
+    app.state.resources = resources
     app.state.paths = tuple(resource.shown[0] for resource in resources)
     return app
 
