@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from pgready import __version__
+from pgready.core.inspection import Document, Sort
 from pgready.core.planning import Flag, State
 from pgready.core.status import MigrationStatus, Status
 from pgready.service import checks
@@ -64,8 +65,20 @@ _READY = (
     _query("wait", "until ready, at most so long", {"type": "string", "pattern": "^[0-9]{1,3}(ms|s|m)?$"}),
 )
 
+_SCHEMA = (
+    _query("q", "words, each of which is in a name", {"type": "string"}),
+    _query("schema", "only the tables of this schema", {"type": "string"}),
+    _one_of("sort", "the order of the tables", (sort.value for sort in Sort), repeated=False),
+    _query("page", "which of them", {"type": "integer", "minimum": 1, "maximum": 100_000}),
+    _query("limit", "tables on a page", {"type": "integer", "minimum": 1, "maximum": 500}),
+    _query("system", "the system's schemas too", {"type": "string"}),
+    _FORMAT,
+)
+_TABLE = {"name": "table", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
 _REFUSED: Mapping[str, type | None] = {PROBLEM: Problem}
 _STANDING: Mapping[str, type | None] = {JSON: _SUMMARY, TEXT: None}
+_INSPECTED: Mapping[int, Mapping[str, type | None]] = {200: {JSON: Document, TEXT: None, HTML: None}}
 
 OPERATIONS: Mapping[str, Operation] = {
     "/live": Operation("200 while the event loop turns", {200: {JSON: _LIVE, TEXT: None}}),
@@ -92,6 +105,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "/openapi.json": Operation("this document", {200: {JSON: None}}),
     "/retry": Operation(
         "ask for another try", {202: {JSON: _ACCEPTED}, 401: _REFUSED, 503: _REFUSED}, security=True
+    ),
+    "/schema": Operation("the tables as they are", {**_INSPECTED, 400: _REFUSED, 503: _REFUSED}, _SCHEMA),
+    "/schema/{table}": Operation(
+        "one table in detail",
+        {**_INSPECTED, 400: _REFUSED, 404: _REFUSED, 503: _REFUSED},
+        (_TABLE, _FORMAT),
     ),
 }
 
