@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 import click
 from anyio.abc import TaskStatus
 from msgspec.structs import replace
@@ -28,6 +30,16 @@ if TYPE_CHECKING:
     from pgready.running.serving import Keeper
     from pgready.service.inspector import Inspector
     from pgready.service.retry import Retrying
+
+_HEAVY = (
+    "pgready.running.serving",
+    "pgready.running.inspection",
+    "pgready.running.apply",
+    "pgready.running.bootstrapper",
+    "pgready.core.compile",
+)
+"""The driver, the parser and all that a run needs. They are loaded in a thread, once the port is served:
+a quarter of a second in which no probe is answered would be one that a probe notices."""
 
 
 @click.command("serve")
@@ -102,7 +114,8 @@ class _Daemon:
         return ExitCode.DONE
 
     async def _keep_ready(self, inspector: Inspector) -> None:
-        # The driver and all: probes are answered before.
+        for name in _HEAVY:
+            await anyio.to_thread.run_sync(import_module, name)
         from pgready.running import assemble, inspection, serving
 
         async with self._console.following(), assemble.located(self._settings, self._console.emit) as located:
