@@ -89,10 +89,11 @@ class Project:
         return run(*self._command, *arguments, env=self._environment)
 
     def containers(self, service: str) -> list[str]:
-        """The ids of a service's containers, of those that never started too."""
+        """The ids of a service's containers, of those that never started too; init containers are others."""
         labels = {"project": self.name, "service": service}
         filters = [f"--filter=label=com.docker.compose.{key}={value}" for key, value in labels.items()]
-        return docker("ps", "-aq", *filters).split()
+        lines = docker("ps", "-a", "--format", "{{.ID}} {{.Names}}", *filters).splitlines()
+        return [line.split()[0] for line in lines if "-pre_start-" not in line]
 
     def container(self, service: str) -> str:
         """The id of a service's only container; empty where it has none."""
