@@ -49,6 +49,7 @@ RUN /build/bin/pip wheel --no-deps --no-build-isolation -w dist . \
       --report own.json dist/*.whl \
  && python3 -m compileall -q --invalidation-mode unchecked-hash -s /own -p / /own \
  && python3 deploy/image/sbom.py dependencies.json own.json --status /rootfs/var/lib/dpkg/status.d \
+      --installed /opt/pgready/lib/python3*/site-packages --installed /own/opt/pgready/lib/python3*/site-packages \
       >/own/opt/pgready/sbom.cdx.json
 
 

@@ -97,7 +97,8 @@ sbom: $(STAMP)  ## Write dist/pgready.cdx.json, the bill of materials of a locke
 	  --report .cache/dependencies.json -r requirements/runtime.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --no-deps \
 	  --no-build-isolation --report .cache/own.json .
-	$(BIN)/python deploy/image/sbom.py .cache/dependencies.json .cache/own.json >dist/pgready.cdx.json
+	$(BIN)/python deploy/image/sbom.py .cache/dependencies.json .cache/own.json \
+	  --installed .venv/lib/python3*/site-packages >dist/pgready.cdx.json
 
 test-alerts: install  ## Play series to the alert rules (needs promtool, of Debian's package prometheus).
 	$(BIN)/pytest -m promtool tests/deploy

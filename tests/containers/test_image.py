@@ -215,6 +215,13 @@ def test_its_bill_of_materials_lists_what_is_installed(image: str) -> None:
     assert {"libc6", "libssl3"} <= {part["name"] for part in listed if part["purl"].startswith("pkg:deb/")}
 
 
+def test_its_bill_of_materials_names_the_licence_of_every_python_package(image: str) -> None:
+    bill = json.loads(python(image, "print(open('/opt/pgready/sbom.cdx.json').read())"))
+    listed = [part for part in bill["components"] if part["purl"].startswith("pkg:pypi/")]
+
+    assert [part["name"] for part in listed if "licenses" not in part] == []
+
+
 def test_its_bill_of_materials_has_the_hashes_of_the_lock(image: str) -> None:
     bill = json.loads(python(image, "print(open('/opt/pgready/sbom.cdx.json').read())"))
     lock = (CHECKOUT / "requirements" / "runtime.txt").read_text()
