@@ -49,7 +49,7 @@ Up = Callable[..., Awaitable[Any]]
 State = tuple[list[tuple[Any, ...]], str]
 
 
-@pytest.fixture(scope="module", params=PEERS, ids=lambda peer: peer.dialect)
+@pytest.fixture(scope="module", params=PEERS, ids=lambda peer: peer.__name__)
 def peer(request: pytest.FixtureRequest) -> Peer:
     made: Peer = request.param()
     return made

@@ -5,9 +5,9 @@ from __future__ import annotations
 from .dbmate import Dbmate
 from .flyway import Flyway
 from .golang_migrate import GolangMigrate
-from .goose import Goose
+from .goose import Goose, GooseLibrary
 from .peer import Peer
 from .sqlx import Sqlx
 
-PEERS: tuple[type[Peer], ...] = (Dbmate, GolangMigrate, Goose, Sqlx, Flyway)
+PEERS: tuple[type[Peer], ...] = (Dbmate, GolangMigrate, Goose, GooseLibrary, Sqlx, Flyway)
 """Those that tests/peers/test_conformance.py drives."""

@@ -1,4 +1,4 @@
-"""goose's command, from the Go module proxy."""
+"""goose's command and its library, from the Go module proxy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from .peer import Peer, Ran, Step, go_install
+from .peer import Peer, Ran, Step, go_build, go_install
+
+_MODULE = "github.com/pressly/goose/v3"
+_VERSION = "v3.29.0"
 
 
 class Goose(Peer):
@@ -16,7 +19,7 @@ class Goose(Peer):
 
     def install(self) -> Path:
         drivers = "no_clickhouse no_libsql no_mssql no_mysql no_sqlite3 no_vertica no_ydb"
-        return go_install("github.com/pressly/goose/v3/cmd/goose@v3.29.0", "goose", "-tags", drivers)
+        return go_install(f"{_MODULE}/cmd/goose@{_VERSION}", "goose", "-tags", drivers)
 
     def write(self, folder: Path, steps: Sequence[Step]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,3 +40,20 @@ class Goose(Peer):
     def _run(self, folder: Path, url: str, verb: str) -> Ran:
         env = {"GOOSE_DRIVER": "postgres", "GOOSE_DBSTRING": url}
         return self.run("-dir", folder, verb, env=env)
+
+
+class GooseLibrary(Goose):
+    """A program of ours that embeds goose, with the session locker that its command does not use."""
+
+    locks: ClassVar[bool] = True
+    waiting: ClassVar[str] = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE query LIKE '%pg_try_advisory_lock%' AND pid <> pg_backend_pid()"
+    )
+
+    def install(self) -> Path:
+        source = Path(__file__).with_name("goose_library.go")
+        return go_build(source, "goose-library", f"{_MODULE}@{_VERSION}")
+
+    def _run(self, folder: Path, url: str, verb: str) -> Ran:
+        return self.run(verb, folder, url)

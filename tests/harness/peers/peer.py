@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -117,6 +118,19 @@ def go_install(module: str, program: str, *flags: str) -> Path:
     return home / program
 
 
+def go_build(source: Path, program: str, *modules: str) -> Path:
+    """A *program* of ours that embeds a tool of the Go *modules*, built once."""
+    wanted = source.read_bytes() + " ".join(modules).encode()
+    home = CACHE / f"{program}-{hashlib.sha256(wanted).hexdigest()[:12]}"
+    with once(home) as missing:
+        if missing:
+            (home / "main.go").write_bytes(source.read_bytes())
+            (home / "go.mod").write_text(f"module {program}\n")
+            for arguments in (("get", *modules), ("mod", "tidy"), ("build", "-o", program)):
+                _run("go", *arguments, needs="install Go", cwd=home)
+    return home / program
+
+
 def npm_install(package: str, program: str) -> Path:
     """The *program* of an npm *package* at its version, installed once."""
     home = CACHE / package.replace("@", "-").replace("/", "-")
@@ -137,11 +151,18 @@ def cargo_install(crate: str, version: str, program: str, *flags: str) -> Path:
     return home / "bin" / program
 
 
-def _run(program: str, *arguments: str, needs: str, env: Mapping[str, str] | None = None) -> None:
+def _run(
+    program: str,
+    *arguments: str,
+    needs: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> None:
     if shutil.which(program) is None:
         pytest.fail(f"{needs}: these tests run the real tool, `{program} {' '.join(arguments)}`")
     done = subprocess.run(
-        [program, *arguments], capture_output=True, text=True, check=False, env={**os.environ, **(env or {})}
-    )
+        [program, *arguments], capture_output=True, text=True, check=False, cwd=cwd,
+        env={**os.environ, **(env or {})},
+    )  # fmt: skip
     if done.returncode:
         pytest.fail(f"`{program} {' '.join(arguments)}` failed:\n{done.stdout}{done.stderr}")

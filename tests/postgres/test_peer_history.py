@@ -1,0 +1,94 @@
+"""A peer's history through the command line: what `plan` says of it, failed rows, another name."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pgready as library
+from harness.database import Database
+from pgready.dialects.goose import Goose
+from pgready.dialects.sqlx import Sqlx
+
+Folder = Callable[[Mapping[str, str | bytes]], Path]
+Command = Callable[..., Awaitable[Any]]
+
+GOOSE = {"1_a.sql": "-- +goose Up\nCREATE TABLE a (i int);\n-- +goose Down\nDROP TABLE a;\n"}
+SQLX = {"1_a.sql": "CREATE TABLE a (i int);", "2_b.sql": "CREATE TABLE b (i int);"}
+FAILED = "INSERT INTO _sqlx_migrations VALUES (1, 'a', now(), false, '\\x00', -1)"
+
+
+async def test_a_plan_says_how_a_run_differs_from_the_tools_own(
+    database: Database, sql_folder: Folder, pgready: Command
+) -> None:
+    folder, env = str(sql_folder(GOOSE)), {"DATABASE_URL": database.url}
+
+    pending = await pgready("plan", "--dir", folder, env=env)
+    await pgready("up", "--dir", folder, env=env)
+    nothing = await pgready("plan", "--dir", folder, env=env)
+
+    assert [f"note: {difference}" in pending.stdout for difference in Goose.differences] == [True] * 3
+    assert nothing.stdout == "nothing to do\n"
+
+
+async def test_a_dialect_that_no_tool_has_judged_is_warned_of(
+    database: Database, sql_folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Goose, "proven", False)
+
+    status = await library.migrate(database.url, dir=sql_folder(GOOSE))
+
+    assert status.warnings == (
+        "the dialect goose is unproven: the tool itself has not been run against it yet",
+    )
+
+
+@pytest.mark.parametrize(("answer", "made"), [("--done", 1), ("--not-done", 2)])
+async def test_a_failed_row_stops_everything_until_it_is_resolved(
+    database: Database, sql_folder: Folder, pgready: Command, answer: str, made: int
+) -> None:
+    await database.execute(Sqlx().create_history() + ";" + FAILED)
+    flags = ("--dir", str(sql_folder(SQLX)), "--dialect", "sqlx")
+    env = {"DATABASE_URL": database.url}
+
+    refused = await pgready("up", *flags, env=env)
+    repaired = await pgready("repair", "1", answer, *flags, env=env)
+    done = await pgready("up", *flags, env=env)
+
+    assert refused.exit_code == 6
+    assert "pgready repair 1 --done | --not-done" in refused.stderr
+    assert (repaired.exit_code, done.exit_code) == (0, 0)
+    assert await database.value("SELECT count(*) FROM pg_tables WHERE tablename IN ('a', 'b')") == made
+    assert await database.fetch("SELECT version, success FROM _sqlx_migrations") == [(1, True), (2, True)]
+
+
+async def test_a_history_under_another_name_is_gone_on_with(
+    database: Database, sql_folder: Folder, pgready: Command
+) -> None:
+    await database.execute("CREATE SCHEMA ops")
+    folder, env = str(sql_folder(GOOSE)), {"DATABASE_URL": database.url, "GOOSE_TABLE": "ops.done"}
+
+    first = await pgready("up", "--dir", folder, env=env)
+    env = {"DATABASE_URL": database.url, "PGREADY_HISTORY_TABLE": "ops.done"}
+    again = await pgready("status", "--dir", folder, "--exit-code", env=env)
+
+    assert (first.exit_code, again.exit_code) == (0, 0)
+    assert await database.fetch("SELECT version_id FROM ops.done ORDER BY id") == [(0,), (1,)]
+    assert await database.value("SELECT to_regclass('goose_db_version') IS NULL")
+
+
+async def test_a_script_that_the_tool_passes_over_is_warned_of_and_not_run(
+    database: Database, sql_folder: Folder, pgready: Command
+) -> None:
+    folder = str(sql_folder({**SQLX, "seed.sql": "CREATE TABLE seeded (i int);"}))
+    env = {"DATABASE_URL": database.url}
+
+    done = await pgready("up", "--dir", folder, "--dialect", "sqlx", env=env)
+
+    assert done.exit_code == 0
+    assert "seed.sql: not one of sqlx's migrations, and never run" in done.stderr
+    assert await database.value("SELECT to_regclass('seeded') IS NULL")
