@@ -50,6 +50,12 @@ class Terminal:
         self.written += data
         return bool(data)
 
+    def answer(self, question: str, text: str) -> None:
+        """Type *text* when *question* is shown."""
+        while question not in self.written.decode(errors="replace") and self.read():
+            pass
+        os.write(self._ours, text.encode())
+
     def to_end(self) -> str:
         while self.read():
             pass
@@ -170,3 +176,20 @@ async def test_output_that_cannot_be_written_is_an_error(
 
     assert ended.returncode == 1
     assert b"standard output cannot be written: No space left on device" in ended.stderr
+
+
+@pytest.mark.parametrize(("answer", "gone"), [("y\n", True), ("n\n", False), ("\n", False), ("\x03", False)])
+async def test_down_asks_before_it_runs(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path, answer: str, gone: bool
+) -> None:
+    folder = sql_folder({**ONE, "0001_titles.down.sql": "DROP TABLE titles;"})
+    environ = {**pgready.environment, **environment(database), "TERM": "xterm"}
+    await on_a_terminal(pgready, tmp_path, database, folder)
+
+    terminal = Terminal(["down", "--dir", folder], environ, tmp_path)
+    await anyio.to_thread.run_sync(terminal.answer, "[y/N]", answer)
+    shown = await anyio.to_thread.run_sync(terminal.to_end)
+
+    assert "0001_titles.down.sql" in shown and "Traceback" not in shown
+    assert await database.value("SELECT to_regclass('titles') IS NULL") is gone
+    assert (terminal.process.returncode == 0) is gone

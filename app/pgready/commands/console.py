@@ -112,6 +112,7 @@ class Console:
     async def following(self, heartbeat_seconds: float = display.HEARTBEAT_SECONDS) -> AsyncIterator[None]:
         """Draw or beat, and tell what can wait, while the block runs."""
         failure: PgreadyError | None = None
+        self._waits = anyio.Event()  # an event belongs to the loop that waits for it
         async with anyio.create_task_group() as group:
             if self._people and display.drawable(sys.stderr, os.environ):
                 self._line = display.Line(sys.stderr, lambda: self.status)

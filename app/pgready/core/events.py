@@ -149,6 +149,14 @@ class MigrationApplied(Event, frozen=True, tag="migration.applied"):
     applied_by: str = ""
 
 
+class MigrationReverted(Event, frozen=True, tag="migration.reverted"):
+    """It was taken back, and its record is gone (`pgready down`)."""
+
+    version: str
+    name: str
+    duration_ms: int
+
+
 class MigrationFailed(Event, frozen=True, tag="migration.failed"):
     version: str
     message: str

@@ -188,6 +188,8 @@ def advance(status: Status, event: events.Event, now: datetime) -> Status:
             return replace(status, progress=_begun(status.progress, event, now))
         case events.MigrationApplied():
             return _applied(status, event, now)
+        case events.MigrationReverted(version):
+            return _reverted(status, version)
         case events.MigrationFailed(version):
             return _stopped(status, version)
         case events.ServerNotice():
@@ -340,6 +342,15 @@ def _applied(status: Status, event: events.MigrationApplied, now: datetime) -> S
         duration_ms=event.duration_ms,
     )
     return _moved(applied, key, before, after)
+
+
+def _reverted(status: Status, version: str) -> Status:
+    key = Kind.VERSIONED.value, version
+    before = status.roster.find(key)
+    if before is None:
+        return status
+    after = replace(before, state=State.PENDING.value, applied_at=None, applied_by=None, duration_ms=None)
+    return _moved(status, key, before, after)
 
 
 def _stopped(status: Status, version: str) -> Status:

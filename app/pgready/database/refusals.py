@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import asyncpg
 
 from pgready.core.segments import Statement
+
+if TYPE_CHECKING:
+    from pgready.core.diagnostics import ServerReport
 
 
 class OpeningRefused(Exception):
@@ -25,6 +30,20 @@ class StatementRefused(Exception):
         self.problem = problem
         self.statement = statement
         self.offset = offset
+
+    @property
+    def report(self) -> ServerReport:
+        """What the server said, with the place in the script."""
+        from pgready.core.diagnostics import ServerReport
+
+        return ServerReport(
+            sqlstate=self.problem.sqlstate or "",
+            message=str(self.problem.args[0]) if self.problem.args else "",
+            detail=getattr(self.problem, "detail", None),
+            hint=getattr(self.problem, "hint", None),
+            context=getattr(self.problem, "context", None),
+            position=self.offset,
+        )
 
 
 def lost_connection(problem: BaseException) -> bool:

@@ -14,7 +14,7 @@ import anyio
 import asyncpg
 
 from pgready.core import steps
-from pgready.core.diagnostics import ServerReport, explain
+from pgready.core.diagnostics import explain
 from pgready.core.errors import LockNotObtained, PgreadyError
 from pgready.core.events import Event, MigrationApplied, MigrationFailed, MigrationStarted
 from pgready.core.model import Kind, Migration, Outcome, SegmentState
@@ -34,7 +34,7 @@ from pgready.running.watch import Watcher
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
 _BETWEEN_SEGMENTS = execute.RESETS[:4]
-_LOCK_CODES = frozenset({"55P03", "40P01", "40001"})
+LOCK_CODES = frozenset({"55P03", "40P01", "40001"})
 
 
 class Tables:
@@ -107,7 +107,7 @@ class Applier:
             return steps.FenceLost(anyio.current_time())
         except StatementRefused as refused:
             now = anyio.current_time()
-            if refused.problem.sqlstate in _LOCK_CODES:
+            if refused.problem.sqlstate in LOCK_CODES:
                 return steps.LockTimedOut(now, elapsed_seconds=now - started)
             raise self._explained(action, migration, script, refused) from refused
         finally:
@@ -365,18 +365,9 @@ class Applier:
         script: CompiledScript,
         refused: StatementRefused,
     ) -> PgreadyError:
-        problem = refused.problem
-        report = ServerReport(
-            sqlstate=problem.sqlstate or "",
-            message=str(problem.args[0]) if problem.args else "",
-            detail=getattr(problem, "detail", None),
-            hint=getattr(problem, "hint", None),
-            context=getattr(problem, "context", None),
-            position=refused.offset,
-        )
         error = explain(
             migration.script,
-            report,
+            refused.report,
             refused.statement,
             done=self._done(action, migration, script),
             next_command="mend it, then: pgready up",

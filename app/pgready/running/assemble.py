@@ -30,9 +30,10 @@ from pgready.running.source import Source
 from pgready.settings import Settings, required_target
 
 if TYPE_CHECKING:  # what only the commands of the bookkeeping need
+    from pgready.core.planning import Plan
     from pgready.database.session import Session
     from pgready.running.look import Sight
-    from pgready.running.recording import Planner, Recording
+    from pgready.running.recording import Author, Planner, Recording
     from pgready.running.repair import Answer
     from pgready.running.takeover import Takeover
 
@@ -216,6 +217,57 @@ async def eject(settings: Settings, emit: Emit, by_hand: ByHand) -> Recording:
     return await _record(settings, source, emit, "eject", _takeover(settings, source).eject, by_hand)
 
 
+async def down(
+    settings: Settings,
+    emit: Emit,
+    count: int,
+    to: str | None,
+    agreed: tuple[str, ...] | None,
+    reason: str | None,
+) -> tuple[str, ...]:
+    """Revert the last *count* migrations, or all behind version *to*, as it was *agreed*; None only plans."""
+    from pgready.core.reverting import Reversal, reversals
+    from pgready.running import reverter
+
+    source = await read_source(settings)
+    told_to = assignment(settings)
+
+    def choose(plan: Plan) -> tuple[Reversal, ...]:
+        return reversals(plan, count, to)
+
+    def at_work(session: Session, sight: Sight) -> reverter.Reverter:
+        return reverter.Reverter(
+            session,
+            sight.keys,
+            source.dialect,
+            told_to.patience,
+            emit,
+            statement_timeout_ms=told_to.statement_timeout_ms,
+        )
+
+    return await reverter.down(
+        run_of(settings, source, emit),
+        choose,
+        agreed,
+        at_work,
+        _author(source, "down", reason),
+        emit,
+        patience_seconds=settings.lock_timeout_seconds,
+    )
+
+
+def _author(source: Source, action: str, reason: str | None) -> Author:
+    from pgready.running.recording import Author
+
+    return Author(
+        action=action,
+        history=source.dialect.identity,
+        recorded_by=host_name(),
+        pgready_version=__version__,
+        reason=reason,
+    )
+
+
 def _takeover(settings: Settings, source: Source) -> Takeover:
     from pgready.running.takeover import Takeover
 
@@ -225,19 +277,12 @@ def _takeover(settings: Settings, source: Source) -> Takeover:
 async def _record(
     settings: Settings, source: Source, emit: Emit, action: str, plan: Planner, by_hand: ByHand
 ) -> Recording:
-    from pgready.running.recording import Author, record
+    from pgready.running.recording import record
 
-    author = Author(
-        action=action,
-        history=source.dialect.identity,
-        recorded_by=host_name(),
-        pgready_version=__version__,
-        reason=by_hand.reason,
-    )
     return await record(
         run_of(settings, source, emit),
         plan,
-        author,
+        _author(source, action, by_hand.reason),
         emit,
         patience_seconds=settings.lock_timeout_seconds,
         dry_run=by_hand.dry_run,

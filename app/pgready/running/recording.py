@@ -1,4 +1,4 @@
-"""Changing by hand what a history says: `repair`, `baseline`, `adopt`, `eject`. The rules:
+"""Changing by hand what a history says: `repair`, `baseline`, `adopt`, `eject`, `down`. The rules:
 
 1. What is recorded is planned from a look, and again from a look under the migration lock.
 2. It is committed in one fenced transaction, together with a row of the audit: who, when, why.
@@ -44,6 +44,17 @@ class Author(Struct, frozen=True):
     pgready_version: str
     reason: str | None = None
 
+    def entry(self, what: str) -> str:
+        """One INSERT into the audit."""
+        return audit.entry(
+            history=self.history,
+            action=self.action,
+            what=what,
+            reason=self.reason,
+            recorded_by=self.recorded_by,
+            pgready_version=self.pgready_version,
+        )
+
 
 Planner = Callable[[Session, Sight], Awaitable[Recording]]
 """What to record where a look saw that; raises PgreadyError where it cannot be."""
@@ -63,7 +74,7 @@ async def record(
         planned = await plan(session, sight)  # what cannot be is said without waiting for the lock
         if dry_run:
             return planned
-        async with _locked(session, sight.keys, patience_seconds, emit):
+        async with locked(session, sight.keys, patience_seconds, emit):
             under_lock = await run.look_again()
             planned = await plan(session, under_lock)
             await _commit(session, under_lock, planned, author)
@@ -73,14 +84,7 @@ async def record(
 async def _commit(session: Session, sight: Sight, recording: Recording, author: Author) -> None:
     opening = [BEGIN, *lock.fence(session, sight.keys, 0)]
     create = () if AUDIT in sight.tables else (audit.CREATE,)
-    entry = audit.entry(
-        history=author.history,
-        action=author.action,
-        what="\n".join(recording.what),
-        reason=author.reason,
-        recorded_by=author.recorded_by,
-        pgready_version=author.pgready_version,
-    )
+    entry = author.entry("\n".join(recording.what))
     try:
         await execute.run_plain(session, opening, [*create, *recording.statements, entry, "COMMIT"])
     except StatementRefused as refused:
@@ -90,7 +94,7 @@ async def _commit(session: Session, sight: Sight, recording: Recording, author: 
 
 
 @asynccontextmanager
-async def _locked(
+async def locked(
     session: Session, keys: lock.LockKeys, patience_seconds: float, emit: Callable[[Event], None]
 ) -> AsyncIterator[None]:
     """Hold the migration lock meanwhile; should the block fail, closing the session is what frees it.

@@ -1,0 +1,181 @@
+"""`pgready down`: back the way it came, with its record, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from harness.database import Database
+from harness.processes import Pgready, Result, Running
+
+SqlFolder = Callable[[Mapping[str, str | bytes]], Path]
+
+FILES = {
+    "0001_cats.sql": "CREATE TABLE cats (id int);\n",
+    "0001_cats.down.sql": "DROP TABLE cats;\n",
+    "0002_index.sql": "CREATE INDEX CONCURRENTLY cats_id ON cats (id);\n",
+    "0002_index.down.sql": "DROP INDEX CONCURRENTLY cats_id;\n",
+    "0003_dogs.sql": "CREATE TABLE dogs (id int);\n",
+    "0003_dogs.down.sql": "DROP TABLE dogs;\n",
+}
+
+
+class Target:
+    """A database and a folder, all of which is applied."""
+
+    def __init__(self, pgready: Pgready, database: Database, folder: Path) -> None:
+        self._pgready = pgready
+        self._environment = {"PGREADY_DATABASE_URL": database.url, "PGREADY_LOG_FORMAT": "console"}
+        self.database = database
+        self.folder = folder
+
+    async def __call__(self, *arguments: str) -> Result:
+        result = await self._pgready(*arguments, "--dir", self.folder, env=self._environment)
+        assert "Traceback" not in result.stderr
+        return result
+
+    def start(self, *arguments: str) -> Running:
+        return self._pgready.start(*arguments, "--dir", self.folder, env=self._environment)
+
+    async def recorded(self) -> list[str]:
+        rows = await self.database.fetch("SELECT version FROM pgready.history ORDER BY version")
+        return [version for (version,) in rows]
+
+    async def exists(self, relation: str) -> bool:
+        found: bool = await self.database.value(f"SELECT to_regclass('{relation}') IS NOT NULL")
+        return found
+
+
+@pytest.fixture
+async def target(pgready: Pgready, database: Database, sql_folder: SqlFolder) -> Target:
+    applied = Target(pgready, database, sql_folder(FILES))
+    assert (await applied("up")).exit_code == 0
+    return applied
+
+
+async def test_the_last_migration_is_taken_back_with_its_record(target: Target) -> None:
+    result = await target("down", "--yes", "--reason", "too early")
+
+    assert result.exit_code == 0
+    assert "migration.reverted" in result.stderr
+    assert await target.recorded() == ["0001", "0002"]
+    assert not await target.exists("dogs")
+    audited = await target.database.fetch("SELECT action, what, reason FROM pgready.audit")
+    assert audited == [("down", "0003 reverted", "too early")]
+
+
+async def test_several_go_newest_first_also_what_runs_outside_a_transaction(target: Target) -> None:
+    result = await target("down", "--to", "0", "--yes")
+
+    assert result.exit_code == 0
+    assert await target.recorded() == []
+    assert not await target.exists("cats")
+
+
+async def test_what_was_reverted_is_applied_again_by_up(target: Target) -> None:
+    await target("down", "--to", "0001", "--yes")
+
+    up = await target("up")
+
+    assert up.exit_code == 0
+    assert await target.recorded() == ["0001", "0002", "0003"]
+    assert await target.exists("cats_id") and await target.exists("dogs")
+
+
+async def test_a_down_that_died_behind_its_statement_is_simply_given_again(target: Target) -> None:
+    await target("down", "--yes")
+    await target.database.execute("DROP INDEX cats_id")  # what a killed down had done already
+
+    result = await target("down", "--yes")
+
+    assert result.exit_code == 0
+    assert await target.recorded() == ["0001"]
+
+
+async def test_a_dry_run_says_what_would_be_run(target: Target) -> None:
+    result = await target("down", "2", "--dry-run")
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "would run: 0003: 0003_dogs.down.sql",
+        "would run: 0002: 0002_index.down.sql",
+    ]
+    assert await target.recorded() == ["0001", "0002", "0003"]
+
+
+async def test_where_nobody_can_be_asked_it_must_be_said(target: Target) -> None:
+    result = await target("down")
+
+    assert result.exit_code == 2
+    assert "--yes" in result.stderr
+    assert "0003_dogs.down.sql" in result.stdout
+    assert await target.exists("dogs")
+
+
+async def test_what_has_no_way_back_is_refused_before_anything_runs(target: Target) -> None:
+    (target.folder / "0001_cats.down.sql").unlink()
+
+    result = await target("down", "--to", "0", "--yes")
+
+    assert result.exit_code == 6
+    assert "0001: nothing reverts it" in result.stderr
+    assert await target.recorded() == ["0001", "0002", "0003"]
+
+
+async def test_a_way_back_that_could_stay_half_done_is_refused(target: Target) -> None:
+    (target.folder / "0003_dogs.down.sql").write_text("DROP TABLE dogs;\nDROP INDEX CONCURRENTLY cats_id;\n")
+
+    result = await target("down", "--yes")
+
+    assert result.exit_code == 6
+    assert "0003" in result.stderr
+    assert await target.exists("dogs")
+
+
+async def test_a_failing_way_back_leaves_all_as_it_was_and_shows_where(target: Target) -> None:
+    (target.folder / "0003_dogs.down.sql").write_text("DROP TABLE dogs;\nDROP TABLE nobody;\n")
+
+    result = await target("down", "--yes")
+
+    assert result.exit_code == 1
+    assert "0003_dogs.down.sql:2" in result.stderr
+    assert "0003 is applied as before" in result.stderr
+    assert await target.exists("dogs")
+    assert await target.recorded() == ["0001", "0002", "0003"]
+
+
+async def test_a_locked_table_is_waited_for_without_a_queue_behind(target: Target) -> None:
+    async with target.database.connect() as other:
+        holding = other.transaction()
+        await holding.start()
+        await other.execute("SELECT FROM dogs")
+        running = target.start("down", "--yes")
+        await running.until(lambda: "migration.retried" in running.stderr, "the ladder to be climbed")
+        await holding.rollback()
+        result = await running.wait()
+
+    assert result.exit_code == 0
+    assert await target.recorded() == ["0001", "0002"]
+
+
+async def test_a_version_that_does_not_exist_is_named(target: Target) -> None:
+    result = await target("down", "--to", "0004", "--yes")
+
+    assert result.exit_code == 2
+    assert "0004" in result.stderr
+
+
+async def test_a_goose_folder_goes_back_in_gooses_own_table(
+    pgready: Pgready, database: Database, sql_folder: SqlFolder
+) -> None:
+    goose = "-- +goose Up\nCREATE TABLE owls (id int);\n-- +goose Down\nDROP TABLE owls;\n"
+    owls = Target(pgready, database, sql_folder({"00001_owls.sql": goose}))
+    await owls("up")
+
+    result = await owls("down", "--yes")
+
+    assert result.exit_code == 0
+    assert not await owls.exists("owls")
+    assert await database.fetch("SELECT version_id FROM goose_db_version") == [(0,)]
