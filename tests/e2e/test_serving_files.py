@@ -108,6 +108,44 @@ async def test_sighup_applies_new_files_without_watch(
     assert await ledger(database) == ["0001", "0002"]
 
 
+async def test_sighup_in_mid_run_is_heeded_after_it(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    await database.execute("CREATE TABLE held (id integer)")
+    slow = f"LOCK TABLE held; CREATE TABLE b (id integer);{noted('0002')}"
+    folder = sql_folder({**ONE, "migrations/0002_b.sql": slow})
+    await database.execute("CREATE TABLE b (id integer)")
+    async with database.connect() as other:
+        await other.execute("BEGIN; LOCK TABLE held")
+        daemon = Daemon(pgready, folder, database)
+        await daemon.told("migration.retried")
+        daemon.running.signal(signal.SIGHUP)
+        await daemon.told("retry.requested")
+        await other.execute("COMMIT")
+    await daemon.told("run.failed", 2)
+
+    await database.execute("DROP TABLE b")
+    daemon.running.signal(signal.SIGHUP)
+    await daemon.told("run.ready")
+
+    assert len(daemon.events("run.failed")) == 2, "one for each try, none for nothing"
+    assert await ledger(database) == ["0001", "0002"]
+
+
+async def test_files_are_watched_without_holding_a_connection(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(ONE)
+    daemon = Daemon(pgready, folder, database, "--watch", "--poll-interval", "0")
+    await daemon.told("run.ready")
+
+    (folder / "migrations/0002_b.sql").write_text(noted("0002"))
+    await daemon.told("run.ready", 2)
+
+    assert await ledger(database) == ["0001", "0002"]
+    assert await oracle.leftovers(database, within_seconds=5) == oracle.NOTHING
+
+
 async def test_a_new_file_is_applied_as_it_appears(
     database: Database, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 
 import anyio
@@ -11,6 +12,14 @@ _DEBOUNCE_MS = 50
 _STEP_MS = 20
 _LOOK_AGAIN_MS = 2000  # how soon a folder that was replaced, or came into being, is watched
 _Identity = tuple[str, int, int]
+
+
+class Waking(Enum):
+    """What ended a wait."""
+
+    TIME = "the time was over"
+    RUNG = "it rang"
+    REQUEST = "another try was asked for"
 
 
 class Alarm:
@@ -25,17 +34,17 @@ class Alarm:
         self._rung.set()
 
     def request(self) -> None:
-        """End the wait, which then answers True."""
+        """End the wait, as a request."""
         self._requested = True
         self._rung.set()
 
-    async def wait(self, seconds: float | None) -> bool:
-        """Wait until it rings or *seconds* have passed; whether another try was asked for."""
+    async def wait(self, seconds: float | None) -> Waking:
+        """Wait until it rings or *seconds* (None: for ever) have passed; say which of them."""
         with anyio.move_on_after(seconds):
             await self._rung.wait()
-        requested, self._requested = self._requested, False
-        self._rung = anyio.Event()
-        return requested
+        rung, requested = self._rung.is_set(), self._requested
+        self._rung, self._requested = anyio.Event(), False
+        return Waking.REQUEST if requested else Waking.RUNG if rung else Waking.TIME
 
 
 async def ring_on_changes(directory: Callable[[], str], ring: Callable[[], None]) -> None:
@@ -87,7 +96,7 @@ async def _ring_while_the_same(
             if _identity(directory()) != identity:
                 ring()
                 return
-    except OSError:  # no more inotify watches, or the folder went while it was being listed
+    except (OSError, RuntimeError):  # no more inotify watches, or the folder went while it was being listed
         return
 
 

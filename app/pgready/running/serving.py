@@ -16,7 +16,7 @@ from pgready.core.events import Event, Planned, RetryRequested
 from pgready.core.outstanding import LeftBehind
 from pgready.core.serving_steps import Habits, Mode
 from pgready.running import assemble
-from pgready.running.alarm import Alarm, ring_on_changes
+from pgready.running.alarm import Alarm, Waking, ring_on_changes
 from pgready.running.assemble import Emit
 from pgready.running.vigil import Busy, Refused, Unreachable, Vigil
 from pgready.settings import Settings
@@ -138,11 +138,11 @@ class Keeper:
         )
 
     async def _glance(self, action: steps.Glance) -> steps.Sighting:
-        requested = await self._alarm.wait(action.after_seconds)
-        if requested:
+        waking = await self._alarm.wait(action.after_seconds)
+        if waking is Waking.REQUEST:
             return steps.Glanced(anyio.current_time(), requested=True)
         folder = await self._folder() if action.folder else None
-        if not action.target:
+        if not action.target or waking is Waking.RUNG:  # that files changed does not concern the target
             return steps.Glanced(anyio.current_time(), folder=folder)
         try:
             mark, unrest = await self._vigil.mark(), None
