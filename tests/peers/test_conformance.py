@@ -194,6 +194,7 @@ async def revert_newest(peer: Peer, folder: Path, database: Database) -> None:
         await connection.execute(dialect.forget(applied))
 
 
+@pytest.mark.parametrize("peer", [peer for peer in PEERS if peer.runs_concurrently], indirect=True)
 async def test_a_concurrent_index_leaves_what_the_tool_leaves(
     peer: Peer, up: Up, folder: Path, database: Database, other: Database
 ) -> None:

@@ -29,6 +29,7 @@ DIALECTS: Mapping[str, str] = {
     "dbmate": "dbmate.Dbmate",
     "sqlx": "sqlx.Sqlx",
     "flyway": "flyway.Flyway",
+    "node-pg-migrate": "node_pg_migrate.NodePgMigrate",
 }
 """Every dialect by its name for `--dialect`: its module here, and its class."""
 
@@ -38,8 +39,14 @@ _READ: Mapping[str, tuple[str, ...]] = {
 }
 """The dialects that a folder may be written in which betrays a tool of `strangers`, where any is read."""
 
-_PLAIN = ("native", "sqlx")
+_PLAIN = ("native", "sqlx", "node-pg-migrate")
 """The dialects in which numbered files may be written that nothing marks as anybody's."""
+
+_ONE_WAY = ("native", "sqlx")
+"""Those of them that never have what reverts in the same file."""
+
+_NAMES_PROGRAMS = ("goose", "node-pg-migrate")
+"""The dialects that tell programs from scripts themselves, file by file."""
 
 _SIDES = ("bootstrap", "repeatable", "checks", "seeds")
 _MAIN = "migrations/"
@@ -134,7 +141,7 @@ def _named(parts: _Parts, dialect: str) -> str:
         raise SettingsError(
             (f"dialect {dialect!r} is not known{suggest(dialect, DIALECTS)}; known are {known}",)
         )
-    if dialect in _PLAIN and (problems := two_way_files(_sql(parts.main))):
+    if dialect in _ONE_WAY and (problems := two_way_files(_sql(parts.main))):
         hint = "put what reverts into <version>_<name>.down.sql beside the file"
         raise FolderError(tuple(problems), hint=hint)
     return dialect
@@ -146,13 +153,15 @@ def _candidates(parts: _Parts) -> tuple[str, ...]:
     proofs = find_strangers([*paths, *(file.path for file in parts.beside)], _sql(parts.main))
     if drizzle := _drizzle(paths):
         proofs = {"drizzle": drizzle, **proofs}
-    if "goose" in proofs:
-        proofs.pop(PROGRAMS, None)  # goose's own reading names them, file by file
+    if any(name in proofs for name in _NAMES_PROGRAMS):
+        proofs.pop(PROGRAMS, None)
     if len(proofs) > 1:
         lines = [f"{name}: {proof}" for name, proof in proofs.items()]
         hint = "say which it is with --dialect"
         raise FolderError(("the folder looks like more than one tool's", *lines), hint=hint)
     for name, proof in proofs.items():
+        if name == "node-pg-migrate" and not _goes_both_ways(_sql(parts.main)):
+            return (name, "native")
         if name in _READ or name in DIALECTS:
             return _READ.get(name, (name,))
         raise FolderError(
@@ -165,6 +174,13 @@ def _candidates(parts: _Parts) -> tuple[str, ...]:
             hint="this version reads Drizzle's: --dialect drizzle",
         )
     return _PLAIN
+
+
+def _goes_both_ways(scripts: Sequence[SourceFile]) -> bool:
+    """Whether one of *scripts* has both of node-pg-migrate's markers: anybody may write one of them."""
+    from pgready.dialects.node_pg_migrate import has_both_markers
+
+    return any(map(has_both_markers, scripts))
 
 
 def _drizzle(paths: Sequence[str]) -> str | None:

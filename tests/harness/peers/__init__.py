@@ -6,8 +6,9 @@ from .dbmate import Dbmate
 from .flyway import Flyway
 from .golang_migrate import GolangMigrate
 from .goose import Goose, GooseLibrary
+from .node_pg_migrate import NodePgMigrate
 from .peer import Peer
 from .sqlx import Sqlx
 
-PEERS: tuple[type[Peer], ...] = (Dbmate, GolangMigrate, Goose, GooseLibrary, Sqlx, Flyway)
+PEERS: tuple[type[Peer], ...] = (Dbmate, GolangMigrate, Goose, GooseLibrary, Sqlx, Flyway, NodePgMigrate)
 """Those that tests/peers/test_conformance.py drives."""

@@ -63,6 +63,9 @@ class Peer(ABC):
     reverts: ClassVar[bool] = True
     """Whether its program can revert."""
 
+    runs_concurrently: ClassVar[bool] = True
+    """Whether it can run CREATE INDEX CONCURRENTLY."""
+
     transactional_option: ClassVar[bool] = True
     """Whether a file can ask for no transaction."""
 
@@ -131,13 +134,13 @@ def go_build(source: Path, program: str, *modules: str) -> Path:
     return home / program
 
 
-def npm_install(package: str, program: str) -> Path:
-    """The *program* of an npm *package* at its version, installed once."""
+def npm_install(package: str, program: str, *beside: str) -> Path:
+    """The *program* of an npm *package* at its version, installed once with what it needs *beside* it."""
     home = CACHE / package.replace("@", "-").replace("/", "-")
     with once(home) as missing:
         if missing:
-            command = ("install", "--silent", "--no-audit", "--no-fund", "--prefix", str(home), package)
-            _run("npm", *command, needs="install Node.js with npm")
+            command = ("install", "--silent", "--no-audit", "--no-fund", "--prefix", str(home))
+            _run("npm", *command, package, *beside, needs="install Node.js with npm")
     return home / "node_modules" / ".bin" / program
 
 

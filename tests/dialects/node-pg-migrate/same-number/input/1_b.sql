@@ -1,0 +1,5 @@
+-- Up Migration
+CREATE TABLE b (id int);
+
+-- Down Migration
+DROP TABLE b;

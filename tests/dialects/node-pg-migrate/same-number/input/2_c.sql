@@ -1,0 +1,5 @@
+-- Up Migration
+CREATE TABLE c (id int);
+
+-- Down Migration
+DROP TABLE c;

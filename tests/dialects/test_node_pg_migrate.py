@@ -1,0 +1,93 @@
+"""node-pg-migrate's sections, programs and pairs, and the place of a row among others."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.database import Database
+from pgready.core.compile import compile_script
+from pgready.core.errors import ScriptError
+from pgready.core.model import Folder, Outcome, SourceFile
+from pgready.dialects.node_pg_migrate import NodePgMigrate
+
+OUTCOME = Outcome(segments=1, token_checksum=None, applied_by="test", pgready_version="0")
+
+
+def folder_of(files: dict[str, str]) -> tuple[NodePgMigrate, Folder]:
+    dialect = NodePgMigrate()
+    return dialect, dialect.read([SourceFile(name, text.encode()) for name, text in files.items()])
+
+
+@pytest.mark.parametrize(
+    ("text", "up", "down"),
+    [
+        ("SELECT 1;", "SELECT 1;", None),
+        ("-- Up Migration\na\n-- Down Migration\nb\n", "-- Up Migration\na\n", "-- Down Migration\nb\n"),
+        ("-- down migration\nb\n--- UP  migration x\na", "--- UP  migration x\na", "-- down migration\nb\n"),
+        ("head\n-- Up Migration\na", "-- Up Migration\na", None),
+    ],
+)
+def test_a_file_is_cut_where_node_pg_migrate_cuts_it(text: str, up: str, down: str | None) -> None:
+    migration = folder_of({"1_a.sql": text})[1].migrations[0]
+
+    assert migration.script.text == up
+    assert (migration.revert and migration.revert.text) == down
+
+
+def test_a_down_marker_without_an_up_marker_is_refused_at_its_place_when_it_would_run() -> None:
+    script = folder_of({"1_a.sql": "SELECT 1;\n\n-- Down Migration\nSELECT 2;"})[1].migrations[0].script
+
+    with pytest.raises(ScriptError) as refused:
+        compile_script(script)
+
+    assert str(refused.value.place) == "1_a.sql:3:1"
+
+
+def test_a_program_is_refused_by_its_name_when_it_would_run() -> None:
+    script = folder_of({"1_a.js": ""})[1].migrations[0].script
+
+    with pytest.raises(ScriptError) as refused:
+        compile_script(script)
+
+    assert "is a program" in refused.value.what
+    assert refused.value.place is not None
+    assert refused.value.place.file == "1_a.js"
+
+
+def test_pairs_are_one_migration_whatever_their_row_is_called() -> None:
+    dialect, folder = folder_of({"1_a.up.sql": "SELECT 1;", "1_a.down.sql": "SELECT 2;"})
+
+    rows = [{"name": "1_a.up", "run_on": None}], [{"name": "1_a", "run_on": None}]
+
+    assert [each.version for each in folder.migrations] == ["1"]
+    assert [dialect.match(each, folder)[0].version for each in rows] == ["1", "1"]
+    assert folder.migrations[0].revert is not None
+
+
+def test_seventeen_digits_are_a_moment_among_milliseconds() -> None:
+    names = ("1700000000000_b.sql", "20231101000000000_a.sql", "20240101000000000_c.sql")
+
+    _, folder = folder_of(dict.fromkeys(names, "SELECT 1;"))
+
+    assert [each.name for each in folder.migrations] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("merged", ["1", "2", "3"])
+async def test_a_row_takes_the_place_of_its_file(database: Database, merged: str, together: bool) -> None:
+    dialect, folder = folder_of(dict.fromkeys(("1_a.sql", "2_b.sql", "3_c.sql", "4_d.sql"), "SELECT 1;"))
+    others = [each for each in folder.migrations if each.version != merged]
+    late = next(each for each in folder.migrations if each.version == merged)
+    records = [dialect.record(each, OUTCOME, frozenset()) for each in others]
+    await database.execute(dialect.create_history())
+    for script in ["BEGIN;" + ";".join(records) + ";COMMIT"] if together else records:
+        await database.execute(script)
+    async with database.connect() as connection:
+        dialect.match(
+            [dict(row) for row in await connection.fetch(dialect.select_history(frozenset()))], folder
+        )
+
+    await database.execute(dialect.record(late, OUTCOME, frozenset()))
+
+    rows = await database.fetch("SELECT name FROM pgmigrations ORDER BY run_on, id")
+    assert [name for (name,) in rows] == ["1_a", "2_b", "3_c", "4_d"]
