@@ -254,7 +254,7 @@ async def test_what_failed_with_the_tool_is_refused_until_resolved_where_it_says
     first = await up(folder, database)
     if peer.leaves_failed_row:
         flags = ("--dir", str(folder), "--dialect", peer.dialect)
-        version = peer.path(folder, BROKEN).name.partition("_")[0]
+        version = peer.version(BROKEN)
         env = {"DATABASE_URL": database.url}
         worked(await pgready("repair", version, "--not-done", *flags, env=env))
         worked(await up(folder, database))

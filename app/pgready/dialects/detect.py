@@ -30,11 +30,13 @@ DIALECTS: Mapping[str, str] = {
     "sqlx": "sqlx.Sqlx",
     "flyway": "flyway.Flyway",
     "node-pg-migrate": "node_pg_migrate.NodePgMigrate",
+    "prisma": "prisma.Prisma",
 }
 """Every dialect by its name for `--dialect`: its module here, and its class."""
 
 _READ: Mapping[str, tuple[str, ...]] = {
     "Flyway or refinery": ("flyway",),
+    "Prisma": ("prisma",),
     "golang-migrate or sqlx": ("golang-migrate", "sqlx"),
 }
 """The dialects that a folder may be written in which betrays a tool of `strangers`, where any is read."""
@@ -171,7 +173,7 @@ def _candidates(parts: _Parts) -> tuple[str, ...]:
     if any(path.endswith("/migration.sql") for path in paths):
         raise FolderError(
             ("the folder is Prisma's without its migration_lock.toml, or Drizzle 1.0's without a snapshot",),
-            hint="this version reads Drizzle's: --dialect drizzle",
+            hint="say which it is: --dialect prisma or --dialect drizzle",
         )
     return _PLAIN
 

@@ -18,7 +18,7 @@ PROGRAMS = "a tool whose migrations are programs (Knex, TypeORM, Rails, goose in
 
 _PATHS: Mapping[str, str] = {
     "Flyway or refinery": r"(.*/)?([VUB][0-9][0-9._]*|R)__.+\.sql|flyway(\.user)?\.(toml|conf)",
-    "Prisma": r"migration_lock\.toml|schema\.prisma",
+    "Prisma": r"migration_lock\.toml|schema\.prisma|[^/]+/ops\.json",
     "golang-migrate or sqlx": r"[0-9]+_.*\.up\.sql",
     "yoyo": r".+\.rollback\.sql",
     "Diesel": r"[^/]+/up\.sql|diesel\.toml",

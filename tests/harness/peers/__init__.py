@@ -8,7 +8,17 @@ from .golang_migrate import GolangMigrate
 from .goose import Goose, GooseLibrary
 from .node_pg_migrate import NodePgMigrate
 from .peer import Peer
+from .prisma import Prisma
 from .sqlx import Sqlx
 
-PEERS: tuple[type[Peer], ...] = (Dbmate, GolangMigrate, Goose, GooseLibrary, Sqlx, Flyway, NodePgMigrate)
+PEERS: tuple[type[Peer], ...] = (
+    Dbmate,
+    GolangMigrate,
+    Goose,
+    GooseLibrary,
+    Sqlx,
+    Flyway,
+    NodePgMigrate,
+    Prisma,
+)
 """Those that tests/peers/test_conformance.py drives."""

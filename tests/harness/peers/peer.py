@@ -84,6 +84,10 @@ class Peer(ABC):
     def path(self, folder: Path, step: Step) -> Path:
         """The file that holds what applies *step*."""
 
+    def version(self, step: Step) -> str:
+        """What pgready calls *step*."""
+        return self.path(Path(), step).name.partition("_")[0]
+
     @abstractmethod
     def up(self, folder: Path, url: str) -> Ran:
         """Apply all that is pending. Nothing to do is no failure."""
