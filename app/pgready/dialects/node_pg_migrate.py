@@ -25,16 +25,14 @@ from pgready.core.model import (
     Row,
     Script,
     SourceFile,
-    TableName,
     Unrunnable,
 )
 from pgready.core.quoting import fill
-from pgready.dialects.base import Dialect, is_sql
+from pgready.dialects.base import InCurrentSchema, is_sql
 from pgready.dialects.layout import TopLevel, checksum, refuse
 from pgready.dialects.native import read_script
 
 LOCK_KEY = 7_241_865_325_823_964
-TABLE = TableName("public", "pgmigrations")
 
 _PROGRAM = re.compile(r"\.[cm]?[jt]s$", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+")
@@ -45,7 +43,7 @@ _UP = re.compile(_MARKER.format("up"), re.IGNORECASE | re.MULTILINE)
 _DOWN = re.compile(_MARKER.format("down"), re.IGNORECASE | re.MULTILINE)
 
 _CREATE = """
-CREATE TABLE IF NOT EXISTS public.pgmigrations (
+CREATE TABLE IF NOT EXISTS :table (
     id SERIAL PRIMARY KEY,
     name character varying(255) NOT NULL,
     run_on timestamp NOT NULL
@@ -54,10 +52,10 @@ CREATE TABLE IF NOT EXISTS public.pgmigrations (
 
 _SELECT = """
 SELECT id, name, CAST(run_on AS timestamp with time zone) AS run_on
-FROM public.pgmigrations AS m ORDER BY m.run_on, m.id
+FROM :table AS m ORDER BY m.run_on, m.id
 """
 
-_RECORD = "INSERT INTO public.pgmigrations (name, run_on) VALUES (:name, pg_catalog.now())"
+_RECORD = "INSERT INTO :table (name, run_on) VALUES (:name, pg_catalog.now())"
 
 # Right behind what runs before it, or in front of all; what runs after it and would not stand behind moves by
 # the least step that there is. A file's name holds no slash.
@@ -66,31 +64,32 @@ WITH place AS (
     SELECT COALESCE(pg_catalog.max(run_on) FILTER (
                WHERE name OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(:earlier, '/'))),
            pg_catalog.min(run_on) OPERATOR(pg_catalog.-) interval '1 microsecond') AS run_on
-    FROM public.pgmigrations
+    FROM :table
 ), moved AS (
-    UPDATE public.pgmigrations AS m SET run_on = place.run_on OPERATOR(pg_catalog.+) interval '1 microsecond'
+    UPDATE :table AS m SET run_on = place.run_on OPERATOR(pg_catalog.+) interval '1 microsecond'
     FROM place
     WHERE m.name OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(:later, '/'))
      AND m.run_on OPERATOR(pg_catalog.<=) place.run_on
 )
-INSERT INTO public.pgmigrations (name, run_on) SELECT :name, place.run_on FROM place
+INSERT INTO :table (name, run_on) SELECT :name, place.run_on FROM place
 """
 
-_ITS_ROW = "FROM public.pgmigrations WHERE name OPERATOR(pg_catalog.=) CAST(:name AS character varying)"
+_ITS_ROW = "FROM :table WHERE name OPERATOR(pg_catalog.=) CAST(:name AS character varying)"
 
 _RECORDED = "SELECT " + _ITS_ROW
 
 _FORGET = "DELETE " + _ITS_ROW
 
 _ACCEPT = """
-UPDATE public.pgmigrations SET name = :name WHERE name OPERATOR(pg_catalog.=) CAST(:name AS character varying)
+UPDATE :table SET name = :name WHERE name OPERATOR(pg_catalog.=) CAST(:name AS character varying)
 """
 
 
-class NodePgMigrate(Dialect):
+class NodePgMigrate(InCurrentSchema):
     """The layout and history of node-pg-migrate, SQL files; programs count where they were run already."""
 
     name: ClassVar[str] = "node-pg-migrate"
+    table_name: ClassVar[str] = "pgmigrations"
     differences: ClassVar[tuple[str, ...]] = (
         "each migration is a transaction of its own; node-pg-migrate runs all in one by default",
         "a file below the newest applied one is applied, with a warning, and recorded in its place; "
@@ -99,13 +98,13 @@ class NodePgMigrate(Dialect):
         "a file with a Down and no Up marker is refused; node-pg-migrate runs all of it as Up",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, table: str = "") -> None:
+        super().__init__(table)
         self._names: dict[str, str] = {}  # version → name, in the folder's order
         self._recorded: dict[str, str] = {}  # version → name, as a row has it
 
-    @property
-    def table(self) -> TableName:
-        return TABLE
+    def settle(self, schema: str) -> None:
+        """Its history is in `public` whatever the session says."""
 
     def owns(self, columns: frozenset[str]) -> bool:
         return {"name", "run_on"} <= columns
@@ -133,10 +132,10 @@ class NodePgMigrate(Dialect):
         )
 
     def create_history(self) -> str:
-        return _CREATE
+        return fill(_CREATE, table=self.table)
 
     def select_history(self, columns: frozenset[str]) -> str:
-        return _SELECT
+        return fill(_SELECT, table=self.table)
 
     def match(self, rows: Sequence[Row], folder: Folder) -> tuple[Applied, ...]:
         """By name; of a pair, also by the name that its `.up.sql` has for the other loader."""
@@ -161,18 +160,20 @@ class NodePgMigrate(Dialect):
         later = [self._recorded[each] for each in versions[place + 1 :] if each in self._recorded]
         self._recorded[migration.version] = name = self._names[migration.version]
         if not later:
-            return fill(_RECORD, name=name)
+            return fill(_RECORD, table=self.table, name=name)
         earlier = [self._recorded[each] for each in versions[:place] if each in self._recorded]
-        return fill(_RECORD_BETWEEN, name=name, earlier="/".join(earlier), later="/".join(later))
+        return fill(
+            _RECORD_BETWEEN, table=self.table, name=name, earlier="/".join(earlier), later="/".join(later)
+        )
 
     def recorded(self, migration: Migration) -> str:
-        return fill(_RECORDED, name=self._names[migration.version])
+        return fill(_RECORDED, table=self.table, name=self._names[migration.version])
 
     def accept(self, migration: Migration, token_checksum: str | None) -> str:
-        return fill(_ACCEPT, name=self._names[migration.version])
+        return fill(_ACCEPT, table=self.table, name=self._names[migration.version])
 
     def forget(self, applied: Applied) -> str:
-        return fill(_FORGET, name=self._recorded.get(applied.version, applied.version))
+        return fill(_FORGET, table=self.table, name=self._recorded.get(applied.version, applied.version))
 
     def lock_keys(self, database: str) -> tuple[int, ...]:
         return (LOCK_KEY,)

@@ -80,8 +80,8 @@ class Prisma(InCurrentSchema):
         "`down` runs the migration's down.sql and marks its row as rolled back",
     )
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, table: str = "") -> None:
+        super().__init__(table)
         self._names: dict[str, str] = {}  # version → folder
         self._other_ends: dict[str, str] = {}  # version → the checksum with the other line ends
 
