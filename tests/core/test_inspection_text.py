@@ -22,7 +22,8 @@ from pgready.core.inspection import (
     Type,
     words,
 )
-from pgready.core.inspection_text import detail, marks, notes, overview, size
+from pgready.core.inspection_text import detail, overview
+from pgready.core.inspection_words import marks, notes, size
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 

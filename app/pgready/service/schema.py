@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pgready.core.inspection import Inspection, Question, Relation, Sort, document, plain, words
-from pgready.core.inspection_text import count, detail, marks, notes, overview, rows, size
+from pgready.core.inspection_text import detail, overview
+from pgready.core.inspection_words import count, marks, notes, rows, size
 from pgready.service import page, scene
 from pgready.service.inspector import Busy, Inspector, Render
 from pgready.service.negotiation import chosen
@@ -27,10 +28,10 @@ from pgready.service.scene import Look
 
 ROWS = 100
 MOST_ROWS = 500
-"""Tables on one page, and in one answer to a program, unless and at most asked for."""
+MOST_PAGES = 100_000
+"""Tables in one answer, unless and at most asked for, and the last page that can be."""
 
 LONGEST_NAME = 200
-_MOST_PAGES = 100_000
 _SORTS = tuple(each.value for each in Sort)
 _RETRY = {"Retry-After": "1"}
 
@@ -53,7 +54,7 @@ async def schema(request: Request) -> Response:
         hidden="system" in request.query_params,
         sort=_sort(request),
         limit=limit,
-        offset=(_number(request, "page", 1, _MOST_PAGES) - 1) * limit,
+        offset=(_number(request, "page", 1, MOST_PAGES) - 1) * limit,
     )
     return await _answered(request, question)
 
@@ -94,14 +95,14 @@ def _written(inspection: Inspection, question: Question, kind: str, view: View) 
 
 
 def _number(request: Request, parameter: str, default: int, most: int) -> int:
-    text = request.query_params.get(parameter) or str(default)
+    text = request.query_params.get(parameter, str(default))
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
         raise BadRequest(f"{parameter} must be a number from 1 to {most}")
     return int(text)
 
 
 def _sort(request: Request) -> Sort:
-    wished = chosen("sort", (request.query_params.get("sort") or Sort.NAME.value,), _SORTS)
+    wished = chosen("sort", (request.query_params.get("sort", Sort.NAME.value),), _SORTS)
     return Sort(min(wished))
 
 
