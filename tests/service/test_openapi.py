@@ -112,3 +112,12 @@ async def test_what_is_off_is_not_in_the_contract(client: httpx.AsyncClient) -> 
 
     assert "/ready" in paths
     assert "/retry" not in paths
+
+
+def test_a_document_promises_all_its_fields_and_the_version_of_its_form() -> None:
+    schemas = openapi.document(web.RESOURCES)["components"]["schemas"]
+
+    for name in ("Status", "Readiness", "Migration", "Document"):
+        assert schemas[name]["properties"]["schema"] == {"const": 1}
+        assert schemas[name]["required"] == list(schemas[name]["properties"])
+    assert "valid" not in schemas["Problem"]["required"]

@@ -18,7 +18,7 @@ from pgready import __version__
 from pgready.core.inspection import Document, Sort
 from pgready.core.planning import Flag, State
 from pgready.core.status import MigrationStatus, Status
-from pgready.service import checks
+from pgready.service import checks, schema
 from pgready.service.problems import HTML, JSON, PROBLEM, TEXT, Problem
 from pgready.service.resources import Resource
 
@@ -30,6 +30,7 @@ _WHOLE = msgspec.defstruct("Status", [*_FIELDS, ("migrations", tuple[MigrationSt
 _SUMMARY = msgspec.defstruct("Readiness", _FIELDS)
 _ONE = msgspec.defstruct("Migration", [("schema", int), *typing.get_type_hints(MigrationStatus).items()])
 _LIVE = msgspec.defstruct("Live", [("live", bool)])
+_VERSIONED = frozenset(kind.__name__ for kind in (_WHOLE, _SUMMARY, _ONE, Document))
 _ACCEPTED = msgspec.defstruct("Accepted", [("accepted", bool)])
 
 
@@ -42,10 +43,8 @@ class Operation(Struct, frozen=True):
     security: bool = False
 
 
-def _query(
-    name: str, meaning: str, schema: Mapping[str, Any], *, repeated: bool = False
-) -> Mapping[str, Any]:
-    shape = {"type": "array", "items": schema} if repeated else schema
+def _query(name: str, meaning: str, form: Mapping[str, Any], *, repeated: bool = False) -> Mapping[str, Any]:
+    shape = {"type": "array", "items": form} if repeated else form
     return {"name": name, "in": "query", "description": meaning, "schema": shape}
 
 
@@ -58,19 +57,24 @@ _FLAG = _one_of("flag", "only migrations with this flag", (flag.value for flag i
 _FORMAT = _one_of("format", "goes before Accept", ("json", "text", "html"), repeated=False)
 _PAGE = _query("page", "of the list in the page", {"type": "integer", "minimum": 1, "maximum": 999_999_999})
 _VERSION = {"name": "version", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+_DURATION = {
+    "type": "string",
+    "pattern": r"^([0-9]{1,12}(\.[0-9]{1,6})?|([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+)$",
+    "maxLength": 40,
+}
 _READY = (
     _query("verbose", "one line a check", {"type": "string"}),
     _one_of("exclude", "leaves a check out of the verdict", checks.NAMES),
     _one_of("include", "brings a check into the verdict", checks.OPTIONAL),
-    _query("wait", "until ready, at most so long", {"type": "string", "pattern": "^[0-9]{1,3}(ms|s|m)?$"}),
+    _query("wait", "until ready, at most so long", _DURATION),
 )
 
 _SCHEMA = (
     _query("q", "words, each of which is in a name", {"type": "string"}),
     _query("schema", "only the tables of this schema", {"type": "string"}),
     _one_of("sort", "the order of the tables", (sort.value for sort in Sort), repeated=False),
-    _query("page", "which of them", {"type": "integer", "minimum": 1, "maximum": 100_000}),
-    _query("limit", "tables on a page", {"type": "integer", "minimum": 1, "maximum": 500}),
+    _query("page", "which of them", {"type": "integer", "minimum": 1, "maximum": schema.MOST_PAGES}),
+    _query("limit", "tables on a page", {"type": "integer", "minimum": 1, "maximum": schema.MOST_ROWS}),
     _query("system", "the system's schemas too", {"type": "string"}),
     _FORMAT,
 )
@@ -123,11 +127,6 @@ def encoded(resources: tuple[Resource, ...]) -> bytes:
 
 def document(resources: tuple[Resource, ...]) -> dict[str, Any]:
     """*resources* as an OpenAPI 3.1 document."""
-    structs = {
-        kind for each in OPERATIONS.values() for told in each.answers.values() for kind in told.values()
-    }
-    named = sorted((kind for kind in structs if kind), key=lambda kind: kind.__name__)
-    _, schemas = msgspec.json.schema_components(named, ref_template="#/components/schemas/{name}")
     return {
         "openapi": "3.1.0",
         "info": {"title": "pgready", "version": __version__},
@@ -137,10 +136,25 @@ def document(resources: tuple[Resource, ...]) -> dict[str, Any]:
             for path in resource.shown
         },
         "components": {
-            "schemas": schemas,
+            "schemas": _schemas(),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _schemas() -> dict[str, Any]:
+    """The types as JSON Schema. Every field is always sent, but for those of a problem that say nothing."""
+    structs = {
+        kind for each in OPERATIONS.values() for told in each.answers.values() for kind in told.values()
+    }
+    named = sorted((kind for kind in structs if kind), key=lambda kind: kind.__name__)
+    _, schemas = msgspec.json.schema_components(named, ref_template="#/components/schemas/{name}")
+    for name, form in schemas.items():
+        if name != Problem.__name__ and "properties" in form:
+            form["required"] = list(form["properties"])
+        if name in _VERSIONED:
+            form["properties"]["schema"] = {"const": 1}
+    return schemas
 
 
 def _operation(operation: Operation) -> dict[str, Any]:

@@ -75,9 +75,10 @@ async def migrations(request: Request) -> Response:
     """The whole status; `state=` and `flag=` leave only the migrations that have one of them."""
     states = negotiation.chosen("state", request.query_params.getlist("state"), _STATES)
     flags = negotiation.chosen("flag", request.query_params.getlist("flag"), _FLAGS)
+    wish = page.wished(request, states=states, flags=flags)
     kind = face(request)
     if kind == HTML:
-        return page.page(request, page.wished(request, states=states, flags=flags))
+        return page.page(request, wish)
     return answer(representations(request).migrations(kind, states, flags), kind)
 
 
