@@ -9,7 +9,7 @@ from .goose import Goose, GooseLibrary
 from .node_pg_migrate import NodePgMigrate
 from .peer import Peer
 from .prisma import Prisma
-from .sqlx import Sqlx
+from .sqlx import Sqlx, SqlxLibrary
 
 PEERS: tuple[type[Peer], ...] = (
     Dbmate,
@@ -17,6 +17,7 @@ PEERS: tuple[type[Peer], ...] = (
     Goose,
     GooseLibrary,
     Sqlx,
+    SqlxLibrary,
     Flyway,
     NodePgMigrate,
     Prisma,

@@ -138,6 +138,19 @@ def go_build(source: Path, program: str, *modules: str) -> Path:
     return home / program
 
 
+def cargo_build(source: Path, program: str, manifest: str) -> Path:
+    """A *program* of ours that embeds a tool of the crates in *manifest*, built once; takes minutes."""
+    digest = hashlib.sha256(source.read_bytes() + manifest.encode()).hexdigest()
+    home = CACHE / f"{program}-{digest[:12]}"
+    with once(home) as missing:
+        if missing:
+            (home / "src").mkdir(exist_ok=True)
+            (home / "src" / "main.rs").write_bytes(source.read_bytes())
+            (home / "Cargo.toml").write_text(manifest)
+            _run("cargo", "build", needs="install Rust with cargo", cwd=home)
+    return home / "target" / "debug" / program
+
+
 def npm_install(package: str, program: str, *beside: str) -> Path:
     """The *program* of an npm *package* at its version, installed once with what it needs *beside* it."""
     home = CACHE / package.replace("@", "-").replace("/", "-")

@@ -1,4 +1,4 @@
-"""sqlx-cli, from crates.io; built once, which takes minutes."""
+"""sqlx-cli and the library, from crates.io; built once, which takes minutes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from .peer import Peer, Ran, Step, cargo_install
+from .peer import Peer, Ran, Step, cargo_build, cargo_install
+
+_VERSION = "0.9.0"
+_MANIFEST = f"""[package]
+name = "sqlx-library"
+version = "0.0.0"
+edition = "2021"
+
+[dependencies.sqlx]
+version = "={_VERSION}"
+default-features = false
+features = ["postgres", "migrate", "runtime-tokio"]
+
+[dependencies.tokio]
+version = "1"
+features = ["macros", "rt"]
+"""
 
 
 class Sqlx(Peer):
@@ -19,7 +35,7 @@ class Sqlx(Peer):
 
     def install(self) -> Path:
         flags = ("--no-default-features", "--features", "postgres,rustls")
-        return cargo_install("sqlx-cli", "0.9.0", "sqlx", *flags)
+        return cargo_install("sqlx-cli", _VERSION, "sqlx", *flags)
 
     def write(self, folder: Path, steps: Sequence[Step]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,3 +53,18 @@ class Sqlx(Peer):
 
     def down(self, folder: Path, url: str) -> Ran:
         return self.run("migrate", "revert", "--source", folder, "--database-url", url)
+
+
+class SqlxLibrary(Sqlx):
+    """A program of ours that embeds sqlx, which takes the lock that its command does not."""
+
+    locks: ClassVar[bool] = True
+
+    def install(self) -> Path:
+        return cargo_build(Path(__file__).with_name("sqlx_library.rs"), "sqlx-library", _MANIFEST)
+
+    def up(self, folder: Path, url: str) -> Ran:
+        return self.run("up", folder, url)
+
+    def down(self, folder: Path, url: str) -> Ran:
+        return self.run("down", folder, url)
