@@ -39,6 +39,7 @@ async def test_a_failed_daemon_tries_again_when_the_file_is_mended(
 
     assert (failed[0], mended[0]) == (503, 200)
     assert failed[1]["failure"]["place"]["file"] == "migrations/0002_b.sql"
+    assert failed[1]["failure"]["hint"] == "mend it; it is tried again when a file changes, and on SIGHUP"
     assert mended[1]["failure"] is None
     assert await ledger(database) == ["0001", "0002"]
 

@@ -21,6 +21,10 @@ from pgready.running.assemble import Emit
 from pgready.running.vigil import Busy, Refused, Unreachable, Vigil
 from pgready.settings import Settings
 
+# In hints: whoever reads them in a daemon's status has no shell beside it, and needs none.
+_BY_HAND = ", then: pgready up"
+_BY_ITSELF = "; it is tried again when a file changes, and on SIGHUP"
+
 
 class Keeper:
     """Keeps one target ready. Settings, secrets and files are read anew for every run, by *reload*.
@@ -110,6 +114,7 @@ class Keeper:
             await run.to_end()
         except PgreadyError as error:
             self._error = error
+            error.hint = error.hint and error.hint.replace(_BY_HAND, _BY_ITSELF)
             return steps.RunEnded(anyio.current_time(), error.exit_code, folder, left.outstanding)
         return steps.RunEnded(anyio.current_time(), ExitCode.DONE, folder)
 
