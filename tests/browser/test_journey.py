@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
 import pytest
-from playwright.async_api import expect
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
+from playwright.async_api import Request, expect
 
 from browser.conftest import Visiting
 from browser.stage import BLOCKED, BROKEN, INDEX, PAST, Relay, Stage
@@ -192,3 +194,44 @@ async def test_a_migration_has_a_page_with_its_sql_where_that_is_asked_for(
         await visitor.page.get_by_role("link", name="0003 genres").click()
 
         await visitor.reads(PAST["migrations/0003_genres.sql"])
+
+
+async def test_a_long_list_is_read_page_by_page_and_narrowed(stage: Stage, visiting: Visiting) -> None:
+    many = {f"migrations/{number:04}_note.sql": f"SELECT {number}" for number in range(8, 251)}
+    daemon = await stage.serve(many)
+    async with visiting(daemon) as visitor:
+        await visitor.sees("Ready", seconds=60)
+        await visitor.reads("1 to 100 of 250, newest first")
+
+        await visitor.page.get_by_role("link", name="Older").click()
+        await visitor.reads("101 to 200 of 250, newest first")
+        assert (await Axe().run(visitor.page)).response["violations"] == []
+
+        await visitor.page.get_by_role("link", name="pending 0").click()
+        await visitor.reads("None that fits.")
+
+
+async def test_a_run_that_tells_much_is_not_asked_for_more_than_four_times_a_second(
+    stage: Stage, visiting: Visiting
+) -> None:
+    many = {f"migrations/{number:04}_note.sql": "SELECT pg_sleep(0.02)" for number in range(8, 101)}
+    daemon = await stage.serve(many)
+    async with visiting(daemon) as visitor:
+        asked: list[Request] = []
+        visitor.page.on("requestfinished", lambda request: asked.append(request))  # noqa: PLW0108
+        await visitor.sees("Migrating")
+        await visitor.sees("Ready", seconds=60)
+
+        began_ms = sorted(each.timing["startTime"] for each in asked if each.resource_type == "fetch")
+        assert len(began_ms) > 3
+        assert min(after - before for before, after in itertools.pairwise(began_ms)) >= 240
+
+
+async def test_axe_finds_nothing_on_the_page_of_a_migration(stage: Stage, visiting: Visiting) -> None:
+    daemon = await stage.serve({}, "--show-sql", "true")
+    async with visiting(daemon, "/migrations/0003") as visitor:
+        await visitor.reads("CREATE TABLE genres")
+
+        found = await Axe().run(visitor.page)
+
+        assert found.response["violations"] == [], found.generate_report()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from playwright.async_api import ConsoleMessage, Page, Request, expect
@@ -39,6 +40,10 @@ class Visitor:
     async def shoot(self, name: str) -> None:
         """Write a picture for the docs, where they are asked for."""
         if os.environ.get(SCREENSHOTS) and name in PICTURES:
+            # A clock that stands at 0:00 looks like one that does not go.
+            await expect(self.page.locator(".elapsed")).not_to_contain_text(
+                re.compile("0:0[0-6]"), timeout=20_000
+            )
             IMAGES.mkdir(exist_ok=True)
             await self.page.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
 
