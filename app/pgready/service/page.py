@@ -17,6 +17,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -114,8 +115,9 @@ class Pages:
         }
 
 
-def page(request: Request, wish: Wish) -> Response:
+async def page(request: Request, wish: Wish) -> Response:
     """The page that *wish* asks for, with its own content policy."""
+    await prepare()
     pages: Pages = request.app.state.pages
     body = pages.render(wish)
     if body is None:
@@ -178,10 +180,23 @@ _FUNCTIONS: Mapping[str, object] = {
 }
 
 
+async def prepare() -> None:
+    """Compile the templates, if nobody did: beside the event loop, or no probe is answered for 70 ms."""
+    if not _compiled.cache_info().currsize:
+        await anyio.to_thread.run_sync(_compiled)
+
+
+@cache
+def _compiled() -> None:
+    for each in resources.files("pgready.service").joinpath("templates").iterdir():
+        if each.name.endswith(".html"):
+            templates().get_template(each.name)
+
+
 @cache
 def templates() -> jinja2.Environment:
     """The templates, with what all of them call."""
-    import jinja2  # 30 ms, and only where somebody looks at the page
+    import jinja2  # only where somebody looks at a page
 
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(asset),

@@ -78,7 +78,7 @@ async def migrations(request: Request) -> Response:
     wish = page.wished(request, states=states, flags=flags)
     kind = face(request)
     if kind == HTML:
-        return page.page(request, wish)
+        return await page.page(request, wish)
     return answer(representations(request).migrations(kind, states, flags), kind)
 
 
@@ -86,7 +86,7 @@ async def migration(request: Request) -> Response:
     """One migration."""
     kind, version = face(request), request.path_params["version"]
     if kind == HTML:
-        return page.page(request, page.wished(request, version=version))
+        return await page.page(request, page.wished(request, version=version))
     body = representations(request).migration(kind, version)
     if body is None:
         return problem(404, "no migration has this version; /migrations lists them")
