@@ -115,8 +115,6 @@ class World:
                 return steps.Released(now)
             case steps.RunChecks():
                 return steps.ChecksPassed(now)
-            case steps.Probe(version=version, segment=segment):
-                return steps.Probed(now, self._probe((version, segment)))
             case steps.SegmentAction(version=version, segment=segment):
                 return self._fenced(session, action, (version, segment), now)
         raise AssertionError(f"nothing performs {action}")
@@ -190,6 +188,8 @@ class World:
             case steps.MarkStarted():
                 self.journal[at] = SegmentState.STARTED
                 return steps.Marked(now)
+            case steps.Probe():
+                return steps.Probed(now, self._probe(at))
             case steps.RecordDone():
                 self._record(at)
                 return steps.Marked(now)

@@ -109,3 +109,20 @@ def test_replicas_that_nothing_disturbs_all_end_ready(scripts: list[list[Effect]
 
     assert all(replica.ready for replica in replicas)
     assert all(count == 1 for count in world.happened.values())
+
+
+def test_whoever_lost_its_lock_does_not_judge_what_another_is_doing() -> None:
+    world = World([[Effect.UNKNOWN]])
+    at_work, unlocked = Replica(world, 0), Replica(world, 1)
+    while not (isinstance(unlocked.action, steps.Look) and unlocked.action.under_lock):
+        unlocked.step()
+    world.unlock(unlocked.session)
+    while not isinstance(at_work.action, steps.RunSingle):
+        at_work.step()
+
+    unlocked.step()  # looks, and sees the mark of what the other is about to run
+    assert isinstance(unlocked.action, steps.Probe)
+    unlocked.step()
+
+    assert isinstance(unlocked.action, steps.Connect)
+    assert_as_undisturbed(world, [at_work, unlocked])

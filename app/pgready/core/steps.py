@@ -73,8 +73,8 @@ class RunSingle(SegmentAction, frozen=True):
 
 
 class Probe(SegmentAction, frozen=True):
-    """Ask the catalogue whether a started single happened; heal what can be healed.
-    → Probed | Lost | Failed"""
+    """Ask the catalogue whether a started single happened; heal what can be healed. Fenced: whoever lost
+    the lock would judge what another is doing just now. → Probed | Lost | FenceLost | Failed"""
 
 
 class RecordDone(SegmentAction, frozen=True):

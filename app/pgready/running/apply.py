@@ -164,6 +164,11 @@ class Applier:
 
     async def probe(self, action: steps.Probe) -> Observation:
         migration, script, segment = await self._at(action)
+        try:
+            opening = [BEGIN, *lock.fence(self._session, self._keys, 0)]
+            await execute.run_plain(self._session, opening, ["COMMIT"])
+        except OpeningRefused:
+            return steps.FenceLost(anyio.current_time())
         await self._prepare(migration, segment, script)
         answer = await catalog.probe(self._session, segment)
         await self._reset()
