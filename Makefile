@@ -61,7 +61,7 @@ chaos: install  ## Kill and cut at random, for long (SCHEDULES=2000).
 	PGREADY_TEST_SCHEDULES=$(SCHEDULES) $(BIN)/pytest $(WORKERS) -m chaos --timeout 3600
 
 screenshots: install  ## Take the pictures of the page in docs/images (needs chromium and the fonts Inter, JetBrains Mono).
-	PGREADY_TEST_SCREENSHOTS=1 $(BIN)/pytest -m browser tests/browser/test_states.py
+	PGREADY_TEST_SCREENSHOTS=1 $(BIN)/pytest -m browser tests/browser/test_states.py tests/browser/test_schema_page.py
 
 test-peers: install  ## Compare with the real tools of others (needs Node.js, Go and Rust).
 	$(BIN)/pytest -m peers tests/peers

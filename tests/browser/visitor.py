@@ -11,6 +11,7 @@ from playwright.async_api import ConsoleMessage, Page, Request, expect
 PICTURES = frozenset(
     {"migrating-light", "migrating-dark", "failed-dark", "ready-light", "ready-dark"}
     | {"waiting-light", "blocked-dark", "connecting-light", "migrating-phone", "failed-phone", "ready-phone"}
+    | {"schema-light", "table-dark"}
 )
 """Those that the documents show."""
 
