@@ -117,6 +117,20 @@ async def test_healthcheck_and_wait_ask_a_unix_socket(
     assert (ended.exit_code, checked_after.exit_code, path.exists()) == (0, 1, False)
 
 
+async def test_probes_are_answered_while_a_thousand_scripts_are_compiled(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    script = "CREATE TABLE t{0} (id integer); CREATE INDEX ON t{0} (id); INSERT INTO t{0} VALUES (1);"
+    pieces = {f"{number:04}_x.sql": script.format(number) for number in range(1, 1501)}
+    daemon = Daemon(pgready, sql_folder(pieces), database)
+    phases: list[str] = []
+    async with httpx.AsyncClient(base_url=await daemon.url()) as client:
+        while not daemon.events("plan.made"):
+            phases.append((await client.get("/ready")).json()["phase"])
+
+    assert phases.count("planning") > 5
+
+
 # Attacks
 
 _HALF = b"GET /ready HTTP/1.1\r\nHost: x\r\nX: "

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import anyio.lowlevel
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -29,6 +30,9 @@ from pgready.running.watch import Watcher
 
 if TYPE_CHECKING:  # what applies is loaded where there is something to apply
     from pgready.running.apply import Applier
+
+_AT_ONCE = 16
+"""Scripts that are compiled between two turns of the event loop, in which a daemon answers probes."""
 
 
 class Sight(Struct, frozen=True):
@@ -133,7 +137,9 @@ class Looker:
         work: list[Work] = []
         findings: list[Finding] = []
         refused: list[PgreadyError] = []
-        for entry in plan.pending:
+        for number, entry in enumerate(plan.pending, 1):
+            if not number % _AT_ONCE:
+                await anyio.lowlevel.checkpoint()
             try:
                 script = await self._source.compiled(entry.kind, entry.version)
             except ScriptError as problem:
