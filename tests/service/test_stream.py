@@ -163,6 +163,25 @@ def test_an_event_larger_than_the_ring_is_not_kept() -> None:
     assert (ring.after(0), ring.after(1), ring.size_bytes) == (None, (), 0)
 
 
+async def test_listeners_share_the_bytes_of_a_status(feed: Feed) -> None:
+    broadcast = Broadcast(Representations(feed))
+    feed.publish(PLANNED)
+    first, _ = broadcast._batch(None)
+    feed.publish(APPLIED)
+    second, _ = broadcast._batch(None)
+
+    assert first[0] is second[0]
+    assert b"migration.applied" in second[1]
+
+
+@given(st.lists(st.binary(max_size=200_000), max_size=6))
+def test_pieces_are_small_and_lose_nothing(parts: list[bytes]) -> None:
+    pieces = list(stream._pieces(parts))
+
+    assert b"".join(pieces) == b"".join(parts)
+    assert all(0 < len(piece) <= 65_536 for piece in pieces)
+
+
 _EVENTS = st.sampled_from(
     [
         PLANNED, APPLIED, READY, FAILED, entered("migrating"), entered("planning"),
@@ -184,7 +203,7 @@ def test_a_picture_that_is_kept_from_the_stream_is_the_status(
         for event in published:
             feed.publish(event)
         batch, place = broadcast._batch(place)
-        picture.take(batch)
+        picture.take(b"".join(batch))
 
     assert picture.summary == msgspec.json.decode(summary_json(feed.status))
     assert picture.states == {each.version: each.state for each in feed.status.migrations}

@@ -14,7 +14,7 @@ import itertools
 import json
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 
 import anyio
@@ -109,7 +109,7 @@ class Broadcast:
                 await write(piece)
             if self._feed.draining:
                 return
-            with anyio.move_on_after(self._pause_seconds(len(batch))):
+            with anyio.move_on_after(self._pause_seconds(sum(map(len, batch)))):
                 await self._feed.drained()
             with anyio.move_on_after(HEARTBEAT_SECONDS) as patience:
                 await self._feed.changed(place)
@@ -121,22 +121,26 @@ class Broadcast:
         frame = _frame(tag(event), document(event, status, now), self._id(sequence))
         self._ring.append(Entry(sequence, frame, isinstance(event, events.Planned)))
 
-    def _batch(self, place: int | None) -> tuple[bytes, int]:
-        """What is to be written to a listener at *place*, and its place afterwards."""
+    def _batch(self, place: int | None) -> tuple[list[bytes], int]:
+        """What is to be written to a listener at *place*, and its place afterwards.
+
+        All listeners are given the same bytes, so that a status of many migrations is there once.
+        """
         now = self._feed.sequence
         missed = None if place is None else self._ring.after(place)
         if missed is None:
             start, whole = self._snapshot()
-            return whole + self._told(self._ring.after(start) or ()), now
+            return [whole, *self._told(self._ring.after(start) or ())], now
         return self._told(missed), now
 
-    def _told(self, missed: tuple[Entry, ...]) -> bytes:
+    def _told(self, missed: tuple[Entry, ...]) -> list[bytes]:
         if not missed:
-            return b""
-        frames = b"".join(entry.frame for entry in missed)
+            return []
         if any(entry.lists_anew for entry in missed):
-            return frames + self._snapshot()[1]
-        return frames + _frame("summary", self._representations.readiness(JSON))
+            last = self._snapshot()[1]
+        else:
+            last = _frame("summary", self._representations.readiness(JSON))
+        return [*(entry.frame for entry in missed), last]
 
     def _snapshot(self) -> tuple[int, bytes]:
         """A whole status, and the sequence it is of; no newer than needed to go on from there."""
@@ -213,9 +217,18 @@ def _frame(name: str, data: bytes, identity: str | None = None) -> bytes:
     return b"%sevent: %s\ndata: %s\n\n" % (head.encode(), name.encode(), data.rstrip())
 
 
-def _pieces(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), _PIECE_BYTES):
-        yield data[start : start + _PIECE_BYTES]
+def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """*parts* one behind the other in pieces of at most _PIECE_BYTES."""
+    piece = bytearray()
+    for part in parts:
+        for start in range(0, len(part), _PIECE_BYTES):
+            more = part[start : start + _PIECE_BYTES]
+            if len(piece) + len(more) > _PIECE_BYTES:
+                yield bytes(piece)
+                piece.clear()
+            piece += more
+    if piece:
+        yield bytes(piece)
 
 
 async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
