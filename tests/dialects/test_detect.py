@@ -44,7 +44,6 @@ def read(files: Mapping[str, str], dialect: str | None = None) -> Folder:
         ({"sqitch.plan": "", "deploy/a.sql": "select 1"}, "Sqitch"),
         ({"00000000000000_setup/up.sql": "select 1"}, "Diesel"),
         ({"0001.a.sql": "select 1", "0001.a.rollback.sql": "select 1"}, "yoyo"),
-        ({"committed/000001-a.sql": "--! Previous: -\n--! Hash: sha1:1\n\nselect 1"}, "graphile-migrate"),
         ({"1_a.sql": "--liquibase formatted sql\n--changeset me:1\nselect 1;"}, "Liquibase"),
         ({"20260101000000_a.js": ""}, "Knex"),
         ({"20260101000000_a.rb": ""}, "Rails"),

@@ -31,6 +31,7 @@ DIALECTS: Mapping[str, str] = {
     "flyway": "flyway.Flyway",
     "node-pg-migrate": "node_pg_migrate.NodePgMigrate",
     "prisma": "prisma.Prisma",
+    "graphile-migrate": "graphile_migrate.GraphileMigrate",
 }
 """Every dialect by its name for `--dialect`: its module here, and its class."""
 

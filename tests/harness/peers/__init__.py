@@ -6,6 +6,7 @@ from .dbmate import Dbmate
 from .flyway import Flyway
 from .golang_migrate import GolangMigrate
 from .goose import Goose, GooseLibrary
+from .graphile_migrate import GraphileMigrate
 from .node_pg_migrate import NodePgMigrate
 from .peer import Peer
 from .prisma import Prisma
@@ -21,5 +22,6 @@ PEERS: tuple[type[Peer], ...] = (
     Flyway,
     NodePgMigrate,
     Prisma,
+    GraphileMigrate,
 )
 """Those that tests/peers/test_conformance.py drives."""

@@ -63,6 +63,9 @@ class Peer(ABC):
     reverts: ClassVar[bool] = True
     """Whether its program can revert."""
 
+    merges: ClassVar[bool] = True
+    """Whether a file can be merged below the newest one: a chain of hashes forbids it."""
+
     runs_concurrently: ClassVar[bool] = True
     """Whether it can run CREATE INDEX CONCURRENTLY."""
 

@@ -1,0 +1,4 @@
+--! Previous: sha1:3f786850e387550fdab836ed7e6dc881de23001b
+--! Hash: sha1:e36676769c64b18b46e7c87fa569710864a38cb2
+
+SELECT 9;
