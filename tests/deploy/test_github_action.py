@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from harness.database import Database
+from test_docs import table_rows
 
 from .manifests import CHECKOUT, Document, load
 
@@ -31,14 +32,15 @@ BROKEN = {
 class Runner:
     """What GitHub's runner gives a step: its script, its environment, the files it may write to."""
 
-    def __init__(self, home: Path, inputs: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, inputs: Mapping[str, str], *, installed: bool = True) -> None:
         self._home = home
         self._inputs = inputs
         self.summary = home / "summary.md"
         self.outputs = home / "outputs"
-        # The installed command stands in for what the first step installs; that step is tried by itself.
-        (home / "pgready").mkdir(parents=True)
-        (home / "pgready" / "bin").symlink_to(Path(sys.executable).parent)
+        home.mkdir(parents=True)
+        if installed:  # as after the first step, which needs the network: tests/containers runs it
+            (home / "pgready").mkdir()
+            (home / "pgready" / "bin").symlink_to(Path(sys.executable).parent)
 
     def run(self, name: str) -> subprocess.CompletedProcess[str]:
         """Run a step as `shell: bash` does."""
@@ -144,3 +146,12 @@ def test_the_example_gives_the_inputs_that_the_action_takes() -> None:
 
     assert set(used) <= set(inputs)
     assert {name for name, given in inputs.items() if given.get("required")} <= set(used)
+
+
+def test_inputs_and_outputs_are_documented_as_they_are() -> None:
+    action = load(ACTION / "action.yml")
+    inputs = {f"`{name}`": given.get("default", "") for name, given in action["inputs"].items()}
+    rows = table_rows(CHECKOUT / "docs" / "ci.md")
+
+    assert {row[0]: row[1].strip("`") for row in rows if len(row) == 3} == inputs
+    assert {row[0] for row in rows if len(row) == 2} == {f"`{name}`" for name in action["outputs"]}
