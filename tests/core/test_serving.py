@@ -354,11 +354,33 @@ def test_a_file_that_is_put_back_is_no_change() -> None:
 
 def test_a_history_that_somebody_mended_is_tried() -> None:
     player = Player().failed()
-    while player.action != Run():
+    while player.action != TARGET:
         player.glance("b")
 
     assert player.now == POLL_SECONDS
     assert player.told == (HistoryChanged(),)
+    assert player.look(PENDING, mark="b") == Run()
+
+
+def test_a_backup_that_is_restored_because_a_migration_failed_is_waited_for() -> None:
+    player = Player().failed()
+    while player.action != TARGET:
+        player.glance("b")
+
+    player.look(PENDING | {("versioned", "1")}, mark="b")
+
+    assert player.mode is Mode.SETTLING
+    assert settled(player, "b")
+
+
+def test_a_server_that_was_only_restarted_gets_no_failed_run_again() -> None:
+    player = Player().failed()
+    player.miss()
+    while player.action != TARGET:
+        player.glance("a")
+
+    assert isinstance(player.look(PENDING), Glance)
+    assert player.mode is Mode.FAILED
 
 
 def test_what_another_replica_did_as_the_run_failed_is_seen() -> None:

@@ -190,6 +190,26 @@ async def test_nothing_is_applied_while_a_restore_is_at_work(
     assert await database.value("SELECT to_regclass('c') IS NOT NULL")
 
 
+async def test_a_backup_that_is_restored_because_a_migration_failed_is_waited_for_too(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    daemon = Daemon(pgready, sql_folder({**THREE, "migrations/0004_d.sql": "CREATE TABEL d ();"}), database)
+    await daemon.told("run.failed")
+    restoring = await asyncpg.connect(
+        database.url, server_settings={"application_name": "pg_restore"}, ssl=False
+    )
+    try:
+        await restoring.execute("DELETE FROM pgready.history WHERE version = '0003'; DROP TABLE c")
+        await daemon.told("target.unsettled", 2)
+        applied_meanwhile = await database.value("SELECT to_regclass('c') IS NOT NULL")
+    finally:
+        await restoring.close()
+    await daemon.told("run.failed", 2)
+
+    assert not applied_meanwhile
+    assert await database.value("SELECT to_regclass('c') IS NOT NULL")
+
+
 async def test_a_dropped_database_is_made_again(
     server: Server, database: Database, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:

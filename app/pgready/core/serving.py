@@ -5,7 +5,7 @@
 1. A failed run that may succeed with nothing changed is tried again for ever, with growing pauses. Any
    other waits until the files or the history change, or until somebody asks.
 2. A target that cannot be reached is told and looked for; a run starts only for what a look has found.
-3. What is pending though no file changed means that the history went back, as the restore of a backup
+3. What is pending anew though no file changed means that the history went back, as the restore of a backup
    makes it. Nothing runs before the target is at rest, lest a run and a restore get in each other's way.
 4. Files count when they have come to rest: an editor writes in steps. In the development loop an empty
    migration is waited for, too, for once recorded it could not be filled in.
@@ -233,16 +233,20 @@ def _looked(state: ServingState, looked: Looked) -> Step:
     if not _is_due(before, cause, looked):
         return _rest(state, looked.now, *told)
     state = replace(state, repeated=cause is Cause.RUN_ENDED)
-    if state.mode is Mode.FAILED or cause is Cause.FILES or not (looked.outstanding or looked.lacking):
-        return _run(state, *told)
-    return _settle(state, looked.now, *told)
+    went_back = looked.outstanding - (before.outstanding or frozenset())
+    if cause is not Cause.FILES and (went_back or (looked.lacking and before.mode is Mode.READY)):
+        return _settle(state, looked.now, *told)
+    return _run(state, *told)
 
 
 def _is_due(before: ServingState, cause: Cause, looked: Looked) -> bool:
     """Whether a run has something to do now that it had not before."""
+    if cause is Cause.FILES and before.mode is Mode.FAILED:
+        return True
     if before.mode is Mode.FAILED:
+        changed = before.target not in (None, looked.target)
         known = None if before.repeated else before.outstanding
-        return cause is Cause.FILES or (known is not None and looked.outstanding != known)
+        return changed or (known is not None and looked.outstanding != known)
     # What is lacking right behind a run is what the run could not cure: another would not either.
     lacks = looked.lacking and not before.lacking and cause is not Cause.RUN_ENDED
     return bool(looked.outstanding) or lacks or before.unready
@@ -301,7 +305,8 @@ def _unreached(state: ServingState, unreached: Unreached) -> Step:
 
 
 def _glanced(state: ServingState, glanced: Glanced) -> Step:
-    now, state = glanced.now, replace(state, repeated=False)
+    now = glanced.now
+    state = replace(state, repeated=state.repeated and state.mode is Mode.SETTLING)
     if glanced.requested:
         return _run(state)
     told: tuple[Event, ...] = ()
@@ -362,8 +367,6 @@ def _with_target(state: ServingState, target: str, now: float, *told: Event) -> 
         return _look(state, Cause.TARGET, *told)
     if target == state.target:
         return _rest(_again_later(state, now), now, *told)
-    if state.mode is Mode.FAILED:
-        return _run(state, *told, HistoryChanged())
     return _look(state, Cause.TARGET, *told, HistoryChanged())
 
 
