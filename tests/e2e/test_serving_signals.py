@@ -124,8 +124,14 @@ async def test_sigterm_while_the_server_hangs_ends_a_ready_daemon_in_time(
     try:
         await anyio.to_thread.run_sync(server.start)
         daemon = await Daemon.ready(pgready, sql_folder(GOOD), server.url())
-        await daemon.running.until(lambda: bool(server.psql(_BACKEND)), "its connection")
-        backend = int(server.psql(_BACKEND))
+        seen = [""]
+
+        def stays() -> bool:  # the run's own connection is on its way out
+            seen.append(server.psql(_BACKEND))
+            return bool(seen[-1]) and seen[-1] == seen[-2]
+
+        await daemon.running.until(stays, "its connection")
+        backend = int(seen[-1])
         os.kill(backend, signal.SIGSTOP)
         try:
             await daemon.running.until(lambda: is_unread(server.port), "a glance that nobody answers")
