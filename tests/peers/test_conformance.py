@@ -258,6 +258,7 @@ async def test_what_failed_with_the_tool_is_refused_until_resolved_where_it_says
         version = peer.version(BROKEN)
         env = {"DATABASE_URL": database.url}
         worked(await pgready("repair", version, "--not-done", *flags, env=env))
+        await database.execute("DROP SCHEMA pgready CASCADE")  # repair keeps who did it, and why
         worked(await up(folder, database))
         await database.execute("DROP SCHEMA pgready CASCADE")  # our audit is all that differs
     accepted(peer.up(folder, database.url))
