@@ -47,6 +47,8 @@ def daemon(
     )
     try:
         while _status(port, "/live") != b"200":
+            if process.poll() is not None:
+                raise RuntimeError(f"pgready serve ended with {process.returncode}")
             time.sleep(0.02)
         yield process
     finally:

@@ -26,9 +26,11 @@ def pgready() -> Path:
     the development venv has rich, which structlog imports wherever it finds it."""
     venv = CACHE / "pgready"
     requirements = ROOT / "requirements" / "runtime.txt"
-    if not (venv / "bin" / "pip").exists():
-        _run(sys.executable, "-m", "venv", venv)
+    installed = venv / "requirements.txt"
+    if not installed.exists() or installed.read_text() != requirements.read_text():
+        _run(sys.executable, "-m", "venv", "--clear", venv)
         _run(venv / "bin/pip", "install", "-q", "--require-hashes", "-r", requirements)
+        shutil.copy(requirements, installed)
     _run(venv / "bin/pip", "install", "-q", "--no-deps", "--force-reinstall", ROOT)
     return venv / "bin"
 
