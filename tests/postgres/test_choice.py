@@ -16,6 +16,7 @@ from pgready.dialects.sqlx import Sqlx
 Folder = Callable[[Mapping[str, str | bytes]], Path]
 
 PLAIN = {"1_a.sql": "CREATE TABLE a (i int);"}
+VERSIONED = {"V1__a.sql": "CREATE TABLE a (i int);"}
 TWO_WAY = {"1_a.up.sql": "CREATE TABLE a (i int);", "1_a.down.sql": "DROP TABLE a;"}
 MADE = "SELECT to_regclass('a') IS NOT NULL"
 
@@ -106,3 +107,26 @@ async def test_a_peers_history_is_where_the_session_creates_tables(
     await pgready.migrate(role.url, dir=sql_folder(TWO_WAY), dialect="golang-migrate")
 
     assert await database.value(f"SELECT version FROM {role.name}.schema_migrations") == 1
+
+
+async def test_a_flyway_folder_in_front_of_refinerys_history_is_refused(
+    database: Database, sql_folder: Folder
+) -> None:
+    await database.execute("CREATE TABLE refinery_schema_history (version int4 PRIMARY KEY)")
+
+    with pytest.raises(FolderError) as refused:
+        await pgready.migrate(database.url, dir=sql_folder(VERSIONED))
+
+    assert "public.refinery_schema_history" in refused.value.problems[0]
+    assert not await database.value(MADE)
+
+
+async def test_a_flyway_folder_is_read_where_flyways_history_is_there_or_somebody_said_so(
+    database: Database, sql_folder: Folder
+) -> None:
+    await database.execute("CREATE TABLE refinery_schema_history (version int4 PRIMARY KEY)")
+
+    named = await pgready.migrate(database.url, dir=sql_folder(VERSIONED), dialect="flyway")
+    found = await pgready.migrate(database.url, dir=sql_folder(VERSIONED))
+
+    assert (named.counts.applied, found.counts.applied) == (1, 1)

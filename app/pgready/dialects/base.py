@@ -57,6 +57,10 @@ class Dialect(ABC):
     differences: ClassVar[tuple[str, ...]] = ()
     """How a run differs from the tool's own, a sentence each; `plan` shows them and docs/ explains them."""
 
+    rivals: ClassVar[tuple[str, ...]] = ()
+    """The history tables of tools that lay out the same folders: before the first run, where one is there and
+    nobody named the dialect, nothing is run."""
+
     @classmethod
     def made(cls, around: Surroundings) -> Dialect:
         """The dialect as it is in *around*, for those to which that matters."""

@@ -106,13 +106,14 @@ def read(
         problems += refused.problems
         hint = refused.hint or hint
     sides = parts.sides
+    rivalled = dialect is None and bool(chosen.rivals)
     complete = replace(
         folder,
         bootstrap=_scripts(sides["bootstrap"], Kind.BOOTSTRAP, problems),
         repeatables=(*folder.repeatables, *_scripts(sides["repeatable"], Kind.REPEATABLE, problems)),
         checks=tuple(read_script(file, problems) for file in _sql(sides["checks"])),
         ignored=tuple(sorted((*folder.ignored, *_ignored(parts)))),
-        candidates=candidates if len(candidates) > 1 and folder.migrations else (),
+        candidates=candidates if folder.migrations and (len(candidates) > 1 or rivalled) else (),
     )
     if problems:
         raise FolderError(tuple(problems), hint=hint)

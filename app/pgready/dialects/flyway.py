@@ -87,6 +87,7 @@ class Flyway(Dialect):
     """Versions, repeatables, undo scripts and baselines; SQL alone."""
 
     name: ClassVar[str] = "flyway"
+    rivals: ClassVar[tuple[str, ...]] = ("refinery_schema_history",)
     differences: ClassVar[tuple[str, ...]] = (
         "a version below the newest applied one is applied, with a warning; Flyway skips it in silence",
         "a script whose name is nearly a migration's is refused; Flyway skips it in silence",

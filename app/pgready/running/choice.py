@@ -29,6 +29,29 @@ async def verify(session: Session, chosen: Dialect, candidates: Sequence[str]) -
     raise _undecided(candidates, found)
 
 
+_PRESENT = """
+SELECT n.nspname::text AS schema, c.relname::text AS name
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relname = ANY ($1) ORDER BY 1, 2 LIMIT 1
+"""
+
+
+async def refuse_rivals(session: Session, chosen: Dialect) -> None:
+    """Raise FolderError where the target has the history of a tool whose folders look like *chosen*'s.
+
+    Asked before the first run, for all that the other has applied would be applied again.
+    """
+    rival = await session.fetchrow(_PRESENT, list(chosen.rivals))
+    if rival is not None:
+        problem = (
+            f"the folder may be {chosen.name}'s, which has no history here, and the database has "
+            f"{rival['schema']}.{rival['name']}, another tool's: what that applied would run again"
+        )
+        raise FolderError(
+            (problem,), hint=f"where it is {chosen.name}'s all the same: --dialect {chosen.name}"
+        )
+
+
 def _undecided(candidates: Sequence[str], found: Sequence[Dialect]) -> FolderError:
     either = " or ".join(f"--dialect {name}" for name in candidates)
     if not found:

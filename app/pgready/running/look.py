@@ -89,10 +89,15 @@ class Looker:
         tables, found = await history.read(
             session, dialect, self._native, self._source.folder, read_only=self._read_only
         )
-        if self._source.folder.candidates and not (dialect.table == HISTORY and HISTORY in tables):
+        candidates = self._source.folder.candidates
+        if len(candidates) > 1 and not (dialect.table == HISTORY and HISTORY in tables):
             from pgready.running import choice  # a native target that has its history needs none
 
-            await choice.verify(session, dialect, self._source.folder.candidates)
+            await choice.verify(session, dialect, candidates)
+        elif candidates and dialect.table not in tables:
+            from pgready.running import choice
+
+            await choice.refuse_rivals(session, dialect)
         plan = planning.plan(self._source.folder, found, self._policies)
         work, problems = await self._compile(plan, found)
         if not dialect.proven:
