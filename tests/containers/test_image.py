@@ -166,8 +166,8 @@ def test_its_base_can_be_pinned_by_its_digest(image: str) -> None:
     digest = inspect(BASE_IMAGE)["Id"]
     pinned = build("pgready-test-pinned", base=digest)
 
-    assert inspect(pinned)["RootFS"]["Layers"] == inspect(image)["RootFS"]["Layers"]
     assert inspect(pinned)["Config"]["Labels"]["org.opencontainers.image.base.name"] == digest
+    assert docker("run", "--rm", pinned, "--version") == docker("run", "--rm", image, "--version")
 
 
 def test_its_health_check_fails_where_nothing_serves(image: str) -> None:
