@@ -9,8 +9,9 @@ from pgready.core import events, status
 from pgready.core.errors import ExitCode
 from pgready.core.model import Applied, Kind, LockHolder, Migration, Operation, Script
 from pgready.core.planning import Entry, Finding, Flag, Plan, Severity, State, Work
+from pgready.core.progress import Progress, Retry
 from pgready.core.segments import SegmentKind
-from pgready.core.status import Progress, Retry, Status, advance, headline, text_table, to_json
+from pgready.core.status import Status, advance, headline, text_table, to_json
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=90)

@@ -112,6 +112,15 @@ class Work(Struct, frozen=True):
     done: int = 0
     started: bool = False
 
+    @property
+    def hazards(self) -> tuple[str, ...]:
+        """What is known, before it runs, to be worth a thought."""
+        alone = self.segments[self.done :].count(SegmentKind.SINGLE)
+        if not alone:
+            return ()
+        what = "statement runs" if alone == 1 else "statements run"
+        return (f"{alone} {what} outside a transaction",)
+
 
 class Counts(Struct, frozen=True):
     """How many migrations stand where. *total* is the sum of the first four; missing and ahead are of the

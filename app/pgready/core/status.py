@@ -10,8 +10,8 @@ it does, and so does draining.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 import msgspec
 from msgspec import Struct
@@ -19,10 +19,10 @@ from msgspec.structs import replace
 
 from pgready.core import events
 from pgready.core.errors import ExitCode, Place
-from pgready.core.model import Kind, LockHolder, Operation
+from pgready.core.model import Kind, LockHolder
 from pgready.core.planning import Counts, Entry, Plan, Severity, State, Work, summary
+from pgready.core.progress import Progress, begun, progressed
 from pgready.core.roster import Roster, roster
-from pgready.core.segments import SegmentKind
 
 _NOTICES = 20
 
@@ -70,35 +70,6 @@ class LockWait(Struct, frozen=True):
 
     holder: LockHolder | None
     waited_seconds: float
-
-
-class Retry(Struct, frozen=True):
-    """The segment was rolled back for *reason*; try *attempt* begins *delay_seconds* later."""
-
-    reason: str
-    attempt: int
-    delay_seconds: float
-
-
-class Progress(Struct, frozen=True):
-    """The segment that runs: *statements* of *total* are done; *blockers* hold what it waits for.
-
-    *since* is when it first began, *blocked_since* when it began to wait. *operation* is what the server
-    tells of a command that takes long, *retry* why it is tried again.
-    """
-
-    version: str
-    segment: int
-    segments: int
-    statements: int
-    total: int
-    blockers: tuple[LockHolder, ...] = ()
-    name: str = ""
-    kind: str = Kind.VERSIONED.value
-    since: datetime | None = None
-    blocked_since: datetime | None = None
-    operation: Operation | None = None
-    retry: Retry | None = None
 
 
 class Status(Struct, frozen=True):
@@ -185,7 +156,7 @@ def advance(status: Status, event: events.Event, now: datetime) -> Status:
         case events.LockTaken():
             return replace(status, lock=None)
         case events.MigrationStarted():
-            return replace(status, progress=_begun(status.progress, event, now))
+            return replace(status, progress=begun(status.progress, event, now))
         case events.MigrationApplied():
             return _applied(status, event, now)
         case events.MigrationReverted(version):
@@ -210,21 +181,20 @@ def advance(status: Status, event: events.Event, now: datetime) -> Status:
             return replace(status, reason=reason)
         case events.FolderUnsettled(paths, reason) if not status.ready:
             return replace(status, reason=f"{', '.join(paths)}: {reason}")
-    progress = _progressed(status.progress, event, now) if status.progress else None
+    progress = progressed(status.progress, event, now) if status.progress else None
     return replace(status, progress=progress) if progress else status
 
 
 def _entered(status: Status, phase: str, now: datetime) -> Status:
     if phase == status.phase:
         return status
-    working = phase in ("migrating", "bootstrapping")
     waiting = phase in ("waiting", "planning")  # it looks again while another holds the lock
     return replace(
         status,
         phase=phase,
         since=now,
         ready=status.ready and phase != "draining",
-        progress=status.progress if working else None,
+        progress=status.progress if phase in ("migrating", "bootstrapping") else None,
         lock=status.lock if waiting else None,
     )
 
@@ -234,42 +204,6 @@ def _drifted(status: Status, text: str) -> Status:
     return status if text in status.drift else replace(status, drift=(*status.drift, text))
 
 
-def _begun(before: Progress | None, event: events.MigrationStarted, now: datetime) -> Progress:
-    """A try that follows another one goes on with its time and its blockers."""
-    again = (before.version, before.segment) == (event.version, event.segment) if before else False
-    return Progress(
-        event.version,
-        event.segment,
-        event.segments,
-        0,
-        event.statements,
-        blockers=before.blockers if before and again else (),
-        name=event.name,
-        kind=event.kind,
-        since=before.since if before and again else now,
-        blocked_since=before.blocked_since if before and again else None,
-        retry=before.retry if before and again else None,
-    )
-
-
-def _progressed(progress: Progress, event: events.Event, now: datetime) -> Progress | None:
-    """*progress* after an event that tells of it; None for every other event."""
-    match event:
-        case events.StatementsRan(statements=statements):
-            # Blockers stay: another try of what is blocked runs the statements before it again.
-            return replace(progress, statements=statements, operation=None)
-        case events.Blocked(waited_seconds=waited, holders=holders):
-            since = progress.blocked_since or now - timedelta(seconds=waited)
-            return replace(progress, blockers=holders, blocked_since=since)
-        case events.Unblocked():
-            return replace(progress, blockers=(), blocked_since=None)
-        case events.OperationProgressed(operation=operation):
-            return replace(progress, operation=operation)
-        case events.MigrationRetried():
-            return replace(progress, retry=Retry(event.reason, event.attempt, event.delay_seconds))
-    return None
-
-
 def _planned(status: Status, event: events.Planned, now: datetime) -> Status:
     plan = event.plan
     work = {(each.kind, each.version): each for each in event.work}
@@ -277,13 +211,7 @@ def _planned(status: Status, event: events.Planned, now: datetime) -> Status:
     planned = replace(
         status,
         dialect=event.dialect,
-        roster=roster(
-            (
-                (entry.kind.value, entry.version),
-                _standing(entry, work.get((entry.kind, entry.version)) if work else None),
-            )
-            for entry in plan.entries
-        ),
+        roster=roster(((entry.kind.value, entry.version), _standing(entry, work)) for entry in plan.entries),
         counts=summary(plan),
         errors=tuple(finding.message for finding in plan.errors),
         warnings=tuple(finding.message for finding in warnings),
@@ -298,12 +226,12 @@ def _unready(plan: Plan) -> str | None:
     """Why a target with this *plan* is not ready, if so."""
     if plan.errors:
         return plan.errors[0].message
-    pending = len(plan.pending)
-    return f"{pending} pending" if pending else None
+    return f"{len(plan.pending)} pending" if plan.pending else None
 
 
-def _standing(entry: Entry, work: Work | None) -> MigrationStatus:
+def _standing(entry: Entry, pending: Mapping[tuple[Kind, str], Work]) -> MigrationStatus:
     row = entry.applied
+    work = pending.get((entry.kind, entry.version)) if pending else None
     return MigrationStatus(
         version=entry.version,
         name=entry.name,
@@ -314,16 +242,8 @@ def _standing(entry: Entry, work: Work | None) -> MigrationStatus:
         applied_at=row.applied_at if row else None,
         applied_by=row.applied_by if row else None,
         duration_ms=row.duration_ms if row else None,
-        hazards=_hazards(work) if work else (),
+        hazards=work.hazards if work else (),
     )
-
-
-def _hazards(work: Work) -> tuple[str, ...]:
-    alone = work.segments[work.done :].count(SegmentKind.SINGLE)
-    if not alone:
-        return ()
-    verb, what = ("runs", "statement") if alone == 1 else ("run", "statements")
-    return (f"{alone} {what} {verb} outside a transaction",)
 
 
 def _applied(status: Status, event: events.MigrationApplied, now: datetime) -> Status:
