@@ -70,8 +70,8 @@ class Feed:
 
     @property
     def draining(self) -> bool:
-        """Whether the daemon is on its way out."""
-        return Phase(self._status.phase) is Phase.DRAINING
+        """Whether the daemon is on its way out, from which there is no way back."""
+        return self._drained.is_set()
 
     def listen(self, listener: Listener) -> None:
         """Tell *listener* of every event from now on."""
@@ -88,12 +88,12 @@ class Feed:
         phase = Phase(self._status.phase)
         if phase not in _OUTCOMES:
             self._working_phase = phase
+        if phase is Phase.DRAINING:
+            self._drained.set()
         for listener in self._listeners:
             listener(event, self._status, now)
         self._changed.set()
         self._changed = anyio.Event()
-        if self.draining:
-            self._drained.set()
 
     async def drained(self) -> None:
         """Wait until the daemon is on its way out."""

@@ -3,8 +3,8 @@
 1. Publishing never waits: an event is encoded once, put into a bounded ring, and who listens is woken.
 2. A listener holds no queue, only its place in the ring. One that the ring has outrun, or that comes from
    another process, is sent a whole `status` and goes on from there.
-3. Listeners are paced, the more of them the slower, so that all together cost the event loop a bounded
-   share of its time, whatever the run emits.
+3. Listeners take turns, the longer the more there is to send, so that all together cost the event loop a
+   bounded share of its time, however many they are and whatever the run emits.
 4. A listener that has stopped reading is waited for in its own task alone; `service.protocol` hangs up on it.
 """
 
@@ -37,9 +37,9 @@ RING_EVENTS = 1000
 RING_BYTES = 1_048_576
 
 _RECONNECT_MS = 2000
-_LEAST_PAUSE_SECONDS = 0.1
-_BATCHES_PER_SECOND = 500  # of all listeners together
-_BYTES_PER_SECOND = 32_000_000
+_PAUSE_SECONDS = 0.1  # in which events gather
+_TURNS_PER_SECOND = 500  # of all listeners together
+_BYTES_PER_SECOND = 16_000_000
 _PIECE_BYTES = 65_536  # a transport that is not read from buffers one of these, not a whole status
 
 Write = Callable[[bytes], Awaitable[None]]
@@ -91,6 +91,7 @@ class Broadcast:
         self._feed: Feed = representations.feed
         self._ring = ring or Ring(self._feed.sequence)
         self._whole: tuple[int, bytes] | None = None
+        self._turn = anyio.Lock()
         self._feed.listen(self._take)
 
     def place(self, last_event_id: str) -> int | None:
@@ -104,13 +105,14 @@ class Broadcast:
         """Write what happens after *place* (None: a whole status first) until the daemon drains."""
         await write(b"retry: %d\n\n" % _RECONNECT_MS)
         while True:
-            batch, place = self._batch(place)
+            async with self._turn:
+                batch, place = self._batch(place)
+                await self._pause(1 / _TURNS_PER_SECOND + sum(map(len, batch)) / _BYTES_PER_SECOND)
             for piece in _pieces(batch):
                 await write(piece)
-            if self._feed.draining:
+            if self._feed.draining and place == self._feed.sequence:
                 return
-            with anyio.move_on_after(self._pause_seconds(sum(map(len, batch)))):
-                await self._feed.drained()
+            await self._pause(_PAUSE_SECONDS)
             with anyio.move_on_after(HEARTBEAT_SECONDS) as patience:
                 await self._feed.changed(place)
             if patience.cancelled_caught:
@@ -155,9 +157,10 @@ class Broadcast:
     def _id(self, sequence: int) -> str:
         return f"{self.boot}-{sequence}"
 
-    def _pause_seconds(self, size_bytes: int) -> float:
-        share = 1 / _BATCHES_PER_SECOND + size_bytes / _BYTES_PER_SECOND
-        return min(HEARTBEAT_SECONDS, max(_LEAST_PAUSE_SECONDS, self.listeners * share))
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless the daemon is on its way out."""
+        with anyio.move_on_after(seconds):
+            await self._feed.drained()
 
 
 class EventStream(Response):
