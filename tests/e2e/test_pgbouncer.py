@@ -109,6 +109,20 @@ async def test_transaction_mode_is_refused_though_somebody_vouches_for_it(
     await assert_no_lock_is_left(database)
 
 
+async def test_nothing_is_recorded_by_hand_through_a_transaction_pooler_that_somebody_vouches_for(
+    pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder, database: Database
+) -> None:
+    pooler = pgbouncer("transaction")
+    env = {"DATABASE_URL": pooler.url(database.name), "PGREADY_POOLER": "session"}
+
+    result = await pgready("baseline", "--dir", sql_folder(TRANSACTIONAL), env=env)
+
+    assert result.exit_code == 2
+    assert "pooler in transaction mode" in result.stderr
+    await assert_nothing_ran(database)
+    await assert_no_lock_is_left(database)
+
+
 async def test_transaction_mode_with_nothing_to_do_is_ready(
     pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder, database: Database
 ) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from harness.database import Database
 from harness.processes import Pgready, Result
+from pgready.database import lock
+from pgready.dialects.native import HISTORY
 
 SqlFolder = Callable[[Mapping[str, str | bytes]], Path]
 
@@ -31,8 +33,9 @@ class Target:
         self._environment = {"PGREADY_DATABASE_URL": database.url, "PGREADY_LOG_FORMAT": "console"}
         self.database = database
 
-    async def __call__(self, command: str, folder: Path, *arguments: str | Path) -> Result:
-        result = await self._pgready(command, *arguments, "--dir", folder, env=self._environment)
+    async def __call__(self, command: str, folder: Path, *arguments: str | Path, **environ: str) -> Result:
+        env = {**self._environment, **environ}
+        result = await self._pgready(command, *arguments, "--dir", folder, env=env)
         assert "Traceback" not in result.stderr
         return result
 
@@ -106,6 +109,56 @@ async def test_a_dry_run_of_a_baseline_changes_nothing(target: Target, sql_folde
     assert await target.database.value("SELECT to_regnamespace('pgready') IS NULL")
 
 
+async def test_a_baseline_that_lost_the_lock_records_nothing_and_may_be_given_again(
+    target: Target, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(NATIVE)
+    async with target.database.connect() as other:
+        await other.execute(f"SELECT pg_advisory_lock({lock.keys_for(HISTORY).fence})")
+        result = await target("baseline", folder)
+
+    assert result.exit_code == 5
+    assert "the migration lock was lost" in result.stderr and "hint: " in result.stderr
+    assert await target.database.value("SELECT to_regnamespace('pgready') IS NULL")
+
+
+async def test_the_audit_needs_no_right_to_create_schemas_where_its_schema_is_there(
+    target: Target, sql_folder: SqlFolder
+) -> None:
+    role = await target.database.role()
+    await target.database.execute(f"CREATE SCHEMA pgready AUTHORIZATION {role.name}")
+    await target.database.execute(f"GRANT CREATE ON SCHEMA public TO {role.name}")
+
+    result = await target("baseline", sql_folder(GOOSE), PGREADY_DATABASE_URL=role.url)
+
+    assert result.exit_code == 0, result.stderr
+    assert await target.audited() == [("baseline", "public.goose_db_version", None)]
+
+
+async def test_who_may_not_keep_the_audit_is_told_what_to_grant(
+    target: Target, sql_folder: SqlFolder
+) -> None:
+    role = await target.database.role()
+    await target.database.execute(f"GRANT CREATE ON SCHEMA public TO {role.name}")
+
+    result = await target("baseline", sql_folder(GOOSE), PGREADY_DATABASE_URL=role.url)
+
+    assert result.exit_code == 4
+    assert "pgready.audit" in result.stderr
+    assert f'GRANT CREATE ON DATABASE "{target.database.name}" TO "{role.name}"' in result.stderr
+    assert await target.database.value("SELECT to_regclass('goose_db_version') IS NULL")
+
+
+async def test_the_audit_names_the_history_where_it_lies(target: Target, sql_folder: SqlFolder) -> None:
+    await target.database.execute("CREATE SCHEMA shop")
+    url = f"{target.database.url}?options=-csearch_path%3Dshop"
+
+    result = await target("baseline", sql_folder(GOOSE), PGREADY_DATABASE_URL=url)
+
+    assert result.exit_code == 0, result.stderr
+    assert await target.audited() == [("baseline", "shop.goose_db_version", None)]
+
+
 # adopt
 
 
@@ -168,6 +221,25 @@ async def test_a_file_that_is_gone_is_not_adopted_in_silence(
 
     assert result.exit_code == 6
     assert not (tmp_path / "sql").exists()
+
+
+async def test_adopting_waits_for_a_native_run_and_writes_nothing_meanwhile(
+    target: Target, with_goose: Path, tmp_path: Path
+) -> None:
+    async with target.database.connect() as other:
+        await other.execute(f"SELECT pg_advisory_lock({lock.keys_for(HISTORY).main})")
+        result = await target("adopt", with_goose, "--to", tmp_path / "sql", PGREADY_LOCK_TIMEOUT="0.5s")
+
+    assert result.exit_code == 5
+    assert not (tmp_path / "sql").exists()
+
+
+async def test_the_audit_of_an_adoption_names_both_histories(
+    target: Target, with_goose: Path, tmp_path: Path
+) -> None:
+    await target("adopt", with_goose, "--to", tmp_path / "sql")
+
+    assert await target.audited() == [("adopt", "public.goose_db_version, pgready.history:default", None)]
 
 
 # eject

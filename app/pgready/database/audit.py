@@ -6,10 +6,13 @@ thing of ours in a target whose history is a peer's and that needed no journal.
 
 from __future__ import annotations
 
-from pgready.core.quoting import fill
+from pgready.core.errors import AccessDenied
+from pgready.core.quoting import fill, identifier
+from pgready.database.session import Session
 
-CREATE = """
-CREATE SCHEMA IF NOT EXISTS pgready;
+_CREATE_SCHEMA = "CREATE SCHEMA IF NOT EXISTS pgready"
+
+_CREATE_TABLE = """
 CREATE TABLE IF NOT EXISTS pgready.audit (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     recorded_at     timestamp with time zone NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -24,6 +27,44 @@ CREATE TABLE IF NOT EXISTS pgready.audit (
 REVOKE ALL ON pgready.audit FROM PUBLIC
 """
 
+CREATE = f"{_CREATE_SCHEMA};\n{_CREATE_TABLE}"
+"""The table with its schema; it takes the right to create one even where that exists (see `creation`)."""
+
+_SITUATION = """
+SELECT x.schema IS NOT NULL AS has_schema, x.audit IS NOT NULL AS has_table,
+       pg_catalog.current_database()::text AS database,
+       pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS makes_schema,
+       pg_catalog.has_schema_privilege(x.schema, 'USAGE')
+         AND pg_catalog.has_schema_privilege(x.schema, 'CREATE') AS makes_table,
+       pg_catalog.has_table_privilege(x.audit, 'INSERT') AS writes
+FROM (SELECT (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'pgready') AS schema,
+             (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+              WHERE n.nspname = 'pgready' AND c.relname = 'audit') AS audit) AS x
+"""
+
+
+async def creation(session: Session) -> tuple[str, ...]:
+    """What makes the audit, as far as it is missing. Raises AccessDenied where it cannot be kept here."""
+    row = await session.fetchrow(_SITUATION)
+    assert row is not None, "a SELECT without WHERE has a row"
+    create: tuple[str, ...] = ()
+    if row["has_table"]:
+        allowed, needed = row["writes"], "INSERT ON pgready.audit"
+    elif row["has_schema"]:
+        allowed, needed, create = row["makes_table"], "USAGE, CREATE ON SCHEMA pgready", (_CREATE_TABLE,)
+    else:
+        allowed, needed = row["makes_schema"], f"CREATE ON DATABASE {identifier(row['database'])}"
+        create = (_CREATE_SCHEMA, _CREATE_TABLE)
+    if not allowed:
+        raise AccessDenied(
+            f"{session.user} cannot write pgready.audit, where a change by hand is kept",
+            hint=f"GRANT {needed} TO {identifier(session.user)}; or use the owner's URL",
+            sqlstate="42501",
+            done="nothing was recorded",
+        )
+    return create
+
+
 _ENTRY = """
 INSERT INTO pgready.audit (history, action, what, reason, database_user, recorded_by, pgready_version)
 VALUES (:history, :action, :what, :reason, session_user, :recorded_by, :pgready_version)
@@ -33,7 +74,7 @@ VALUES (:history, :action, :what, :reason, session_user, :recorded_by, :pgready_
 def entry(
     *, history: str, action: str, what: str, reason: str | None, recorded_by: str, pgready_version: str
 ) -> str:
-    """One INSERT; *history* is the changed one's identity, *recorded_by* this host or pod."""
+    """One INSERT; *history* names the changed ones by identity, *recorded_by* this host or pod."""
     return fill(
         _ENTRY,
         history=history,

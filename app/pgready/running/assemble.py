@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +19,8 @@ from pgready.core.errors import SettingsError
 from pgready.core.events import EmbeddedStarted, Event, Located
 from pgready.core.patience import Patience
 from pgready.dialects import detect
-from pgready.dialects.base import Surroundings
-from pgready.dialects.native import Native
+from pgready.dialects.base import Dialect, Surroundings
+from pgready.dialects.native import HISTORY, Native
 from pgready.running.ahead import FirstSession
 from pgready.running.assignment import Assignment
 from pgready.running.host import host_name
@@ -199,11 +199,10 @@ async def adopt(settings: Settings, emit: Emit, to: Path, by_hand: ByHand) -> Re
     async def plan(session: Session, sight: Sight) -> Recording:
         return await takeover.adopt(session, sight, native, folder)
 
-    planned = await _record(settings, source, emit, "adopt", plan, by_hand.dry())
-    if by_hand.dry_run:
-        return planned
-    await anyio.to_thread.run_sync(files.write_folder, to, [file.source for file in native])
-    return await _record(settings, source, emit, "adopt", plan, by_hand)
+    async def write() -> None:
+        await anyio.to_thread.run_sync(files.write_folder, to, [file.source for file in native])
+
+    return await _record(settings, source, emit, "adopt", plan, by_hand, before_commit=write, both=True)
 
 
 async def eject(settings: Settings, emit: Emit, by_hand: ByHand) -> Recording:
@@ -214,7 +213,8 @@ async def eject(settings: Settings, emit: Emit, by_hand: ByHand) -> Recording:
             ("the folder is pgready's own: there is nobody to hand its history to",),
             hint="give the other tool's folder, and say which it is: --dir DIR --dialect NAME",
         )
-    return await _record(settings, source, emit, "eject", _takeover(settings, source).eject, by_hand)
+    plan = _takeover(settings, source).eject
+    return await _record(settings, source, emit, "eject", plan, by_hand, both=True)
 
 
 async def down(
@@ -256,12 +256,12 @@ async def down(
     )
 
 
-def _author(source: Source, action: str, reason: str | None) -> Author:
+def _author(source: Source, action: str, reason: str | None, *also: Dialect) -> Author:
     from pgready.running.recording import Author
 
     return Author(
         action=action,
-        history=source.dialect.identity,
+        dialects=(source.dialect, *also),
         recorded_by=host_name(),
         pgready_version=__version__,
         reason=reason,
@@ -275,17 +275,30 @@ def _takeover(settings: Settings, source: Source) -> Takeover:
 
 
 async def _record(
-    settings: Settings, source: Source, emit: Emit, action: str, plan: Planner, by_hand: ByHand
+    settings: Settings,
+    source: Source,
+    emit: Emit,
+    action: str,
+    plan: Planner,
+    by_hand: ByHand,
+    *,
+    before_commit: Callable[[], Awaitable[None]] | None = None,
+    both: bool = False,
 ) -> Recording:
+    """Record what *plan* finds in the history of *source*, or in *both*: its own and the native one."""
+    from pgready.database import lock
     from pgready.running.recording import record
 
+    natives = (Native(settings.namespace),) if both else ()
     return await record(
         run_of(settings, source, emit),
         plan,
-        _author(source, action, by_hand.reason),
+        _author(source, action, by_hand.reason, *natives),
         emit,
         patience_seconds=settings.lock_timeout_seconds,
         dry_run=by_hand.dry_run,
+        also=lock.keys_for(HISTORY) if both else None,
+        before_commit=before_commit,
     )
 
 

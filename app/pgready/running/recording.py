@@ -1,6 +1,7 @@
 """Changing by hand what a history says: `repair`, `baseline`, `adopt`, `eject`, `down`. The rules:
 
-1. What is recorded is planned from a look, and again from a look under the migration lock.
+1. What is recorded is planned from a look, and again from a look under the migration lock: of both histories,
+   where two are changed.
 2. It is committed in one fenced transaction, together with a row of the audit: who, when, why.
 """
 
@@ -10,16 +11,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import anyio
+import asyncpg
 from msgspec import Struct
+from msgspec.structs import replace
 
-from pgready.core.errors import LockNotObtained, PgreadyError, PoolerError
+from pgready.core.errors import LockLost, LockNotObtained, PoolerError, Unreachable
 from pgready.core.events import Event, LockReleased, LockTaken, LockWaited
-from pgready.database import audit, execute, lock
-from pgready.database.refusals import OpeningRefused, StatementRefused
+from pgready.database import audit, execute, lock, pooler
+from pgready.database.connect import CannotConnect, open_session
+from pgready.database.refusals import OpeningRefused, StatementRefused, lost_connection
 from pgready.database.session import Pooling, Session
-from pgready.dialects.native import AUDIT
+from pgready.dialects.base import Dialect
 from pgready.running import reasons
 from pgready.running.apply import BEGIN
+from pgready.running.host import application_name, host_name
 from pgready.running.look import Sight
 from pgready.running.runner import Run
 
@@ -36,18 +41,18 @@ class Recording(Struct, frozen=True):
 
 
 class Author(Struct, frozen=True):
-    """Who records, doing what (*action*), in which history, and why: the audit's row."""
+    """Who records, doing what (*action*), in whose histories, and why: the audit's row."""
 
     action: str
-    history: str
+    dialects: tuple[Dialect, ...]
     recorded_by: str
     pgready_version: str
     reason: str | None = None
 
     def entry(self, what: str) -> str:
-        """One INSERT into the audit."""
+        """One INSERT into the audit. For after the look, which settles where a peer's history lies."""
         return audit.entry(
-            history=self.history,
+            history=", ".join(dialect.identity for dialect in self.dialects),
             action=self.action,
             what=what,
             reason=self.reason,
@@ -68,29 +73,60 @@ async def record(
     *,
     patience_seconds: float,
     dry_run: bool,
+    also: lock.LockKeys | None = None,
+    before_commit: Callable[[], Awaitable[None]] | None = None,
 ) -> Recording:
-    """Record what *plan* finds, or on a *dry_run* only say what that would be."""
+    """Record what *plan* finds, or on a *dry_run* only say what that would be.
+
+    *also* are the keys of a second history that is changed. *before_commit* runs under the lock when it is
+    certain what will be recorded.
+    """
     async with run.looking() as (session, sight):
         planned = await plan(session, sight)  # what cannot be is said without waiting for the lock
         if dry_run:
             return planned
-        async with locked(session, sight.keys, patience_seconds, emit):
+        async with locked(session, _with(also, sight.keys), patience_seconds, emit):
             under_lock = await run.look_again()
             planned = await plan(session, under_lock)
-            await _commit(session, under_lock, planned, author)
+            create = await audit.creation(session)
+            if before_commit is not None:
+                await before_commit()
+            fences = [fence for keys in (also, under_lock.keys) if keys for fence in _fence(session, keys)]
+            entry = author.entry("\n".join(planned.what))
+            await _commit(session, [BEGIN, *fences], [*create, *planned.statements, entry, "COMMIT"])
     return planned
 
 
-async def _commit(session: Session, sight: Sight, recording: Recording, author: Author) -> None:
-    opening = [BEGIN, *lock.fence(session, sight.keys, 0)]
-    create = () if AUDIT in sight.tables else (audit.CREATE,)
-    entry = author.entry("\n".join(recording.what))
+def _with(also: lock.LockKeys | None, keys: lock.LockKeys) -> lock.LockKeys:
+    """*keys* and the session keys of *also*, which are taken first: all of them or none."""
+    return keys if also is None else replace(keys, peers=(*also.session_keys, *keys.peers))
+
+
+def _fence(session: Session, keys: lock.LockKeys) -> list[str]:
+    return lock.fence(session, keys, 0)
+
+
+async def _commit(session: Session, opening: list[str], statements: list[str]) -> None:
     try:
-        await execute.run_plain(session, opening, [*create, *recording.statements, entry, "COMMIT"])
+        await execute.run_plain(session, opening, statements)
     except StatementRefused as refused:
         raise reasons.unexpected(refused.problem) from refused
     except OpeningRefused as refused:
-        raise PgreadyError("the migration lock was lost", done=_NOTHING_RECORDED) from refused
+        raise LockLost(
+            "the migration lock was lost",
+            hint="is there something between us and the server that resets or ends sessions? give the same "
+            "command again, with a direct connection",
+            done=_NOTHING_RECORDED,
+        ) from refused
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as problem:
+        if not lost_connection(problem):
+            raise
+        raise Unreachable(
+            "the connection was lost while this was recorded",
+            hint="look whether it was: pgready status, and the newest row of pgready.audit; "
+            "if not, give the same command again",
+            done="all of it was recorded or nothing, and the server did not say which",
+        ) from problem
 
 
 @asynccontextmanager
@@ -99,18 +135,33 @@ async def locked(
 ) -> AsyncIterator[None]:
     """Hold the migration lock meanwhile; should the block fail, closing the session is what frees it.
 
-    Raises LockNotObtained naming the holder, and PoolerError where no session lock would hold.
+    The session has our own settings, and no statement timeout. Raises LockNotObtained naming the holder, and
+    PoolerError where no session lock would hold, whoever vouches for it.
     """
-    if session.pooling not in (Pooling.DIRECT, Pooling.SESSION):
+    await _examine(session)
+    await session.execute(session.own_settings(0))
+    await _take(session, keys, patience_seconds, emit)
+    yield
+    await lock.release(session, keys)
+    emit(LockReleased())
+
+
+async def _examine(session: Session) -> None:
+    async def open_another() -> Session:
+        return await open_session(session.dsn, application_name=application_name(host_name()))
+
+    try:
+        await pooler.examine(session, open_another)
+    except CannotConnect as problem:
+        raise problem.error from problem
+    if session.pooling is Pooling.TRANSACTION:
+        raise pooler.transaction_pooler(session)
+    if session.pooling is Pooling.UNPROVEN:
         raise PoolerError(
             f"{session.dsn.masked}: this is a pooler, and nothing proves that a lock holds through it",
             hint="give pgready a direct connection, or vouch for the pooler with PGREADY_POOLER=session",
             done=_NOTHING_RECORDED,
         )
-    await _take(session, keys, patience_seconds, emit)
-    yield
-    await lock.release(session, keys)
-    emit(LockReleased())
 
 
 async def _take(
