@@ -38,8 +38,8 @@ RING_BYTES = 1_048_576
 
 _RECONNECT_MS = 2000
 _PAUSE_SECONDS = 0.1  # in which events gather
-_TURNS_PER_SECOND = 500  # of all listeners together
-_BYTES_PER_SECOND = 16_000_000
+_TURNS_PER_SECOND = 200  # of all listeners together
+_BYTES_PER_SECOND = 4_000_000
 _PIECE_BYTES = 65_536  # a transport that is not read from buffers one of these, not a whole status
 
 Write = Callable[[bytes], Awaitable[None]]
