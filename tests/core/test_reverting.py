@@ -7,7 +7,7 @@ import pytest
 from pgready.core.errors import Diverged, SettingsError
 from pgready.core.model import Applied, Kind, Migration, Script
 from pgready.core.planning import Entry, Plan, State
-from pgready.core.reverting import reversals
+from pgready.core.reverting import Goal, last, reversals, same, told
 
 
 def entry(version: str, state: State = State.APPLIED, revert: str | None = "SELECT 1;") -> Entry:
@@ -20,36 +20,61 @@ def entry(version: str, state: State = State.APPLIED, revert: str | None = "SELE
 THREE = Plan((entry("1"), entry("2"), entry("3")))
 
 
-def versions(plan: Plan, count: int = 1, to: str | None = None) -> list[str]:
-    return [each.migration.version for each in reversals(plan, count, to)]
+def versions(plan: Plan, goal: Goal | None = None) -> list[str]:
+    return [each.migration.version for each in reversals(plan, goal or last(plan, 1))]
 
 
-@pytest.mark.parametrize(
-    ("count", "to", "expected"),
-    [
-        (1, None, ["3"]),
-        (2, None, ["3", "2"]),
-        (9, None, ["3", "2", "1"]),
-        (1, "1", ["3", "2"]),
-        (1, "3", []),
-        (1, "0", ["3", "2", "1"]),
-    ],
-)
-def test_the_newest_goes_first(count: int, to: str | None, expected: list[str]) -> None:
-    assert versions(THREE, count, to) == expected
+@pytest.mark.parametrize(("stays", "expected"), [("1", ["3", "2"]), ("3", []), (None, ["3", "2", "1"])])
+def test_the_newest_goes_first(stays: str | None, expected: list[str]) -> None:
+    assert versions(THREE, Goal(stays)) == expected
+
+
+@pytest.mark.parametrize(("count", "stays"), [(1, "2"), (2, "1"), (3, None), (9, None)])
+def test_how_many_becomes_a_goal(count: int, stays: str | None) -> None:
+    assert last(THREE, count) == Goal(stays)
+
+
+def test_the_goal_stays_when_a_part_of_it_is_reached() -> None:
+    goal = last(THREE, 2)
+    half_way = Plan((entry("1"), entry("2"), entry("3", State.PENDING)))
+
+    assert versions(half_way, goal) == ["2"]
+
+
+def test_a_goal_passes_over_what_is_pending_in_between() -> None:
+    plan = Plan((entry("1"), entry("2", State.PENDING), entry("3")))
+
+    assert versions(plan, last(plan, 1)) == ["3"]
+    assert versions(plan, last(plan, 2)) == ["3", "1"]
+
+
+def test_without_anything_applied_there_is_nothing_to_revert() -> None:
+    plan = Plan((entry("1", State.PENDING),))
+
+    assert versions(plan, last(plan, 1)) == []
+
+
+def test_a_way_back_without_a_statement_is_told() -> None:
+    (only,) = told(reversals(Plan((entry("1", revert="-- nothing"),)), Goal(None)))
+
+    assert "holds no statement" in only
+
+
+def test_another_text_is_not_what_was_agreed_to() -> None:
+    agreed = reversals(THREE, Goal("2"))
+    edited = reversals(Plan((entry("1"), entry("2"), entry("3", revert="SELECT 2;"))), Goal("2"))
+
+    assert same(agreed, reversals(THREE, Goal("2")))
+    assert not same(edited, agreed)
 
 
 def test_what_is_pending_is_passed_over() -> None:
     assert versions(Plan((entry("1"), entry("2"), entry("3", State.PENDING)))) == ["2"]
 
 
-def test_a_version_0_of_the_folder_is_that_version() -> None:
-    assert versions(Plan((entry("0"), entry("1"))), to="0") == ["1"]
-
-
 def test_an_unknown_version_is_refused() -> None:
     with pytest.raises(SettingsError):
-        versions(THREE, to="4")
+        versions(THREE, Goal("4"))
 
 
 @pytest.mark.parametrize("state", [State.PARTLY_APPLIED, State.FAILED])

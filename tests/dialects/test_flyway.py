@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pgready.core.compile import compile_script
-from pgready.core.errors import ScriptError, SettingsError, render
+from pgready.core.errors import Diverged, ScriptError, SettingsError, render
 from pgready.core.model import Applied, Folder, Kind, SourceFile
 from pgready.core.segments import place
 from pgready.dialects.base import Surroundings
@@ -177,4 +177,11 @@ def test_a_row_without_a_file_keeps_its_version() -> None:
     applied = flyway.match(rows("7 JDBC"), folder)
 
     assert [(each.version, each.name) for each in applied] == [("7", "x (JDBC)")]
-    assert flyway.forget(Applied("none")).endswith("NULL")
+
+
+def test_what_a_baseline_stands_for_has_no_row_to_forget() -> None:
+    flyway, folder = folder_of("V1__a.sql")
+    flyway.match(rows(), folder)
+
+    with pytest.raises(Diverged, match="baseline"):
+        flyway.forget(Applied("1"))

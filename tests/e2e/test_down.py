@@ -67,7 +67,7 @@ async def test_the_last_migration_is_taken_back_with_its_record(target: Target) 
 
 
 async def test_several_go_newest_first_also_what_runs_outside_a_transaction(target: Target) -> None:
-    result = await target("down", "--to", "0", "--yes")
+    result = await target("down", "--all", "--yes")
 
     assert result.exit_code == 0
     assert await target.recorded() == []
@@ -117,7 +117,7 @@ async def test_where_nobody_can_be_asked_it_must_be_said(target: Target) -> None
 async def test_what_has_no_way_back_is_refused_before_anything_runs(target: Target) -> None:
     (target.folder / "0001_cats.down.sql").unlink()
 
-    result = await target("down", "--to", "0", "--yes")
+    result = await target("down", "--all", "--yes")
 
     assert result.exit_code == 6
     assert "0001: nothing reverts it" in result.stderr
@@ -179,3 +179,41 @@ async def test_a_goose_folder_goes_back_in_gooses_own_table(
     assert result.exit_code == 0
     assert not await owls.exists("owls")
     assert await database.fetch("SELECT version_id FROM goose_db_version") == [(0,)]
+
+
+async def test_a_count_that_failed_half_way_goes_on_to_its_goal_and_no_further(target: Target) -> None:
+    (target.folder / "0004_owls.sql").write_text("CREATE TABLE owls (id int);\n")
+    (target.folder / "0004_owls.down.sql").write_text("DROP TABLE owls;\n")
+    await target("up")
+    (target.folder / "0003_dogs.down.sql").write_text("DROP TABLE nobody;\n")
+
+    failed = await target("down", "2", "--yes")
+    (target.folder / "0003_dogs.down.sql").write_text("DROP TABLE dogs;\n")
+    again = await target("down", "--to", "0002", "--yes")
+
+    assert failed.exit_code == 1 and "then: pgready down --to 0002" in failed.stderr
+    assert again.exit_code == 0
+    assert await target.recorded() == ["0001", "0002"]
+
+
+async def test_a_row_of_another_spelling_goes_too(target: Target) -> None:
+    for name in ("0003_dogs.sql", "0003_dogs.down.sql"):
+        (target.folder / name).rename(target.folder / name.replace("0003", "3"))
+
+    result = await target("down", "--yes")
+
+    assert result.exit_code == 0
+    assert await target.recorded() == ["0001", "0002"]
+
+
+async def test_an_index_that_cannot_be_told_apart_is_not_dropped(target: Target) -> None:
+    await target("down", "--yes")
+    await target.database.execute("CREATE SCHEMA later; ALTER INDEX cats_id RENAME TO cats_old")
+    await target.database.execute("CREATE TABLE later.x (id int); CREATE INDEX cats_id ON later.x (id)")
+    await target.database.execute(f"ALTER DATABASE {target.database.name} SET search_path = public, later")
+
+    result = await target("down", "--yes")
+
+    assert result.exit_code == 6
+    assert "nothing can tell" in result.stderr
+    assert await target.exists("later.cats_id")

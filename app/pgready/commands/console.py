@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections import deque
@@ -88,7 +89,8 @@ class Console:
             self._status = statuses.advance(self._status, event, happened_at)
             if self._line is not None:
                 self._line.clear()
-            self._write(event)
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more: the run goes on
+                self._write(event)
             for listener in self._listeners:
                 listener(event)
 

@@ -19,9 +19,6 @@ from pgready.core.planning import Entry, Plan, State
 from pgready.core.segments import CompiledScript, SegmentKind, Single
 from pgready.core.suggestions import suggest
 
-EVERYTHING = "0"
-"""`--to 0` takes back every migration."""
-
 _NOTHING = "nothing was run"
 _CAN_BE_PROBED = frozenset(
     {Single.CREATE_INDEX, Single.DROP_INDEX, Single.DETACH_PARTITION, Single.REPEATABLE}
@@ -41,15 +38,38 @@ class Reversal(Struct, frozen=True):
         return self.script.segments[0].kind is SegmentKind.TRANSACTION
 
 
-def reversals(plan: Plan, count: int, to: str | None) -> tuple[Reversal, ...]:
-    """What to revert, newest first: the last *count* applied, or everything behind version *to*.
+class Goal(Struct, frozen=True):
+    """Where a `down` goes: the version that *stays*, with all before it; None where none does.
 
-    Raises SettingsError, Diverged or ScriptError; every problem at once.
+    How many to revert is made into a goal once, so that a `down` which failed half-way, given again, reverts
+    no more than was asked.
     """
-    entries = _chosen(plan, count, to)
+
+    stays: str | None
+
+    @property
+    def command(self) -> str:
+        return "pgready down --all" if self.stays is None else f"pgready down --to {self.stays}"
+
+
+def last(plan: Plan, count: int) -> Goal:
+    """The goal of taking back the *count* migrations applied last."""
+    versioned = _versioned(plan)
+    applied = [at for at, entry in enumerate(versioned) if entry.state is State.APPLIED]
+    if not applied:
+        return Goal(versioned[-1].version if versioned else None)
+    oldest = applied[max(0, len(applied) - count)]
+    return Goal(versioned[oldest - 1].version if oldest else None)
+
+
+def reversals(plan: Plan, goal: Goal) -> tuple[Reversal, ...]:
+    """What to revert to reach *goal*, newest first.
+
+    Raises SettingsError for a version that is not known, else Diverged, with every problem at once.
+    """
     problems: list[str] = []
     ready: list[Reversal] = []
-    for entry in entries:
+    for entry in _behind(plan, goal):
         try:
             ready.append(_reversal(entry))
         except PgreadyError as problem:
@@ -64,8 +84,9 @@ def reversals(plan: Plan, count: int, to: str | None) -> tuple[Reversal, ...]:
     return tuple(ready)
 
 
-def _chosen(plan: Plan, count: int, to: str | None) -> list[Entry]:
-    versioned = [entry for entry in plan.entries if entry.kind is Kind.VERSIONED]
+def _behind(plan: Plan, goal: Goal) -> list[Entry]:
+    """The applied entries behind *goal*, newest first."""
+    versioned = _versioned(plan)
     unclear = [entry for entry in versioned if entry.state in (State.PARTLY_APPLIED, State.FAILED)]
     if unclear:
         raise Diverged(
@@ -73,14 +94,15 @@ def _chosen(plan: Plan, count: int, to: str | None) -> list[Entry]:
             hint="complete it first (pgready up), or say what became of it (pgready repair)",
             done=_NOTHING,
         )
-    if to is None:
-        applied = [entry for entry in versioned if entry.state is State.APPLIED]
-        return applied[: -count - 1 : -1]
     known = [entry.version for entry in versioned]
-    if to != EVERYTHING and to not in known:
-        raise SettingsError((f"{to}: there is no such version{suggest(to, known)}",))
-    behind = versioned if to == EVERYTHING and to not in known else versioned[known.index(to) + 1 :]
-    return [entry for entry in reversed(behind) if entry.state is State.APPLIED]
+    if goal.stays is not None and goal.stays not in known:
+        raise SettingsError((f"{goal.stays}: there is no such version{suggest(goal.stays, known)}",))
+    first = 0 if goal.stays is None else known.index(goal.stays) + 1
+    return [entry for entry in reversed(versioned[first:]) if entry.state is State.APPLIED]
+
+
+def _versioned(plan: Plan) -> list[Entry]:
+    return [entry for entry in plan.entries if entry.kind is Kind.VERSIONED]
 
 
 def _reversal(entry: Entry) -> Reversal:
@@ -108,4 +130,17 @@ def _refuse_parts(script: CompiledScript) -> None:
 
 def told(planned: Sequence[Reversal]) -> tuple[str, ...]:
     """A line for each of *planned*, in the order in which they are run."""
-    return tuple(f"{each.migration.version}: {each.revert.path}" for each in planned)
+    return tuple(f"{each.migration.version}: {each.revert.path}{_size(each)}" for each in planned)
+
+
+def _size(reversal: Reversal) -> str:
+    return "" if any(segment.statements for segment in reversal.script.segments) else " (holds no statement)"
+
+
+def same(planned: Sequence[Reversal], agreed: Sequence[Reversal]) -> bool:
+    """Whether *planned* is what was *agreed* to, statement by statement."""
+    return _identities(planned) == _identities(agreed)
+
+
+def _identities(planned: Sequence[Reversal]) -> list[tuple[str, str]]:
+    return [(each.migration.version, each.revert.text) for each in planned]

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from msgspec.structs import replace
 
-from pgready.core.errors import FolderError, SettingsError
+from pgready.core.errors import Diverged, FolderError, SettingsError
 from pgready.core.model import Applied, Folder, Kind, Migration, Outcome, Row, SourceFile, TableName
 from pgready.core.quoting import Name, fill, table
 from pgready.dialects.base import Dialect, Surroundings
@@ -217,7 +217,11 @@ class Flyway(Dialect):
         return fill(_ACCEPT, rank=rank, **self._row_of(migration))
 
     def forget(self, applied: Applied) -> str:
-        return fill(_FORGET, table=self.table, rank=self._ranks.get((applied.kind, applied.version)))
+        """Raises Diverged where a baseline stands for it, which has no row for each version."""
+        rank = self._ranks.get((applied.kind, applied.version))
+        if rank is None:
+            raise Diverged(f"{applied.version} has no row of its own: a baseline stands for it")
+        return fill(_FORGET, table=self.table, rank=rank)
 
     def lock_keys(self, database: str) -> tuple[int, ...]:
         return (_LOCK_MAGIC + _java_hash(table(self.table)),)

@@ -105,7 +105,8 @@ WHERE namespace OPERATOR(pg_catalog.=) :namespace AND kind OPERATOR(pg_catalog.=
 
 _FORGET = """
 DELETE FROM pgready.history WHERE namespace OPERATOR(pg_catalog.=) :namespace
- AND kind OPERATOR(pg_catalog.=) :kind AND version OPERATOR(pg_catalog.=) :version
+ AND kind OPERATOR(pg_catalog.=) :kind
+ AND pg_catalog.ltrim(version, :zero) OPERATOR(pg_catalog.=) pg_catalog.ltrim(:version, :zero)
 """
 
 
@@ -210,7 +211,13 @@ class Native(Dialect):
         )
 
     def forget(self, applied: Applied) -> str:
-        return fill(_FORGET, namespace=self.namespace, kind=applied.kind.value, version=applied.version)
+        return fill(
+            _FORGET,
+            zero="0" if applied.kind is Kind.VERSIONED else "",
+            namespace=self.namespace,
+            kind=applied.kind.value,
+            version=applied.version,
+        )
 
     def accept(self, migration: Migration, token_checksum: str | None) -> str:
         return fill(

@@ -31,10 +31,12 @@ from pgready.settings import Settings, required_target
 
 if TYPE_CHECKING:  # what only the commands of the bookkeeping need
     from pgready.core.planning import Plan
+    from pgready.core.reverting import Goal
     from pgready.database.session import Session
     from pgready.running.look import Sight
     from pgready.running.recording import Author, Planner, Recording
     from pgready.running.repair import Answer
+    from pgready.running.reverter import Agreement
     from pgready.running.takeover import Takeover
 
 Emit = Callable[[Event], None]
@@ -217,23 +219,20 @@ async def eject(settings: Settings, emit: Emit, by_hand: ByHand) -> Recording:
     return await _record(settings, source, emit, "eject", plan, by_hand, both=True)
 
 
-async def down(
-    settings: Settings,
-    emit: Emit,
-    count: int,
-    to: str | None,
-    agreed: tuple[str, ...] | None,
-    reason: str | None,
-) -> tuple[str, ...]:
-    """Revert the last *count* migrations, or all behind version *to*, as it was *agreed*; None only plans."""
-    from pgready.core.reverting import Reversal, reversals
+async def plan_down(settings: Settings, emit: Emit, goal_of: Callable[[Plan], Goal]) -> Agreement:
+    """What would be reverted in the target of *settings* to reach the goal."""
+    from pgready.running import reverter
+
+    source = await read_source(settings)
+    return await reverter.plan(run_of(settings, source, emit), goal_of)
+
+
+async def down(settings: Settings, emit: Emit, agreement: Agreement, reason: str | None) -> None:
+    """Revert what was agreed to."""
     from pgready.running import reverter
 
     source = await read_source(settings)
     told_to = assignment(settings)
-
-    def choose(plan: Plan) -> tuple[Reversal, ...]:
-        return reversals(plan, count, to)
 
     def at_work(session: Session, sight: Sight) -> reverter.Reverter:
         return reverter.Reverter(
@@ -243,12 +242,12 @@ async def down(
             told_to.patience,
             emit,
             statement_timeout_ms=told_to.statement_timeout_ms,
+            command=agreement.goal.command,
         )
 
-    return await reverter.down(
+    await reverter.revert(
         run_of(settings, source, emit),
-        choose,
-        agreed,
+        agreement,
         at_work,
         _author(source, "down", reason),
         emit,

@@ -1,7 +1,7 @@
 """Takes migrations back: what reverts each, and the end of its record, in one fenced transaction.
 
 Statements outside a transaction run first, each unless the catalogue says that it happened already, and
-the record goes afterwards: a `down` that died is simply given again.
+the record goes afterwards: a `down` that died is given again, by its goal.
 """
 
 from __future__ import annotations
@@ -9,23 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import anyio
+from msgspec import Struct
 
 from pgready.core.diagnostics import explain
-from pgready.core.errors import Diverged, LockLost, PgreadyError
+from pgready.core.errors import Diverged, LockLost, LockNotObtained, PgreadyError, Uncertain
 from pgready.core.events import Event, MigrationFailed, MigrationRetried, MigrationReverted
 from pgready.core.ladder import Ladder
 from pgready.core.patience import Patience
 from pgready.core.planning import Plan
-from pgready.core.reverting import Reversal, told
-from pgready.core.segments import Segment, Single
+from pgready.core.quoting import fill
+from pgready.core.reverting import Goal, Reversal, reversals, same
+from pgready.core.segments import CompiledScript, Segment, Single, place
 from pgready.core.steps import ProbeAnswer
-from pgready.database import audit, catalog, execute, lock
+from pgready.database import audit, catalog, execute, journal, lock
 from pgready.database.execute import Progress
 from pgready.database.refusals import OpeningRefused, StatementRefused
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import AUDIT
-from pgready.running import reasons
+from pgready.running import peers, reasons
 from pgready.running.apply import BEGIN, LOCK_CODES
 from pgready.running.look import Sight
 from pgready.running.recording import Author, locked
@@ -34,43 +36,53 @@ from pgready.running.runner import Run
 _PAUSE_SECONDS = 0.2
 
 
-async def down(
+class Agreement(Struct, frozen=True):
+    """What somebody was shown and agreed to: the *goal*, and what is run to reach it."""
+
+    goal: Goal
+    reversals: tuple[Reversal, ...]
+
+
+async def plan(run: Run, goal_of: Callable[[Plan], Goal]) -> Agreement:
+    """What would be reverted. Raises PgreadyError."""
+    sight = await run.look_only()
+    goal = goal_of(sight.plan)
+    return Agreement(goal, reversals(sight.plan, goal))
+
+
+async def revert(
     run: Run,
-    choose: Callable[[Plan], tuple[Reversal, ...]],
-    agreed: tuple[str, ...] | None,
+    agreement: Agreement,
     reverter: Callable[[Session, Sight], Reverter],
     author: Author,
     emit: Callable[[Event], None],
     *,
     patience_seconds: float,
-) -> tuple[str, ...]:
-    """Revert what *choose* finds, where that is what was *agreed* to (None: only say what it would be)."""
-    async with run.looking() as (session, sight):
-        planned = choose(sight.plan)
-        if agreed is None or not planned:
-            return told(planned)
-        async with locked(session, sight.keys, patience_seconds, emit):
-            under_lock = await run.look_again()
-            planned = choose(under_lock.plan)
-            if told(planned) != agreed:
-                raise Diverged(
-                    "what would be reverted has changed since it was agreed to",
-                    hint="another run was at work meanwhile; look, and give the command again",
-                    done="nothing was run",
-                )
-            await session.execute(session.own_settings(0))
-            create = () if AUDIT in under_lock.tables else (audit.CREATE,)
-            at_work = reverter(session, under_lock)
-            for reversal in planned:
-                await at_work.revert(
-                    reversal, [*create, author.entry(f"{reversal.migration.version} reverted")]
-                )
-                create = ()
-    return agreed
+) -> None:
+    """Revert what was agreed to, where it is still the same. Raises PgreadyError."""
+    async with (
+        run.looking() as (session, sight),
+        locked(session, sight.keys, patience_seconds, emit),
+    ):
+        under_lock = await run.look_again()
+        planned = reversals(under_lock.plan, agreement.goal)
+        if not same(planned, agreement.reversals):
+            raise Diverged(
+                "what would be reverted has changed since it was agreed to",
+                hint=f"another was at work meanwhile; look, then: {agreement.goal.command}",
+                done="nothing was run",
+            )
+        create = () if AUDIT in under_lock.tables else (audit.CREATE,)
+        at_work = reverter(session, under_lock)
+        records = [at_work.end_of_record(each) for each in planned]  # refused before the first is run
+        for reversal, record in zip(planned, records, strict=True):
+            entry = author.entry(f"{reversal.migration.version} reverted")
+            await at_work.revert(reversal, [*record, *create, entry])
+            create = ()
 
 
 class Reverter:
-    """Reverts on *session*, whose lock is held."""
+    """Reverts on *session*, whose lock is held. *command* is what to give after an error."""
 
     def __init__(
         self,
@@ -81,7 +93,9 @@ class Reverter:
         emit: Callable[[Event], None],
         *,
         statement_timeout_ms: int,
+        command: str,
     ) -> None:
+        self._command = command
         self._session = session
         self._keys = keys
         self._dialect = dialect
@@ -90,8 +104,14 @@ class Reverter:
         self._own_settings = session.own_settings(statement_timeout_ms)
         self._reverted = 0
 
+    def end_of_record(self, reversal: Reversal) -> tuple[str, ...]:
+        """Statements after which the version is not recorded; they fail where it still is. Raises Diverged
+        where it has no record of its own."""
+        forget = self._dialect.forget(reversal.applied)
+        return (forget, journal.refuse_recorded(self._dialect.recorded(reversal.migration)))
+
     async def revert(self, reversal: Reversal, closing: Sequence[str]) -> None:
-        """Raises PgreadyError; what was reverted before stays reverted."""
+        """Raises PgreadyError; what was reverted before stays reverted. *closing* ends its transaction."""
         began = anyio.current_time()
         try:
             if reversal.transactional:
@@ -99,7 +119,9 @@ class Reverter:
             else:
                 await self._outside(reversal, closing)
         except OpeningRefused as refused:
-            raise LockLost("the migration lock was lost", done=self._done(reversal)) from refused
+            raise LockLost(
+                "the migration lock was lost", hint=f"look, then: {self._command}", done=self._done(reversal)
+            ) from refused
         except StatementRefused as refused:
             raise self._explained(reversal, refused) from refused
         self._reverted += 1
@@ -121,8 +143,13 @@ class Reverter:
                 now = anyio.current_time()
                 ladder = ladder.climb(now, now - began, deadlock_ms)
                 if ladder.waited_seconds(now) >= self._patience.relation_lock_seconds:
-                    version = reversal.migration.version
-                    raise reasons.relation_locked(version, (), self._patience) from refused
+                    locked_for = self._patience.relation_lock_seconds
+                    raise LockNotObtained(
+                        f"{reversal.migration.version}: a relation stayed locked for {locked_for:g} s",
+                        hint=f"end what holds it, then: {self._command}; PGREADY_RELATION_LOCK_TIMEOUT sets "
+                        "the patience",
+                        done=self._done(reversal),
+                    ) from refused
                 reason = reasons.lock_timed_out(())
                 self._emit(MigrationRetried(reversal.migration.version, reason, ladder.tries, _PAUSE_SECONDS))
                 await anyio.sleep(_PAUSE_SECONDS)
@@ -136,38 +163,56 @@ class Reverter:
             self._session,
             reversal.revert.text,
             script.segments[0],
-            opening=[BEGIN, *lock.fence(self._session, self._keys, timeout_ms)],
-            closing=[*execute.RESETS, self._own_settings, *self._forgotten(reversal), *closing, "COMMIT"],
+            opening=[
+                BEGIN,
+                *lock.fence(self._session, self._keys, timeout_ms),
+                *_timeout(script, local=True),
+            ],
+            closing=[*execute.RESETS, self._own_settings, *closing, "COMMIT"],
             progress=Progress(self._session),
             stepwise=script.stepwise,
         )
 
     async def _outside(self, reversal: Reversal, closing: Sequence[str]) -> None:
         for segment in reversal.script.segments:
+            await self._fenced(["COMMIT"])
+            version = reversal.migration.version
+            await peers.until_nobody_waits(
+                self._session, self._keys, self._patience.lock_seconds, version, self._emit
+            )
             await self._alone(reversal, segment)
+        await self._fenced([*closing, "COMMIT"])
+
+    async def _fenced(self, statements: Sequence[str]) -> None:
         opening = [BEGIN, *lock.fence(self._session, self._keys, 0)]
-        await execute.run_plain(self._session, opening, [*self._forgotten(reversal), *closing, "COMMIT"])
+        await execute.run_plain(self._session, opening, statements)
 
     async def _alone(self, reversal: Reversal, segment: Segment) -> None:
         text = reversal.revert.text
         settings = [text[each.start : each.end] for each in segment.settings]
+        settings += _timeout(reversal.script, local=False)
         await self._session.execute("\n;".join([*execute.RESETS[1:], self._own_settings, *settings]))
         try:
             if segment.single is Single.CREATE_INDEX:
                 await catalog.drop_invalid_index(self._session, segment)
-            if not await self._happened(segment):
+            if not await self._happened(reversal, segment):
                 await execute.run_single(self._session, text, segment.statements[0])
         finally:
             if not self._session.closed:
                 await self._session.execute("\n;".join([*execute.RESETS[1:], self._own_settings]))
 
-    async def _happened(self, segment: Segment) -> bool:
+    async def _happened(self, reversal: Reversal, segment: Segment) -> bool:
         if segment.single is Single.REPEATABLE:
             return False
-        return await catalog.probe(self._session, segment) is ProbeAnswer.HAPPENED
-
-    def _forgotten(self, reversal: Reversal) -> tuple[str, ...]:
-        return (self._dialect.forget(reversal.applied),)
+        answer = await catalog.probe(self._session, segment)
+        if answer is ProbeAnswer.UNKNOWN:
+            raise Uncertain(
+                f"{reversal.revert.path}: nothing can tell whether this happened already",
+                place=place(reversal.revert, segment.statements[0].start),
+                hint=f"write the name with its schema, then: {self._command}",
+                done=self._done(reversal),
+            )
+        return answer is ProbeAnswer.HAPPENED
 
     def _explained(self, reversal: Reversal, refused: StatementRefused) -> PgreadyError:
         error = explain(
@@ -175,7 +220,7 @@ class Reverter:
             refused.report,
             refused.statement,
             done=self._done(reversal),
-            next_command="mend it, then give the same command again",
+            next_command=f"mend it, then: {self._command}",
         )
         self._emit(MigrationFailed(reversal.migration.version, error.what, error.sqlstate, error.place))
         return error
@@ -184,3 +229,11 @@ class Reverter:
         before = f"{self._reverted} before it were reverted" if self._reverted else "nothing else was run"
         kept = "is applied as before" if reversal.transactional else "is recorded as applied still"
         return f"{reversal.migration.version} {kept}; {before}"
+
+
+def _timeout(script: CompiledScript, *, local: bool) -> list[str]:
+    """The script's own statement_timeout, where it has a directive for it."""
+    if script.statement_timeout_ms is None:
+        return []
+    template = "SELECT pg_catalog.set_config('statement_timeout', :value, :local)"
+    return [fill(template, value=f"{script.statement_timeout_ms}ms", local=local)]
