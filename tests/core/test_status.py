@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from pgready.core import events, status
+from pgready.core import events, renderings, status
 from pgready.core.errors import ExitCode
 from pgready.core.model import Applied, Kind, LockHolder, Migration, Operation, Script
 from pgready.core.planning import Entry, Finding, Flag, Plan, Severity, State, Work
 from pgready.core.progress import Progress, Retry
+from pgready.core.renderings import headline, text_table, to_json
 from pgready.core.segments import SegmentKind
-from pgready.core.status import Status, advance, headline, text_table, to_json
+from pgready.core.status import Status, advance
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=90)
@@ -76,7 +77,7 @@ def test_news_leave_out_what_was_applied_before_and_is_as_it_should_be() -> None
     for event in (before, applied("3")):
         folded = advance(folded, event, LATER)
 
-    news = status.news(folded)
+    news = renderings.news(folded)
 
     assert [each.version for each in news.migrations] == ["2", "3", "4"]
     assert news.counts == folded.counts
@@ -230,7 +231,7 @@ def test_the_summary_is_the_same_without_the_migrations() -> None:
     document = msgspec.json.decode(to_json(folded))
     del document["migrations"]
 
-    assert msgspec.json.decode(status.summary_json(folded)) == document
+    assert msgspec.json.decode(renderings.summary_json(folded)) == document
 
 
 def test_drift_is_told_once_and_forgotten_at_the_next_connection() -> None:

@@ -16,7 +16,8 @@ from harness.listening import listening
 from pgready.core import events
 from pgready.core.model import LockHolder
 from pgready.core.planning import Plan, State
-from pgready.core.status import Status, summary_json
+from pgready.core.renderings import summary_json
+from pgready.core.status import Status
 from pgready.service import protocol, stream
 from pgready.service.feed import Feed
 from pgready.service.representations import Representations

@@ -15,6 +15,7 @@ import anyio
 
 from pgready import logs
 from pgready.commands import display, eventlog
+from pgready.core import renderings
 from pgready.core import status as statuses
 from pgready.core.errors import PgreadyError, render
 from pgready.core.events import Event, MigrationApplied, MigrationStarted, RunFailed
@@ -142,7 +143,7 @@ class Console:
             self._following.cancel()
 
     def _beat(self) -> None:
-        self._log.info("run.waiting", phase=self.status.phase, status=statuses.headline(self.status))
+        self._log.info("run.waiting", phase=self.status.phase, status=renderings.headline(self.status))
 
 
 def tell(error: PgreadyError, log_format: str) -> None:

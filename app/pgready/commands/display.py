@@ -10,7 +10,8 @@ from typing import TextIO
 
 import anyio
 
-from pgready.core.status import Status, headline
+from pgready.core.renderings import headline
+from pgready.core.status import Status
 
 HEARTBEAT_SECONDS = 10.0
 _REDRAW_SECONDS = 0.2

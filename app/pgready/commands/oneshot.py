@@ -8,7 +8,7 @@ from pgready.commands.console import Console
 from pgready.commands.process import show
 from pgready.commands.reports import Reports
 from pgready.core.errors import ExitCode, PgreadyError
-from pgready.core.status import news, text_table, to_json
+from pgready.core.renderings import news, text_table, to_json
 from pgready.running import assemble
 from pgready.running.ahead import FirstSession
 from pgready.settings import Settings

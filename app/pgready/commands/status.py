@@ -10,7 +10,7 @@ from pgready.commands.console import Console
 from pgready.commands.options import load_settings, output_option, settings_options
 from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode
-from pgready.core.status import text_table, to_json
+from pgready.core.renderings import text_table, to_json
 from pgready.running import assemble
 
 

@@ -17,7 +17,7 @@ from pgready.database.session import Pooling, Session
 
 _ROUNDS = 12
 _PROBE_SECONDS = 5.0
-_DOUBT_SECONDS = 1.0
+_DOUBT_SECONDS = 3.0
 _PID = "SELECT pg_catalog.pg_backend_pid()"
 _DIRECT = (
     "give pgready a direct connection: set PGREADY_DATABASE_URL (or MIGRATION_DATABASE_URL) "

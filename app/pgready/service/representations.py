@@ -6,7 +6,8 @@ from collections.abc import Callable, Set
 
 import msgspec
 
-from pgready.core.status import MigrationStatus, Status, headline, narrowed, summary_json, text_table, to_json
+from pgready.core.renderings import headline, narrowed, summary_json, text_table, to_json
+from pgready.core.status import MigrationStatus, Status
 from pgready.service.feed import Feed
 from pgready.service.problems import JSON, TEXT
 
