@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from pgready.core.model import Folder, Kind, Migration, Script
-from pgready.core.takeover import native_files, native_text, unlike
+from pgready.core.model import Applied, Folder, Kind, Migration, Script
+from pgready.core.planning import Entry, Finding, Flag, Plan, Severity, State
+from pgready.core.takeover import (
+    baselines,
+    clashing,
+    doubts,
+    gaps,
+    native_files,
+    native_text,
+    paired,
+    unlike,
+)
 
 
 def migration(version: str, name: str = "x", text: str = "SELECT 1;", revert: str | None = None) -> Migration:
@@ -74,3 +84,99 @@ def test_what_cannot_be_compiled_is_named() -> None:
     problems = unlike(native_files(Folder("peer", migrations=(migration("1", text="SELECT 1; COMMIT;"),))))
 
     assert problems[0].startswith("1.sql: cannot be written as migrations/1_x.sql")
+
+
+def rerunnable(path: str, version: str, kind: Kind = Kind.REPEATABLE) -> Migration:
+    return Migration(version, version, Script(path, "SELECT 1;"), "c", kind=kind)
+
+
+def test_files_of_side_folders_stay_where_they_are() -> None:
+    folder = Folder(
+        "peer",
+        repeatables=(rerunnable("repeatable/views/all cats.sql", "views/all cats"),),
+        bootstrap=(rerunnable("bootstrap/a/roles.sql", "a/roles", Kind.BOOTSTRAP),),
+        checks=(Script("checks/deep/none.sql", "SELECT 1 WHERE false;"),),
+    )
+
+    assert [file.path for file in native_files(folder)] == [
+        "repeatable/views/all cats.sql",
+        "bootstrap/a/roles.sql",
+        "checks/deep/none.sql",
+    ]
+
+
+def test_two_files_with_one_native_path_are_a_problem() -> None:
+    same = (rerunnable("R__Views.sql", "Views"), rerunnable("repeatable/views.sql", "views"))
+
+    problems = clashing(native_files(Folder("peer", repeatables=same)))
+
+    assert problems == ["R__Views.sql, repeatable/views.sql: both would be written as repeatable/views.sql"]
+
+
+def test_a_baseline_migration_of_flyways_has_no_native_form() -> None:
+    folder = Folder("flyway", migrations=(migration("5"), migration("B5")))
+
+    assert baselines(folder) == ["B5.sql: Flyway's baseline migrations have no native form"]
+
+
+def entry(version: str, state: State = State.APPLIED, *flags: Flag) -> Entry:
+    file = None if Flag.MISSING in flags or Flag.AHEAD in flags else migration(version)
+    return Entry(version, "x", Kind.VERSIONED, state, flags, Applied(version), file)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        entry("1", State.APPLIED, Flag.MISSING),
+        entry("1", State.APPLIED, Flag.AHEAD),
+        entry("1", State.APPLIED, Flag.CHANGED),
+        entry("1", State.FAILED),
+        entry("1", State.PARTLY_APPLIED),
+    ],
+)
+def test_what_does_not_agree_is_in_doubt_whatever_the_policies_say(wrong: Entry) -> None:
+    found = doubts(Plan((wrong,), findings=()))
+
+    assert len(found) == 1
+    assert found[0].hint and "allow" not in found[0].hint
+
+
+def test_what_is_pending_out_of_order_is_in_no_doubt() -> None:
+    refused = Finding(Severity.ERROR, "1", Flag.OUT_OF_ORDER, "1 is out of order")
+    late = entry("1", State.PENDING, Flag.OUT_OF_ORDER)
+
+    assert doubts(Plan((late, entry("2")), findings=(refused,))) == ()
+
+
+def test_of_files_that_are_alike_the_number_tells_and_then_the_name() -> None:
+    files = (migration("1", "a"), migration("2", "b"), migration("20250101", "c"))
+    rows = (Applied("0003", "20250101_c"), Applied("0002", "other"))
+
+    found = paired(files, rows)
+
+    assert found == {"2": rows[1], "20250101": rows[0]}
+
+
+def test_nothing_tells_which_of_two_alike_files_was_applied() -> None:
+    assert paired((migration("1", "a"), migration("2", "b")), (Applied("9", "z"),)) is None
+
+
+def test_as_many_rows_as_alike_files_are_paired_in_order() -> None:
+    rows = (Applied("8", "y"), Applied("9", "z"))
+
+    assert paired((migration("1", "a"), migration("2", "b")), rows) == {"1": rows[0], "2": rows[1]}
+
+
+def test_what_is_pending_before_a_recorded_version_is_a_gap() -> None:
+    entries = (entry("1", State.PENDING), entry("2", State.PENDING), entry("3", State.PENDING))
+
+    problems = gaps(entries, {"2": Applied("0002")})
+
+    assert len(problems) == 1
+    assert problems[0].startswith("1 is pending")
+
+
+def test_what_the_peer_alone_says_is_applied_is_a_gap() -> None:
+    problems = gaps((entry("1"), entry("2")), {"1": Applied("0001")})
+
+    assert problems == ["2 is applied there, and the native history has no such row"]

@@ -98,7 +98,38 @@ async def test_a_baseline_is_refused_where_there_is_a_history(target: Target, sq
     result = await target("baseline", folder, "0001")
 
     assert result.exit_code == 6
-    assert "0001 is applied" in result.stderr
+    assert "0001 is recorded" in result.stderr
+
+
+async def test_a_version_behind_the_baseline_is_a_history_too(target: Target, sql_folder: SqlFolder) -> None:
+    folder = sql_folder(NATIVE)
+    await target("up", folder)
+    await target.database.execute("DELETE FROM pgready.history WHERE version = '0001'")
+
+    result = await target("baseline", folder, "0001")
+
+    assert result.exit_code == 6
+    assert "0002 is recorded" in result.stderr
+
+
+async def test_a_baseline_of_flyways_stands_for_what_is_before_it(
+    target: Target, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(
+        {
+            "V1__cats.sql": "CREATE TABLE cats (id int);",
+            "B1__all.sql": "CREATE TABLE cats (id int);",
+            "V2__dogs.sql": "CREATE TABLE dogs (id int);",
+        }
+    )
+    await target.database.execute("CREATE TABLE cats (id int)")
+
+    baseline = await target("baseline", folder, "B1")
+    up = await target("up", folder)
+
+    assert baseline.exit_code == up.exit_code == 0, baseline.stderr
+    rows = await target.database.fetch("SELECT version, type FROM flyway_schema_history ORDER BY 1")
+    assert rows == [("1", "SQL_BASELINE"), ("2", "SQL")]
 
 
 async def test_a_dry_run_of_a_baseline_changes_nothing(target: Target, sql_folder: SqlFolder) -> None:
@@ -234,6 +265,46 @@ async def test_adopting_waits_for_a_native_run_and_writes_nothing_meanwhile(
     assert not (tmp_path / "sql").exists()
 
 
+async def test_a_repeatable_that_our_history_has_already_is_adopted_as_well(
+    target: Target, with_goose: Path, tmp_path: Path
+) -> None:
+    (with_goose / "repeatable").mkdir()
+    (with_goose / "repeatable" / "views.sql").write_text("CREATE OR REPLACE VIEW kittens AS SELECT 1;\n")
+    await target("up", with_goose)
+
+    adopt = await target("adopt", with_goose, "--to", tmp_path / "sql")
+    up = await target("up", tmp_path / "sql", "--dialect", "native")
+
+    assert adopt.exit_code == up.exit_code == 0, adopt.stderr
+    assert "migration.applied" not in up.stderr
+
+
+async def test_a_missing_file_is_not_adopted_though_the_policy_allows_it(
+    target: Target, with_goose: Path, tmp_path: Path
+) -> None:
+    (with_goose / "00001_cats.sql").unlink()
+
+    result = await target("adopt", with_goose, "--to", tmp_path / "sql", "--missing", "allow")
+
+    assert result.exit_code == 6
+    assert "pgready repair" in result.stderr
+
+
+@pytest.mark.parametrize("history", ["pgready.history:default", "public.goose_db_version"])
+async def test_what_is_partly_applied_is_not_adopted(
+    target: Target, with_goose: Path, tmp_path: Path, history: str
+) -> None:
+    await target.database.execute(
+        "INSERT INTO pgready.journal (history, kind, version, segment, state, checksum, recorded_by)"
+        f" VALUES ('{history}', 'versioned', '77', 0, 'done', 'c', 'test')"
+    )
+
+    result = await target("adopt", with_goose, "--to", tmp_path / "sql")
+
+    assert result.exit_code == 6
+    assert "77" in result.stderr and "partly applied" in result.stderr
+
+
 async def test_the_audit_of_an_adoption_names_both_histories(
     target: Target, with_goose: Path, tmp_path: Path
 ) -> None:
@@ -285,6 +356,32 @@ async def test_a_row_without_a_file_is_not_handed_over(target: Target, sql_folde
     assert result.exit_code == 6
     assert "0002" in result.stderr
     assert await target.recorded() == [("0001", "cats"), ("0002", "dogs")]
+
+
+async def test_a_pending_file_before_a_recorded_one_is_not_left_behind(
+    target: Target, sql_folder: SqlFolder
+) -> None:
+    await target("up", sql_folder(NATIVE))
+    goose = {
+        "00001_cats.sql": "-- +goose Up\nCREATE TABLE cats (id int);\n",
+        "00002_birds.sql": "-- +goose Up\nCREATE TABLE birds (id int);\n",
+        "00003_dogs.sql": "-- +goose Up\nCREATE TABLE dogs (id int);\n",
+    }
+
+    result = await target("eject", sql_folder(goose))
+
+    assert result.exit_code == 6
+    assert "00002 is pending" in result.stderr
+    assert await target.recorded() == [("0001", "cats"), ("0002", "dogs")]
+
+
+async def test_the_namespace_that_has_nothing_to_hand_over_is_named(
+    target: Target, sql_folder: SqlFolder
+) -> None:
+    result = await target("eject", sql_folder(GOOSE), "--namespace", "shop")
+
+    assert result.exit_code == 6
+    assert "in the namespace shop" in result.stderr and "--namespace" in result.stderr
 
 
 async def test_there_is_nobody_to_hand_a_native_folder_to(target: Target, sql_folder: SqlFolder) -> None:

@@ -1,15 +1,18 @@
-"""A peer's folder as files of the native layout: the same statements, read without the peer's dialect."""
+"""What `adopt` and `eject` decide: a peer's folder as native files, which row is which, what is amiss."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from pgready.core import planning
 from pgready.core.compile import compile_script
 from pgready.core.errors import PgreadyError
-from pgready.core.model import Folder, Kind, Migration, Script, SourceFile
+from pgready.core.model import Applied, Folder, Kind, Migration, Script, SourceFile
+from pgready.core.planning import Entry, Finding, Flag, Plan, Policies, Policy, Severity, State
 from pgready.core.segments import BYTE_ORDER_MARK, CompiledScript
 
 _NO_TRANSACTION = "-- pgready: no-transaction\n"
@@ -17,9 +20,9 @@ _UNNAMED = "unnamed"
 
 
 class NativeFile(Struct, frozen=True):
-    """What is to be written for *migration*: its script, or what reverts it."""
+    """What is to be written for *migration*: its script, or what reverts it; None for a check."""
 
-    migration: Migration
+    migration: Migration | None
     script: Script
     path: str
     text: str
@@ -44,9 +47,15 @@ def native_files(folder: Folder) -> tuple[NativeFile, ...]:
             files.append(NativeFile(migration, revert, path, native_text(revert)))
     for migration in (*folder.repeatables, *folder.bootstrap):
         side = "repeatable" if migration.kind is Kind.REPEATABLE else "bootstrap"
-        path = f"{side}/{_file_name(migration.name or migration.version)}.sql"
-        files.append(NativeFile(migration, migration.script, path, native_text(migration.script)))
+        files.append(_beside(side, migration.script, migration, migration.name or migration.version))
+    files += [_beside("checks", check, None, check.path) for check in folder.checks]
     return tuple(files)
+
+
+def _beside(side: str, script: Script, migration: Migration | None, name: str) -> NativeFile:
+    """A file of a side folder, which stays where it is; or one that gets a place there by its *name*."""
+    path = script.path if script.path.startswith(f"{side}/") else f"{side}/{_file_name(name)}.sql"
+    return NativeFile(migration, script, path, native_text(script))
 
 
 def native_text(script: Script) -> str:
@@ -58,6 +67,26 @@ def native_text(script: Script) -> str:
     if not script.transactional:
         text = _NO_TRANSACTION + text
     return text if text.endswith("\n") else text + "\n"
+
+
+def clashing(files: Iterable[NativeFile]) -> list[str]:
+    """A problem for each of *files* whose path another has, were it only in another case."""
+    first: dict[str, NativeFile] = {}
+    problems = []
+    for file in files:
+        other = first.setdefault(file.path.casefold(), file)
+        if other is not file:
+            problems.append(f"{other.script.path}, {file.script.path}: both would be written as {file.path}")
+    return problems
+
+
+def baselines(folder: Folder) -> list[str]:
+    """A problem for each of Flyway's baseline migrations: only Flyway knows when one stands for others."""
+    return [
+        f"{each.script.path}: Flyway's baseline migrations have no native form"
+        for each in folder.migrations
+        if folder.dialect == "flyway" and each.version.startswith("B")
+    ]
 
 
 def unlike(files: Iterable[NativeFile]) -> list[str]:
@@ -110,3 +139,86 @@ def _ascend(versions: Sequence[str]) -> bool:
 
 def _file_name(name: str) -> str:
     return "".join(each if each.isalnum() or each in "-_." else "_" for each in name).strip(".") or _UNNAMED
+
+
+# What is in doubt
+
+_STRICT = Policies(
+    out_of_order=Policy.ALLOW,  # what is pending stays pending
+    ahead=Policy.REFUSE,
+    changed=Policy.REFUSE,
+    cosmetic=Policy.ALLOW,
+    missing=Policy.REFUSE,
+)
+
+
+def doubts(plan: Plan) -> tuple[Finding, ...]:
+    """What forbids to hand over the history of *plan*, whatever the policies say of running on with it."""
+    found = [*planning.findings(plan.entries, _STRICT), *map(_unfinished, _partly_applied(plan))]
+    found += [error for error in plan.errors if error.flag is None]
+    return tuple(dict.fromkeys(map(_without_policy, found)))
+
+
+def _partly_applied(plan: Plan) -> Iterator[Entry]:
+    return (entry for entry in plan.entries if entry.state is State.PARTLY_APPLIED)
+
+
+def _unfinished(entry: Entry) -> Finding:
+    hint = "let pgready up complete it"
+    return Finding(Severity.ERROR, entry.version, None, f"{entry.version}: is partly applied", hint)
+
+
+def _without_policy(finding: Finding) -> Finding:
+    """A policy allows to run an older folder, not to hand its history over."""
+    hint = "use the folder of the release that has it"
+    return replace(finding, hint=hint) if finding.flag is Flag.AHEAD else finding
+
+
+# Which row is which file
+
+
+def paired(files: Sequence[Migration], rows: Sequence[Applied]) -> dict[str, Applied] | None:
+    """Which of *rows* is which of *files*, all of them of one text, by the files' versions.
+
+    By number, then by name, at last in order; None where there are fewer rows than files left by then.
+    """
+    found: dict[str, Applied] = {}
+    left = list(rows)
+    for is_same in (_has_number, _has_name):
+        for file in files:
+            row = next((row for row in left if file.version not in found and is_same(file, row)), None)
+            if row is not None:
+                left.remove(row)
+                found[file.version] = row
+    unnamed = [file.version for file in files if file.version not in found]
+    if left and len(left) < len(unnamed):
+        return None
+    return {**found, **dict(zip(unnamed, left, strict=False))}
+
+
+def _has_number(file: Migration, row: Applied) -> bool:
+    return file.version.isdecimal() and row.version.lstrip("0") == file.version.lstrip("0")
+
+
+def _has_name(file: Migration, row: Applied) -> bool:
+    """As it is, or as `native_files` made it of the version."""
+    version, name = _file_name(file.version), _file_name(file.name)
+    return row.name in (name, version, f"{version}_{name}")
+
+
+def gaps(entries: Sequence[Entry], handed: dict[str, Applied]) -> list[str]:
+    """A problem for each of the peer's *entries* that would stand wrong, were those of *handed* recorded."""
+    places = [place for place, entry in enumerate(entries) if entry.version in handed]
+    newest = max(places, default=-1)
+    problems = []
+    for place, entry in enumerate(entries):
+        if entry.version in handed:
+            continue
+        if entry.state is State.APPLIED:
+            problems.append(f"{entry.version} is applied there, and the native history has no such row")
+        elif place < newest:
+            problems.append(
+                f"{entry.version} is pending, and stands before {entries[newest].version}, which is applied: "
+                "a tool that looks at the newest version alone would never run it"
+            )
+    return problems

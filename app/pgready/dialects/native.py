@@ -184,9 +184,12 @@ class Native(Dialect):
         )
 
     def take_over(self, migration: Migration, applied: Applied, outcome: Outcome) -> str:
-        """One INSERT that records *migration* as a peer's row *applied* says: when, by whom, how long."""
+        """One INSERT that records *migration* as a peer's row *applied* says: when, by whom, how long.
+
+        What runs again when it changes may be recorded here already, beside the peer's history.
+        """
         return fill(
-            _TAKE_OVER,
+            _TAKE_OVER if migration.kind is Kind.VERSIONED else _TAKE_OVER + _AGAIN,
             namespace=self.namespace,
             kind=migration.kind.value,
             version=migration.version,

@@ -182,8 +182,8 @@ async def baseline(settings: Settings, emit: Emit, version: str | None, by_hand:
     source = await read_source(settings)
     takeover = _takeover(settings, source)
 
-    async def plan(_: Session, sight: Sight) -> Recording:
-        return await takeover.baseline(sight, version)
+    async def plan(session: Session, sight: Sight) -> Recording:
+        return await takeover.baseline(session, sight, version)
 
     return await _record(settings, source, emit, "baseline", plan, by_hand)
 

@@ -34,10 +34,14 @@ _NOTHING_RECORDED = "nothing was recorded"
 
 
 class Recording(Struct, frozen=True):
-    """What is recorded: *statements* in one transaction, and *what* they say, a sentence each."""
+    """What is recorded: *statements* in one transaction, and *what* they say, a sentence each.
+
+    *dialect* is whose folder goes on from there, where that changes.
+    """
 
     what: tuple[str, ...]
     statements: tuple[str, ...]
+    dialect: str | None = None
 
 
 class Author(Struct, frozen=True):
