@@ -171,21 +171,69 @@ def _unreadable(path: str, error: OSError) -> str:
 
 
 def write_folder(directory: Path, files: Sequence[SourceFile]) -> None:
-    """Write *files* into *directory*, whole or not at all. Nothing is overwritten: one that holds the same
-    files already is left as it is, any other is refused with a FolderError."""
-    if directory.exists() and any(directory.iterdir()):
-        there = {file.path: file.data for file in read_folder(str(directory))}
-        if there != {file.path: file.data for file in files}:
-            raise FolderError((f"{directory}: is not empty",), hint="name a folder that does not exist yet")
-        return
-    beside = directory.with_name(f".{directory.name}.{os.getpid()}")
+    """Write *files* into *directory*, whole or not at all, and durably.
+
+    Nothing is overwritten: one that holds the same files already is left as it is, any other is refused with
+    a FolderError. An empty one is replaced.
+    """
     try:
-        for file in files:
-            path = beside / file.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(file.data)
-        beside.replace(directory)
+        if directory.exists() and any(directory.iterdir()):
+            _refuse_others(directory, files)
+            return
+        target = directory.resolve()
+        _refuse_irreplaceable(directory, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _write_new(target, files)
     except OSError as error:
-        raise FolderError((f"{directory}: cannot be written: {error.strerror or error}",)) from error
+        raise FolderError(
+            (f"{_shown(str(directory))}: cannot be written: {error.strerror or error}",),
+            hint="name a folder that does not exist yet, where files may be made",
+        ) from error
+
+
+def _refuse_others(directory: Path, files: Sequence[SourceFile]) -> None:
+    there = {file.path: file.data for file in read_folder(str(directory))}
+    if there != {file.path: file.data for file in files}:
+        raise FolderError((f"{directory}: is not empty",), hint="name a folder that does not exist yet")
+
+
+def _refuse_irreplaceable(directory: Path, target: Path) -> None:
+    """An empty folder is replaced by the one that was written, which not every folder can be."""
+    below = f"name a folder that does not exist yet, such as {directory / 'sql'}"
+    if directory.is_symlink():
+        raise FolderError((f"{directory}: is a link",), hint=f"name the folder that it leads to: {target}")
+    if target.is_mount():
+        raise FolderError((f"{directory}: is a mount point, and cannot be replaced",), hint=below)
+    if target == Path.cwd():
+        raise FolderError((f"{directory}: is the folder that we are in, and would be replaced",), hint=below)
+
+
+def _write_new(target: Path, files: Sequence[SourceFile]) -> None:
+    """Write into a folder beside *target*, and then give it that name."""
+    import tempfile  # only adopt writes
+
+    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        written = beside / target.name  # mkdtemp's own is closed to everybody else, and this one is not
+        written.mkdir()
+        for file in files:
+            path = written / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as opened:
+                opened.write(file.data)
+                opened.flush()
+                os.fsync(opened.fileno())
+        for folder in (*(each for each in written.rglob("*") if each.is_dir()), written):
+            _flush_folder(folder)
+        written.replace(target)
+        _flush_folder(target.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

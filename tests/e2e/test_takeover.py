@@ -243,6 +243,16 @@ async def test_adopting_does_not_overwrite_a_folder(target: Target, with_goose: 
     assert await target.recorded() == []
 
 
+async def test_the_command_to_give_next_names_the_written_folder(
+    target: Target, with_goose: Path, tmp_path: Path
+) -> None:
+    to = tmp_path / "our sql"
+
+    result = await target("adopt", with_goose, "--to", to, "--namespace", "shop")
+
+    assert f"next: pgready up --dir '{to}' --dialect native --namespace shop\n" in result.stdout
+
+
 async def test_a_file_that_is_gone_is_not_adopted_in_silence(
     target: Target, with_goose: Path, tmp_path: Path
 ) -> None:
@@ -340,10 +350,13 @@ async def test_a_native_history_goes_to_a_tool_that_was_never_there(
         "00002_dogs.sql": "-- +goose Up\n\nCREATE TABLE dogs (id int); -- woof\n",
     }
 
-    result = await target("eject", sql_folder(goose))
+    folder = sql_folder(goose)
+
+    result = await target("eject", folder)
 
     assert result.exit_code == 0
     assert await target.goose_rows() == [0, 1, 2]
+    assert f"next: pgready up --dir {folder} --dialect goose\n" in result.stdout
 
 
 async def test_a_row_without_a_file_is_not_handed_over(target: Target, sql_folder: SqlFolder) -> None:

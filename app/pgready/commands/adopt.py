@@ -34,4 +34,4 @@ def command(to: Path, **flags: object) -> int:
     async def record(settings: Settings, emit: Emit, by_hand: ByHand) -> Recording:
         return await assemble.adopt(settings, emit, to, by_hand)
 
-    return recorded(flags, record, following=f"pgready up --dir {to} --dialect native")
+    return recorded(flags, record, directory=to)

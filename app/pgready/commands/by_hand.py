@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import shlex
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -29,8 +31,9 @@ def by_hand_options(command: Callable[..., int]) -> Callable[..., int]:
     return settings_options(reason(dry_run(command)))
 
 
-def recorded(flags: dict[str, object], record: Record, following: str = "pgready up") -> int:
-    """Let *record* do its work and tell it; *following* is the next command to give."""
+def recorded(flags: dict[str, object], record: Record, directory: Path | None = None) -> int:
+    """Let *record* do its work, and tell it with the command to give next: in *directory*, where that is
+    another folder than the one that was given."""
     dry_run = bool(flags.pop("dry_run"))
     reason = flags.pop("reason")
     by_hand = ByHand(reason=None if reason is None else str(reason), dry_run=dry_run)
@@ -41,7 +44,24 @@ def recorded(flags: dict[str, object], record: Record, following: str = "pgready
         async with console.following(), assemble.located(settings, console.emit) as located:
             recording = await record(located, console.emit, by_hand)
         lines = [f"would record: {what}" if dry_run else what for what in recording.what]
-        show("\n".join([*lines, *([] if dry_run else [f"next: {following}"])]))
+        if not dry_run:
+            lines.append(f"next: {next_command(flags, recording.dialect, directory)}")
+        show("\n".join(lines))
         return ExitCode.DONE
 
     return finish(work, console.fail)
+
+
+def next_command(flags: Mapping[str, object], dialect: str | None, directory: Path | None) -> str:
+    """`pgready up` with what *flags* said of the folder and its history, but for *dialect* and *directory*.
+
+    What the environment says, it goes on saying.
+    """
+    given = {
+        "--dir": directory or flags.get("dir"),
+        "--dialect": dialect or flags.get("dialect"),
+        "--namespace": flags.get("namespace"),
+        "--history-table": flags.get("history_table") if directory is None else None,  # a peer's
+    }
+    options = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    return shlex.join(["pgready", "up", *options])
