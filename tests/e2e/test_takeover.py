@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from harness.database import Database
-from harness.processes import Pgready, Result
+from harness.processes import Pgready, Result, Running
 from pgready.database import lock
 from pgready.dialects.native import HISTORY
 
@@ -38,6 +40,19 @@ class Target:
         result = await self._pgready(command, *arguments, "--dir", folder, env=env)
         assert "Traceback" not in result.stderr
         return result
+
+    def start(self, command: str, folder: Path) -> Running:
+        return self._pgready.start(command, "--dir", folder, env=self._environment)
+
+    async def terminate_who_waits(self) -> None:
+        """End the backend that waits for a lock of ours, once there is one."""
+        query = """
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND application_name LIKE 'pgready %'
+        """
+        with anyio.fail_after(30):
+            while not await self.database.value(query):
+                await anyio.lowlevel.checkpoint()
 
     async def recorded(self) -> list[tuple[object, ...]]:
         return await self.database.fetch("SELECT version, name FROM pgready.history ORDER BY version")
@@ -151,6 +166,23 @@ async def test_a_baseline_that_lost_the_lock_records_nothing_and_may_be_given_ag
     assert result.exit_code == 5
     assert "the migration lock was lost" in result.stderr and "hint: " in result.stderr
     assert await target.database.value("SELECT to_regnamespace('pgready') IS NULL")
+
+
+async def test_who_lost_the_connection_in_a_commit_is_told_where_to_look(
+    target: Target, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(NATIVE)
+    await target("up", folder)
+    await target.database.execute("DELETE FROM pgready.history")
+    async with target.database.connect() as other, other.transaction():
+        await other.execute("LOCK TABLE pgready.history IN SHARE MODE")
+        baseline = target.start("baseline", folder)
+        await target.terminate_who_waits()
+        result = await baseline.wait(30)
+
+    assert result.exit_code == 3, result.stderr
+    assert "the connection was lost while this was recorded" in result.stderr
+    assert "pgready status" in result.stderr
 
 
 async def test_the_audit_needs_no_right_to_create_schemas_where_its_schema_is_there(
@@ -313,6 +345,20 @@ async def test_what_is_partly_applied_is_not_adopted(
 
     assert result.exit_code == 6
     assert "77" in result.stderr and "partly applied" in result.stderr
+
+
+async def test_an_adoption_that_lost_the_native_lock_is_given_again(
+    target: Target, with_goose: Path, tmp_path: Path
+) -> None:
+    async with target.database.connect() as other:
+        await other.execute(f"SELECT pg_advisory_lock({lock.keys_for(HISTORY).fence})")
+        lost = await target("adopt", with_goose, "--to", tmp_path / "sql")
+    nothing_yet = await target.recorded()
+
+    again = await target("adopt", with_goose, "--to", tmp_path / "sql")
+
+    assert (lost.exit_code, nothing_yet, again.exit_code) == (5, [], 0)
+    assert await target.recorded() == [("00001", "cats"), ("00002", "index")]
 
 
 async def test_the_audit_of_an_adoption_names_both_histories(
