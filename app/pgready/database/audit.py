@@ -57,7 +57,7 @@ async def creation(session: Session) -> tuple[str, ...]:
         create = (_CREATE_SCHEMA, _CREATE_TABLE)
     if not allowed:
         raise AccessDenied(
-            f"{session.user} cannot write pgready.audit, where a change by hand is kept",
+            f"permission denied: {session.user} cannot write pgready.audit, which keeps changes by hand",
             hint=f"GRANT {needed} TO {identifier(session.user)}; or use the owner's URL",
             sqlstate="42501",
             done="nothing was recorded",
