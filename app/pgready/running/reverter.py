@@ -26,7 +26,6 @@ from pgready.database.execute import Progress
 from pgready.database.refusals import OpeningRefused, StatementRefused
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
-from pgready.dialects.native import AUDIT
 from pgready.running import peers, reasons
 from pgready.running.apply import BEGIN, LOCK_CODES
 from pgready.running.look import Sight
@@ -72,7 +71,7 @@ async def revert(
                 hint=f"another was at work meanwhile; look, then: {agreement.goal.command}",
                 done="nothing was run",
             )
-        create = () if AUDIT in under_lock.tables else (audit.CREATE,)
+        create = await audit.creation(session)
         at_work = reverter(session, under_lock)
         records = [at_work.end_of_record(each) for each in planned]  # refused before the first is run
         for reversal, record in zip(planned, records, strict=True):
