@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -178,7 +179,7 @@ async def test_output_that_cannot_be_written_is_an_error(
     assert b"standard output cannot be written: No space left on device" in ended.stderr
 
 
-@pytest.mark.parametrize(("answer", "gone"), [("y\n", True), ("n\n", False), ("\n", False), ("\x03", False)])
+@pytest.mark.parametrize(("answer", "gone"), [("y\n", True), ("n\n", False), ("\n", False)])
 async def test_down_asks_before_it_runs(
     database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path, answer: str, gone: bool
 ) -> None:
@@ -193,3 +194,20 @@ async def test_down_asks_before_it_runs(
     assert "0001_titles.down.sql" in shown and "Traceback" not in shown
     assert await database.value("SELECT to_regclass('titles') IS NULL") is gone
     assert (terminal.process.returncode == 0) is gone
+
+
+async def test_an_interrupted_question_is_a_no(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    folder = sql_folder({**ONE, "0001_titles.down.sql": "DROP TABLE titles;"})
+    environ = {**pgready.environment, **environment(database), "TERM": "xterm"}
+    await on_a_terminal(pgready, tmp_path, database, folder)
+
+    terminal = Terminal(["down", "--dir", folder], environ, tmp_path)
+    await anyio.to_thread.run_sync(terminal.answer, "[y/N]", "")
+    terminal.process.send_signal(signal.SIGINT)
+    shown = await anyio.to_thread.run_sync(terminal.to_end)
+
+    assert terminal.process.returncode == 130
+    assert "Traceback" not in shown
+    assert await database.value("SELECT to_regclass('titles') IS NOT NULL")
