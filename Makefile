@@ -11,7 +11,7 @@ MAJORS ?= 15 16 17 18
 BOUNCER := $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer)
 CHROMIUM := $(shell command -v chromium)
 # The same words as in pyproject.toml: pytest takes only the last -m.
-MARKS := not peers and not chaos and not containers$(if $(BOUNCER),, and not pgbouncer)$(if $(CHROMIUM),, and not browser)
+MARKS := not peers and not chaos and not containers and not promtool$(if $(BOUNCER),, and not pgbouncer)$(if $(CHROMIUM),, and not browser)
 
 # Any of these in the environment or in .env says that a database is configured.
 CONFIGURED := ^((PGREADY_|MIGRATION_)?DATABASE_URL|PGHOST|PGHOSTADDR|PGSERVICE|POSTGRES_(USER|PASSWORD|DB)|DB_HOST)(_FILE)?=.
