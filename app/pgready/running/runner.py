@@ -146,6 +146,9 @@ class Run:
         except PgreadyError as error:
             self._error = error
             return steps.Failed(anyio.current_time())
+        except CannotConnect as problem:  # a second connection: of a probe, or of whoever may create things
+            self._error = problem.error
+            return steps.Failed(anyio.current_time())
         except OpeningRefused:
             return steps.FenceLost(anyio.current_time())
         except StatementRefused as refused:  # outside any script, such as CREATE SCHEMA pgready
