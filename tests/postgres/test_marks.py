@@ -130,7 +130,8 @@ async def test_a_lost_connection_is_no_mark(database: Database) -> None:
         await marker.mark()
         await database.execute(f"SELECT pg_terminate_backend({session.backend_pid})")
 
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        lost = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+        with pytest.raises(lost):
             await marker.mark()
 
 
