@@ -62,9 +62,6 @@ class Flyway(Peer):
     def up(self, folder: Path, url: str) -> Ran:
         return self.command("migrate", folder, url)
 
-    def down(self, folder: Path, url: str) -> Ran:
-        raise NotImplementedError("only the paid editions undo")
-
     def command(self, name: str, folder: Path, url: str, *settings: str) -> Ran:
         """Run one of Flyway's commands with *settings*, `flyway.x=y`."""
         # Flyway's own transactional lock blocks its CREATE INDEX CONCURRENTLY for ever.

@@ -47,9 +47,6 @@ class GraphileMigrate(Peer):
         settings.write_text(json.dumps({"connectionString": url, "migrationsFolder": str(folder)}))
         return self.run("migrate", "--config", settings)
 
-    def down(self, folder: Path, url: str) -> Ran:
-        raise NotImplementedError("graphile-migrate reverts nothing")
-
     def _hash_before(self, committed: Path, step: Step) -> str | None:
         earlier = [file for file in sorted(committed.glob("*.sql")) if file.name < f"{step.version:06}"]
         found = re.search("^--! Hash: (.*)$", earlier[-1].read_text(), re.MULTILINE) if earlier else None

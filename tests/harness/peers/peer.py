@@ -95,9 +95,9 @@ class Peer(ABC):
     def up(self, folder: Path, url: str) -> Ran:
         """Apply all that is pending. Nothing to do is no failure."""
 
-    @abstractmethod
     def down(self, folder: Path, url: str) -> Ran:
         """Revert the newest; asked of those that revert."""
+        raise AssertionError(f"{type(self).__name__} reverts nothing")
 
     def run(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Ran:
         """Run the program to its end."""

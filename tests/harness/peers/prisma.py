@@ -84,9 +84,6 @@ class Prisma(Peer):
     def up(self, folder: Path, url: str) -> Ran:
         return self.migrate(folder, url, "deploy")
 
-    def down(self, folder: Path, url: str) -> Ran:
-        raise NotImplementedError("Prisma runs no down.sql")
-
     def migrate(self, folder: Path, url: str, *arguments: str) -> Ran:
         """Run `prisma migrate …`."""
         env = {
