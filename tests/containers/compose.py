@@ -8,13 +8,14 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from harness import server
 
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 120
@@ -66,12 +67,8 @@ def inspect(container: str) -> Any:
 
 
 def wait_until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
-    """Return once *holds* answers true; the engine has no event for what is waited for here."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds} s in vain for {what}")
-        time.sleep(0.2)
+    """Return once *holds* answers true; an engine is asked five times a second."""
+    server.wait_until(holds, what, seconds, every_seconds=0.2)
 
 
 class Project:

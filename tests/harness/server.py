@@ -39,13 +39,18 @@ class ServerFailed(Exception):
     """The server did not start or stop; the message ends with the last lines of its log."""
 
 
-def wait_until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
-    """Return once *holds* answers true, or raise TimeoutError naming *what* was waited for."""
+def wait_until(
+    holds: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS, every_seconds: float = 0.005
+) -> None:
+    """Return once *holds* answers true, or raise TimeoutError naming *what* was waited for.
+
+    For what no event tells of: another process's end, a file, an engine's answer.
+    """
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds} s in vain for {what}")
-        time.sleep(0.005)
+        time.sleep(every_seconds)
 
 
 def free_port() -> int:
