@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pgready.core.model import History, JournalRow, Kind, SegmentState
 from pgready.core.planning import Entry, Finding, Plan, Severity, State, Work
-from pgready.core.quoting import literal
+from pgready.core.quoting import fill
 from pgready.core.segments import Segment, SegmentKind
 
 
@@ -48,7 +48,7 @@ def _orphan(version: str, severity: Severity) -> Finding:
     message = f"{version}: is partly applied, and the folder has no file of this version (was it renamed?)"
     hint = (
         "give the file its old name and start again; where it is gone for good and undone by hand: "
-        f"DELETE FROM pgready.journal WHERE version = {literal(version)}"
+        + fill("DELETE FROM pgready.journal WHERE version = :version", version=version)
     )
     return Finding(severity, version, None, message, hint)
 
