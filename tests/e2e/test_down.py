@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.database import Database
-from harness.processes import Pgready, Result, Running
+from harness.processes import Pgready
+from harness.target import Target
 
 SqlFolder = Callable[[Mapping[str, str | bytes]], Path]
 
@@ -20,32 +21,6 @@ FILES = {
     "0003_dogs.sql": "CREATE TABLE dogs (id int);\n",
     "0003_dogs.down.sql": "DROP TABLE dogs;\n",
 }
-
-
-class Target:
-    """A database and a folder, all of which is applied."""
-
-    def __init__(self, pgready: Pgready, database: Database, folder: Path) -> None:
-        self._pgready = pgready
-        self._environment = {"PGREADY_DATABASE_URL": database.url, "PGREADY_LOG_FORMAT": "console"}
-        self.database = database
-        self.folder = folder
-
-    async def __call__(self, *arguments: str) -> Result:
-        result = await self._pgready(*arguments, "--dir", self.folder, env=self._environment)
-        assert "Traceback" not in result.stderr
-        return result
-
-    def start(self, *arguments: str) -> Running:
-        return self._pgready.start(*arguments, "--dir", self.folder, env=self._environment)
-
-    async def recorded(self) -> list[str]:
-        rows = await self.database.fetch("SELECT version FROM pgready.history ORDER BY version")
-        return [version for (version,) in rows]
-
-    async def exists(self, relation: str) -> bool:
-        found: bool = await self.database.value(f"SELECT to_regclass('{relation}') IS NOT NULL")
-        return found
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.database import Database
-from harness.processes import Pgready, Result
+from harness.processes import Pgready
+from harness.target import Target
 
 SqlFolder = Callable[[Mapping[str, str | bytes]], Path]
 
@@ -27,46 +28,29 @@ CALL = "-- pgready: no-transaction\nCALL slow();\n"
 CALL_AND_MORE = CALL + "INSERT INTO ledger VALUES ('after');\n"
 
 
-class Target:
-    """One database and one folder, and the commands on them."""
-
-    def __init__(self, pgready: Pgready, database: Database, folder: Path) -> None:
-        self._pgready = pgready
-        self._environment = {"PGREADY_DATABASE_URL": database.url, "PGREADY_LOG_FORMAT": "console"}
-        self.database = database
-        self.folder = folder
-
-    async def __call__(self, *arguments: str) -> Result:
-        result = await self._pgready(*arguments, "--dir", self.folder, env=self._environment)
-        assert "Traceback" not in result.stderr
-        return result
-
-    def write(self, name: str, text: str) -> None:
-        (self.folder / name).write_text(text)
+class Books(Target):
+    """A target whose ledger says what its procedure has done."""
 
     async def killed_in_mid_call(self) -> None:
         """Start `up`, and kill it while its CALL has committed something and waits for more."""
         async with self.database.connect() as other, other.transaction():
             await other.execute("LOCK TABLE held")
-            running = self._pgready.start("up", "--dir", self.folder, env=self._environment)
+            running = self.start("up")
             await running.until(lambda: "migration.blocked" in running.stderr, "the CALL to be blocked")
             running.kill()
 
     async def entries(self) -> list[str]:
         return [entry for (entry,) in await self.database.fetch("SELECT entry FROM ledger")]
 
-    async def recorded(self) -> list[str]:
-        return [version for (version,) in await self.database.fetch("SELECT version FROM pgready.history")]
-
 
 @pytest.fixture
-def target(pgready: Pgready, database: Database, sql_folder: SqlFolder) -> Target:
+def target(pgready: Pgready, database: Database, sql_folder: SqlFolder) -> Books:
     """An empty database and an empty folder."""
-    return Target(pgready, database, sql_folder({}))
+    return Books(pgready, database, sql_folder({}))
 
 
 @pytest.fixture(params=[CALL, CALL_AND_MORE], ids=["the last part", "a part before others"])
-async def uncertain(request: pytest.FixtureRequest, target: Target) -> Target:
+async def uncertain(request: pytest.FixtureRequest, target: Books) -> Books:
     """A target whose 0001 was killed in a CALL that nothing can tell about."""
     await target.database.execute(PROCEDURE)
     target.write("0001_call.sql", request.param)
@@ -74,7 +58,7 @@ async def uncertain(request: pytest.FixtureRequest, target: Target) -> Target:
     return target
 
 
-async def test_a_procedure_killed_in_the_middle_is_uncertain_and_names_the_way_out(uncertain: Target) -> None:
+async def test_a_procedure_killed_in_the_middle_is_uncertain_and_names_the_way_out(uncertain: Books) -> None:
     result = await uncertain("up")
 
     assert result.exit_code == 6
@@ -83,7 +67,7 @@ async def test_a_procedure_killed_in_the_middle_is_uncertain_and_names_the_way_o
     assert await uncertain.entries() == ["called"]
 
 
-async def test_what_is_said_to_be_not_done_runs_again(uncertain: Target) -> None:
+async def test_what_is_said_to_be_not_done_runs_again(uncertain: Books) -> None:
     repaired = await uncertain("repair", "0001", "--not-done")
     again = await uncertain("up")
 
@@ -95,7 +79,7 @@ async def test_what_is_said_to_be_not_done_runs_again(uncertain: Target) -> None
     assert await uncertain.database.value("SELECT count(*) FROM pgready.journal") == 0
 
 
-async def test_what_is_said_to_be_done_is_not_run_again(uncertain: Target) -> None:
+async def test_what_is_said_to_be_done_is_not_run_again(uncertain: Books) -> None:
     more = "after" in (uncertain.folder / "0001_call.sql").read_text()
 
     repaired = await uncertain("repair", "0001", "--done")
@@ -109,7 +93,7 @@ async def test_what_is_said_to_be_done_is_not_run_again(uncertain: Target) -> No
 
 
 @pytest.mark.parametrize("answer", ["--done", "--not-done"])
-async def test_a_dry_run_records_nothing(answer: str, uncertain: Target) -> None:
+async def test_a_dry_run_records_nothing(answer: str, uncertain: Books) -> None:
     everything = "SELECT (SELECT array_agg(j) FROM pgready.journal j), (SELECT count(*) FROM pgready.history)"
     before = await uncertain.database.fetch(everything)
 
@@ -121,7 +105,7 @@ async def test_a_dry_run_records_nothing(answer: str, uncertain: Target) -> None
 
 
 async def test_a_statement_that_is_still_running_is_not_for_repair_to_judge(
-    target: Target, pgready: Pgready
+    target: Books, pgready: Pgready
 ) -> None:
     await target.database.execute(PROCEDURE)
     target.write("0001_call.sql", CALL)
@@ -151,7 +135,7 @@ async def test_a_statement_that_is_still_running_is_not_for_repair_to_judge(
         pytest.param("-- why\nCREATE TABLE a (id integer);", 0, id="changed cosmetically"),
     ],
 )
-async def test_a_changed_file_is_accepted(text: str, before: int, target: Target) -> None:
+async def test_a_changed_file_is_accepted(text: str, before: int, target: Books) -> None:
     target.write("0001_a.sql", "CREATE TABLE a (id integer);")
     await target("up")
     target.write("0001_a.sql", text)
@@ -168,7 +152,7 @@ async def test_a_changed_file_is_accepted(text: str, before: int, target: Target
     assert "changed" not in after.stderr + after.stdout
 
 
-async def test_a_file_that_is_gone_is_accepted(target: Target) -> None:
+async def test_a_file_that_is_gone_is_accepted(target: Books) -> None:
     target.write("0001_a.sql", "CREATE TABLE a (id integer);")
     target.write("0002_b.sql", "CREATE TABLE b (id integer);")
     await target("up")
@@ -186,7 +170,7 @@ async def test_a_file_that_is_gone_is_accepted(target: Target) -> None:
     assert await target.database.value("SELECT to_regclass('a') IS NOT NULL")
 
 
-async def test_a_file_edited_behind_its_done_parts_is_accepted(target: Target) -> None:
+async def test_a_file_edited_behind_its_done_parts_is_accepted(target: Books) -> None:
     target.write("0001_a.sql", "CREATE TABLE a (id integer);\nVACUUM;\nSELECT 1 / 0;")
     failed = await target("up")
     target.write("0001_a.sql", "CREATE TABLE a (id bigint);\nVACUUM;\nCREATE TABLE b (id integer);")
@@ -204,7 +188,7 @@ async def test_a_file_edited_behind_its_done_parts_is_accepted(target: Target) -
     assert await target.database.value("SELECT to_regclass('b') IS NOT NULL")
 
 
-async def test_a_file_cut_off_behind_its_done_parts_is_accepted(target: Target) -> None:
+async def test_a_file_cut_off_behind_its_done_parts_is_accepted(target: Books) -> None:
     target.write("0001_a.sql", "CREATE TABLE a (id integer);\nVACUUM;\nSELECT 1 / 0;")
     await target("up")
     target.write("0001_a.sql", "CREATE TABLE a (id integer);")
@@ -231,7 +215,7 @@ async def test_a_file_cut_off_behind_its_done_parts_is_accepted(target: Target) 
         ((), "Missing argument 'VERSION'"),
     ],
 )
-async def test_wrong_use_is_told(arguments: tuple[str, ...], words: str, target: Target) -> None:
+async def test_wrong_use_is_told(arguments: tuple[str, ...], words: str, target: Books) -> None:
     target.write("0001_a.sql", "SELECT 1;")
     target.write("0003_c.sql", "SELECT 1;")
     await target("up")
@@ -244,7 +228,7 @@ async def test_wrong_use_is_told(arguments: tuple[str, ...], words: str, target:
     assert words in result.stderr
 
 
-async def test_a_role_that_may_not_write_is_told(target: Target, pgready: Pgready) -> None:
+async def test_a_role_that_may_not_write_is_told(target: Books, pgready: Pgready) -> None:
     reader = await target.database.role("reader")
     target.write("0001_a.sql", "SELECT 1;")
     await target("up")
