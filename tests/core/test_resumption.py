@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from pgready.core.model import Folder, History, JournalRow, Kind, Migration, Script, SegmentState
-from pgready.core.planning import Entry, Finding, Policies, Work, plan
-from pgready.core.resumption import verify_resumption, work
+from pgready.core.planning import Entry, Finding, Policies, Severity, Work, plan
+from pgready.core.resumption import orphans, verify_resumption, work
 from pgready.core.segments import Segment, SegmentKind, Statement
 
 T, S = SegmentKind.TRANSACTION, SegmentKind.SINGLE
@@ -76,3 +76,28 @@ def test_a_journal_with_a_gap_is_refused() -> None:
 
     assert finding is not None
     assert "part 3 is journaled as done, but part 2 before it is not done" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("files", "severity"), [((), Severity.WARNING), (("2_renamed.sql",), Severity.ERROR)]
+)
+def test_a_half_applied_version_without_a_file_is_refused_where_something_is_pending(
+    files: tuple[str, ...], severity: Severity
+) -> None:
+    migrations = tuple(Migration(name[0], "x", Script(name, ""), "sum") for name in files)
+    planned = plan(Folder("native", migrations), AT_C, Policies())
+
+    (finding,) = orphans(planned, AT_C, "goose_db_version")
+
+    assert (finding.version, finding.severity) == ("1", severity)
+
+
+def test_the_way_out_forgets_the_marks_of_that_history_alone() -> None:
+    (finding,) = orphans(plan(Folder("native"), AT_C, Policies()), AT_C, "it's")
+
+    assert finding.hint is not None
+    assert finding.hint.endswith("history = 'it''s' AND kind = 'versioned' AND version = '1'")
+
+
+def test_a_version_with_a_file_is_no_orphan() -> None:
+    assert orphans(plan(Folder("native", (MIGRATION,)), AT_C, Policies()), AT_C, "h") == ()

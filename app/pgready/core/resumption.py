@@ -30,8 +30,12 @@ def verify_resumption(entry: Entry, history: History, segments: tuple[Segment, .
     return None
 
 
-def orphans(plan: Plan, history: History) -> tuple[Finding, ...]:
-    """Versions that are partly applied and have no file any more.
+_FORGET = "DELETE FROM pgready.journal WHERE history = :history AND kind = :kind AND version = :version"
+"""For a person: one journal serves several histories, and another's migration may have that version."""
+
+
+def orphans(plan: Plan, history: History, identity: str) -> tuple[Finding, ...]:
+    """Versions that are partly applied and have no file any more; *identity* is the history's in the journal.
 
     What was done of them stays done. A pending file may be the same under another name, and would do it
     again, so with anything pending they are refused; an older image, with nothing pending, is only warned.
@@ -41,14 +45,14 @@ def orphans(plan: Plan, history: History) -> tuple[Finding, ...]:
     lost = [version for version in dict.fromkeys(marked) if version not in known]
     pending = any(entry.kind is Kind.VERSIONED and entry.state is State.PENDING for entry in plan.entries)
     severity = Severity.ERROR if pending else Severity.WARNING
-    return tuple(_orphan(version, severity) for version in lost)
+    return tuple(_orphan(version, severity, identity) for version in lost)
 
 
-def _orphan(version: str, severity: Severity) -> Finding:
+def _orphan(version: str, severity: Severity, identity: str) -> Finding:
     message = f"{version}: is partly applied, and the folder has no file of this version (was it renamed?)"
+    forget = fill(_FORGET, history=identity, kind=Kind.VERSIONED.value, version=version)
     hint = (
-        "give the file its old name and start again; where it is gone for good and undone by hand: "
-        + fill("DELETE FROM pgready.journal WHERE version = :version", version=version)
+        f"give the file its old name and start again; where it is gone for good and undone by hand: {forget}"
     )
     return Finding(severity, version, None, message, hint)
 

@@ -156,7 +156,7 @@ class Looker:
             work.append(resumption.work(entry, script.segments))
         if refused:
             raise all_refused(refused)
-        findings += resumption.orphans(plan, found)
+        findings += resumption.orphans(plan, found, self._source.dialect.identity)
         return tuple(work), findings
 
     async def create_tables(self, session: Session, sight: Sight) -> None:
