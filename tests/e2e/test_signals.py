@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -84,6 +85,8 @@ async def test_a_signal_in_mid_statement_leaves_nothing_half_done(
     assert await held.fetch("SELECT version FROM pgready.history") == [("0001",)]
     assert await held.fetch("SELECT id FROM held") == [(1,)]
     assert "Traceback" not in running.stderr
+    told = json.loads(running.stderr.splitlines()[-1])
+    assert (told["event"], told["applied"], told["version"]) == ("run.interrupted", 1, "0002")
 
 
 @pytest.mark.parametrize(("which", "code"), SIGNALS)

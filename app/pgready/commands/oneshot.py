@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 
 from pgready.commands.console import Console
@@ -23,7 +24,23 @@ class OneShot:
         self._console = Console(settings, started_at=datetime.now(UTC))
         self._reports = Reports(self._console, settings)
         self.fail = self._console.fail
-        self.ended = self._reports.ended
+
+    def ended(self, exit_code: int) -> int:
+        """The *exit_code* of the command; an interruption is told, since nothing else has told it."""
+        if exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+            with contextlib.suppress(OSError):  # nobody reads it any more, and it ends as it would have
+                self._tell_interruption()
+        return self._reports.ended(exit_code)
+
+    def _tell_interruption(self) -> None:
+        status = self._console.status
+        running = {"version": status.progress.version} if status.progress else {}
+        self._console.log.warning(
+            "run.interrupted",
+            applied=status.applied_this_run,
+            **running,
+            hint="what was done is recorded; pgready up goes on where it stopped",
+        )
 
     async def make_ready(self, first: FirstSession | None) -> int:
         """Make the target ready, on the connection that is under way where there is one; the exit code."""
