@@ -13,6 +13,10 @@ import pytest
 from harness.database import Database
 from harness.pgbouncer import PgBouncer
 from harness.processes import Pgready, Result
+from pgready.core.dsn import parse
+from pgready.database import pooler
+from pgready.database.connect import open_session
+from pgready.database.session import Pooling, Session
 
 pytestmark = pytest.mark.pgbouncer
 
@@ -121,6 +125,34 @@ async def test_nothing_is_recorded_by_hand_through_a_transaction_pooler_that_som
     assert "pooler in transaction mode" in result.stderr
     await assert_nothing_ran(database)
     await assert_no_lock_is_left(database)
+
+
+async def test_two_clients_that_began_on_two_backends_do_not_hide_the_mode(
+    pgbouncer: Bouncer, database: Database
+) -> None:
+    dsn = parse(pgbouncer("transaction").url(database.name))
+
+    async def opened() -> Session:
+        return await open_session(dsn, application_name="pgready test", vouched_pooler=True)
+
+    async def on_another_backend() -> Session:
+        """A client whose backend is the one that the pooler hands out next, behind it that of `session`."""
+        third = await opened()
+        await third.execute("BEGIN")
+        other = await opened()
+        await other.execute("BEGIN")
+        await third.execute("COMMIT")
+        await other.execute("COMMIT")
+        await third.close()
+        return other
+
+    session = await opened()
+    try:
+        await pooler.examine(session, on_another_backend)
+
+        assert session.pooling is Pooling.TRANSACTION
+    finally:
+        await session.close()
 
 
 async def test_transaction_mode_with_nothing_to_do_is_ready(

@@ -60,7 +60,10 @@ async def _shares_a_backend(
                 ours = await session.fetchval(_PID)
                 await other.execute("COMMIT")
                 holding = False
-                if held in seen or ours not in seen:
+                # The pooler hands out next what was given back last, which now is the other's: without this,
+                # two clients that began on two backends could go on with them for ever.
+                next_ours = await session.fetchval(_PID)
+                if held in seen or not {ours, next_ours} <= seen:
                     return True
             return False
         finally:
