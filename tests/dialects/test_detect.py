@@ -230,3 +230,21 @@ def test_a_history_that_is_always_called_the_same_has_no_other_name(dialect: str
     files = [SourceFile("meta/_journal.json", JOURNAL.encode())]
     with pytest.raises(SettingsError, match=rf"history_table: {dialect}'s history is always"):
         detect.read(files, dialect=dialect, namespace="default", around=Surroundings(table="done"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "script", "table"),
+    [
+        ("flyway.conf", "flyway.table=done", "V1__a.sql", "done"),
+        ("flyway.toml", '[flyway]\ntable = "done"', "V1__a.sql", "done"),
+        ("tern.conf", "[database]\nversion_table = ops.done", "1_a.sql", "done"),
+    ],
+)
+def test_a_tools_settings_are_read_beside_migrations_too(
+    settings: str, text: str, script: str, table: str
+) -> None:
+    files = [SourceFile(settings, text.encode()), SourceFile(f"migrations/{script}", b"select 1")]
+    dialect, folder = detect.read(files, dialect=None, namespace="default")
+
+    assert dialect.table.name == table
+    assert folder.ignored == (settings,)

@@ -61,6 +61,9 @@ class Dialect(ABC):
     """The history tables of tools that lay out the same folders: before the first run, where one is there and
     nobody named the dialect, nothing is run."""
 
+    settings_files: ClassVar[frozenset[str]] = frozenset()
+    """The tool's own settings, which `read` is given where they lie beside `migrations/`, too."""
+
     @classmethod
     def made(cls, around: Surroundings) -> Dialect:
         """The dialect as it is in *around*, for those to which that matters."""

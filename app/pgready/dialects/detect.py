@@ -100,7 +100,8 @@ def read(
     ]
     hint = "nothing was run"
     try:
-        folder = chosen.read(parts.main, parts.below)
+        settings = [file for file in parts.beside if file.path in chosen.settings_files]
+        folder = chosen.read((*settings, *parts.main), parts.below)
     except FolderError as refused:
         folder = Folder(chosen.name)
         problems += refused.problems
@@ -112,7 +113,7 @@ def read(
         bootstrap=_scripts(sides["bootstrap"], Kind.BOOTSTRAP, problems),
         repeatables=(*folder.repeatables, *_scripts(sides["repeatable"], Kind.REPEATABLE, problems)),
         checks=tuple(read_script(file, problems) for file in _sql(sides["checks"])),
-        ignored=tuple(sorted((*folder.ignored, *_ignored(parts)))),
+        ignored=tuple(sorted({*folder.ignored, *_ignored(parts)})),
         candidates=candidates if folder.migrations and (len(candidates) > 1 or rivalled) else (),
     )
     if problems:

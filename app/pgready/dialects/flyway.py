@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from pgready.core.errors import Diverged, FolderError, SettingsError
 from pgready.core.model import Applied, Folder, Kind, Migration, Outcome, Row, SourceFile, TableName
 from pgready.core.quoting import Name, fill, table
+from pgready.dialects import flyway_settings
 from pgready.dialects.base import Dialect, Surroundings
 from pgready.dialects.flyway_layout import ASSUMED_SCHEMA, Layout, Number, number_of
 
@@ -87,6 +88,7 @@ class Flyway(Dialect):
     """Versions, repeatables, undo scripts and baselines; SQL alone."""
 
     name: ClassVar[str] = "flyway"
+    settings_files: ClassVar[frozenset[str]] = frozenset(flyway_settings.FILES)
     rivals: ClassVar[tuple[str, ...]] = ("refinery_schema_history",)
     differences: ClassVar[tuple[str, ...]] = (
         "a version below the newest applied one is applied, with a warning; Flyway skips it in silence",
