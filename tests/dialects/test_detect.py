@@ -32,7 +32,6 @@ def read(files: Mapping[str, str], dialect: str | None = None) -> Folder:
 @pytest.mark.parametrize(
     ("files", "name"),
     [
-        ({"1_a.sql": TERN}, "tern"),
         ({"1_a.sql": SQL_MIGRATE}, "sql-migrate"),
         ({"1_a.sql": MICRATE}, "micrate"),
         ({"1_a.sql": RAMBLER}, "rambler"),
@@ -72,9 +71,9 @@ def test_a_folder_of_a_tool_that_is_not_read_yet_is_refused_by_its_name(
     ],
     ids=["byte order mark", "indented", "CRLF", "CR", "far", "far with CRLF", "behind a long line"],
 )
-@pytest.mark.parametrize("marker", ["---- create above / drop below ----", "--//@UNDO", "-- !Downs"])
+@pytest.mark.parametrize("marker", ["-- +micrate Down", "--//@UNDO", "-- !Downs"])
 def test_a_marker_is_found_wherever_its_line_stands(marked: str, marker: str) -> None:
-    with pytest.raises(FolderError, match=r"looks like (tern|MyBatis|Play)"):
+    with pytest.raises(FolderError, match=r"looks like (micrate|MyBatis|Play)"):
         read({"1_a.sql": marked.format(marker)})
 
 
@@ -136,6 +135,9 @@ def test_what_only_looks_like_a_reverse_is_read_as_native_where_that_is_asked_fo
         ({"1_a.sql": NODE_PG_MIGRATE}, "node-pg-migrate"),
         ({"1_a.sql": NODE_PG_MIGRATE, "2_b.js": ""}, "node-pg-migrate"),
         ({"1_a.sql": "-- Up  Migration: t\nSELECT 1;\n--  Down\tMigration: t\nSELECT 2;"}, "node-pg-migrate"),
+        ({"1_a.sql": TERN}, "tern"),
+        ({"1_a.sql": "---- tern: disable-tx ----\nvacuum;"}, "tern"),
+        ({"tern.conf": "", "migrations/1_a.sql": "select 1"}, "tern"),
         ({"migration_lock.toml": "", "20260101000000_a/migration.sql": "select 1"}, "prisma"),
         ({"schema.prisma": "", "migrations/20260101000000_a/migration.sql": "select 1"}, "prisma"),
         ({"V1__a.sql": "select 1"}, "flyway"),
@@ -149,7 +151,7 @@ def test_a_folder_that_proves_its_tool_is_read_as_its_own(files: Mapping[str, st
 @pytest.mark.parametrize(
     ("files", "candidates"),
     [
-        ({"1_a.sql": "select 1"}, ("native", "sqlx", "node-pg-migrate")),
+        ({"1_a.sql": "select 1"}, ("native", "sqlx", "node-pg-migrate", "tern")),
         ({"1_a.up.sql": "select 1"}, ("golang-migrate", "sqlx")),
         ({"1_a.sql": GOOSE}, ()),
         ({}, ()),
@@ -215,6 +217,8 @@ def test_numbered_folders_without_snapshots_may_be_prismas_and_are_not_guessed()
         ("sqlx", Surroundings(table="ops.done"), "ops.done"),
         ("goose", Surroundings(environ={"GOOSE_TABLE": "ops.done"}), "ops.done"),
         ("goose", Surroundings(table="done", environ={"GOOSE_TABLE": "other"}), "app.done"),
+        ("tern", Surroundings(), "public.schema_version"),
+        ("tern", Surroundings(table="done"), "app.done"),
         ("dbmate", Surroundings(environ={"DBMATE_MIGRATIONS_TABLE": "done"}), "app.done"),
     ],
 )

@@ -32,6 +32,7 @@ DIALECTS: Mapping[str, str] = {
     "node-pg-migrate": "node_pg_migrate.NodePgMigrate",
     "prisma": "prisma.Prisma",
     "graphile-migrate": "graphile_migrate.GraphileMigrate",
+    "tern": "tern.Tern",
 }
 """Every dialect by its name for `--dialect`: its module here, and its class."""
 
@@ -42,7 +43,7 @@ _READ: Mapping[str, tuple[str, ...]] = {
 }
 """The dialects that a folder may be written in which betrays a tool of `strangers`, where any is read."""
 
-_PLAIN = ("native", "sqlx", "node-pg-migrate")
+_PLAIN = ("native", "sqlx", "node-pg-migrate", "tern")
 """The dialects in which numbered files may be written that nothing marks as anybody's."""
 
 _ONE_WAY = ("native", "sqlx")

@@ -11,6 +11,7 @@ from .node_pg_migrate import NodePgMigrate
 from .peer import Peer
 from .prisma import Prisma
 from .sqlx import Sqlx, SqlxLibrary
+from .tern import Tern
 
 PEERS: tuple[type[Peer], ...] = (
     Dbmate,
@@ -23,5 +24,6 @@ PEERS: tuple[type[Peer], ...] = (
     NodePgMigrate,
     Prisma,
     GraphileMigrate,
+    Tern,
 )
 """Those that tests/peers/test_conformance.py drives."""

@@ -64,7 +64,7 @@ class Peer(ABC):
     """Whether its program can revert."""
 
     merges: ClassVar[bool] = True
-    """Whether a file can be merged below the newest one: a chain of hashes forbids it."""
+    """Whether a file can be merged below the newest one: a chain of hashes, or of numbers, forbids it."""
 
     runs_concurrently: ClassVar[bool] = True
     """Whether it can run CREATE INDEX CONCURRENTLY."""

@@ -1,0 +1,2 @@
+select 'café';
+---- create above / drop below ----

@@ -1,0 +1,5 @@
+-- why
+---- tern: disable-tx ----
+vacuum people;
+---- create above / drop below ----
+select 1;

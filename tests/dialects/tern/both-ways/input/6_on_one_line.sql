@@ -1,0 +1,1 @@
+create table u (i int); ---- create above / drop below ---- drop table u;

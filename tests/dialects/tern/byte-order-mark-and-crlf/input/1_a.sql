@@ -1,0 +1,3 @@
+﻿create table t (i int);
+---- create above / drop below ----
+drop table t;

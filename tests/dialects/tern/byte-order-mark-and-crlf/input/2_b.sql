@@ -1,0 +1,3 @@
+select 1;
+---- tern: disable-tx ----
+select 2;

@@ -1,0 +1,3 @@
+select 2;
+---- create above / drop below ----
+select 3;

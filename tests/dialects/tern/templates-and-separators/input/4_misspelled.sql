@@ -1,0 +1,3 @@
+create table u (i int);
+-- Create above / drop below
+drop table u;

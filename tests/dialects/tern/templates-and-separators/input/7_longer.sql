@@ -1,0 +1,3 @@
+create table x (i int);
+-------- create above / drop below --------
+drop table x;
