@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
-import pytest
-
-from .peer import CACHE, Peer, Ran, Step, once
+from .peer import Peer, Ran, Step, maven_install
 
 _VERSION = "13.0.0"
 _JARS = (
-    ("org.flywaydb", "flyway-core", _VERSION),
-    ("org.flywaydb", "flyway-database-postgresql", _VERSION),
-    ("org.postgresql", "postgresql", "42.7.4"),
+    f"org.flywaydb:flyway-core:{_VERSION}",
+    f"org.flywaydb:flyway-database-postgresql:{_VERSION}",
+    "org.postgresql:postgresql:42.7.4",
 )
-_DEPENDENCY = "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version></dependency>"
-_PROJECT = """<project><modelVersion>4.0.0</modelVersion>
-<groupId>peers</groupId><artifactId>peers</artifactId><version>1</version>
-<dependencies>{}</dependencies></project>
-"""
 _MAIN = Path(__file__).with_name("FlywayPeer.java")
 
 
@@ -40,14 +31,7 @@ class Flyway(Peer):
     reverts: ClassVar[bool] = False
 
     def install(self) -> Path:
-        home = CACHE / f"flyway-{_VERSION}"
-        with once(home) as missing:
-            if missing:
-                dependencies = "".join(_DEPENDENCY.format(*jar) for jar in _JARS)
-                (home / "pom.xml").write_text(_PROJECT.format(dependencies))
-                _make("mvn", "-q", "-B", "-f", home, "dependency:copy-dependencies", "-DoutputDirectory=.")
-                _make("javac", "-cp", f"{home}/*", "-d", home, _MAIN)
-        self.home = home
+        self.home = maven_install(f"flyway-{_VERSION}", _MAIN, *_JARS)
         return Path("java")
 
     def write(self, folder: Path, steps: Sequence[Step]) -> None:
@@ -77,11 +61,3 @@ class Flyway(Peer):
         return self.run(
             "-XX:TieredStopAtLevel=1", "-cp", classpath, "FlywayPeer", name, folder, *settings, env=env
         )
-
-
-def _make(program: str, *arguments: str | Path) -> None:
-    if shutil.which(program) is None:
-        pytest.fail("install a JDK and Maven: these tests run the real Flyway")
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.fail(f"{program} failed:\n{done.stdout}{done.stderr}")

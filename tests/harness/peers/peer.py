@@ -7,8 +7,9 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -36,7 +37,51 @@ class Ran(Struct, frozen=True):
     output: str
 
 
-class Peer(ABC):
+class Invocation(Struct, frozen=True):
+    """A program to run, its whole environment, and where."""
+
+    arguments: tuple[str | Path, ...]
+    env: Mapping[str, str]
+    cwd: Path | None = None
+
+
+def run_to_end(invocation: Invocation) -> Ran:
+    done = subprocess.run(
+        invocation.arguments, capture_output=True, text=True, check=False, timeout=120, env=invocation.env,
+        cwd=invocation.cwd,
+    )  # fmt: skip
+    return Ran(done.returncode == 0, done.stdout + done.stderr)
+
+
+class Tool(ABC):
+    """A migration tool: how its program is had, how its folder is written, and how it is told to apply it."""
+
+    def __init__(self, runner: Callable[[Invocation], Ran] = run_to_end) -> None:
+        """*runner* is what runs the program; one that only measures wants to do so itself."""
+        self.program = self.install()
+        self._runner = runner
+
+    @abstractmethod
+    def install(self) -> Path:
+        """The program, installed once into the checkout's .cache; fails the test where it cannot be had."""
+
+    @abstractmethod
+    def write(self, folder: Path, steps: Sequence[Step]) -> None:
+        """Write *steps* into *folder* as the tool lays them out; what is there stays."""
+
+    @abstractmethod
+    def up(self, folder: Path, url: str) -> Ran:
+        """Apply all that is pending. Nothing to do is no failure."""
+
+    def run(
+        self, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Ran:
+        """Run the program to its end."""
+        whole = {"PATH": os.environ["PATH"], "HOME": str(CACHE), **(env or {})}
+        return self._runner(Invocation((self.program, *arguments), whole, cwd))
+
+
+class Peer(Tool):
     """A migration tool. The class attributes say what it does; what it cannot do is not asked of it."""
 
     dialect: ClassVar[str]
@@ -72,17 +117,6 @@ class Peer(ABC):
     transactional_option: ClassVar[bool] = True
     """Whether a file can ask for no transaction."""
 
-    def __init__(self) -> None:
-        self.program = self.install()
-
-    @abstractmethod
-    def install(self) -> Path:
-        """The program, installed once into the checkout's .cache; fails the test where it cannot be had."""
-
-    @abstractmethod
-    def write(self, folder: Path, steps: Sequence[Step]) -> None:
-        """Write *steps* into *folder* as the tool lays them out; what is there stays."""
-
     @abstractmethod
     def path(self, folder: Path, step: Step) -> Path:
         """The file that holds what applies *step*."""
@@ -91,21 +125,9 @@ class Peer(ABC):
         """What pgready calls *step*."""
         return self.path(Path(), step).name.partition("_")[0]
 
-    @abstractmethod
-    def up(self, folder: Path, url: str) -> Ran:
-        """Apply all that is pending. Nothing to do is no failure."""
-
     def down(self, folder: Path, url: str) -> Ran:
         """Revert the newest; asked of those that revert."""
         raise AssertionError(f"{type(self).__name__} reverts nothing")
-
-    def run(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Ran:
-        """Run the program to its end."""
-        done = subprocess.run(
-            [self.program, *arguments], capture_output=True, text=True, check=False, timeout=120,
-            env={"PATH": os.environ["PATH"], "HOME": str(CACHE), **(env or {})},
-        )  # fmt: skip
-        return Ran(done.returncode == 0, done.stdout + done.stderr)
 
 
 @contextmanager
@@ -162,6 +184,36 @@ def npm_install(package: str, program: str, *beside: str) -> Path:
             command = ("install", "--silent", "--no-audit", "--no-fund", "--prefix", str(home))
             _run("npm", *command, package, *beside, needs="install Node.js with npm")
     return home / "node_modules" / ".bin" / program
+
+
+def pip_install(name: str, program: str, *packages: str) -> Path:
+    """The *program* of PyPI's *packages* at their versions, in a venv of its own."""
+    home = CACHE / name
+    with once(home) as missing:
+        if missing:
+            _run(sys.executable, "-m", "venv", str(home), needs="install Python's venv")
+            _run(str(home / "bin" / "pip"), "install", "--quiet", *packages, needs="install pip")
+    return home / "bin" / program
+
+
+def maven_install(name: str, main: Path, *jars: str) -> Path:
+    """A folder with *jars*, `group:artifact:version` each, what they need, and the compiled *main*."""
+    home = CACHE / name
+    with once(home) as missing:
+        if missing:
+            dependencies = "".join(_DEPENDENCY.format(*jar.split(":")) for jar in jars)
+            (home / "pom.xml").write_text(_PROJECT.format(dependencies))
+            copy = ("dependency:copy-dependencies", "-DoutputDirectory=.")
+            _run("mvn", "-q", "-B", "-f", str(home), *copy, needs="install a JDK and Maven")
+            _run("javac", "-cp", f"{home}/*", "-d", str(home), str(main), needs="install a JDK")
+    return home
+
+
+_DEPENDENCY = "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version></dependency>"
+_PROJECT = """<project><modelVersion>4.0.0</modelVersion>
+<groupId>peers</groupId><artifactId>peers</artifactId><version>1</version>
+<dependencies>{}</dependencies></project>
+"""
 
 
 def cargo_install(crate: str, version: str, program: str, *flags: str) -> Path:
