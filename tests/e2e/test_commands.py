@@ -46,7 +46,7 @@ async def test_pgready_alone_shows_the_commands(pgready: Pgready) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["up", "serve", "status", "plan", "wait", "schema", "healthcheck", "repair", "config"]
+    "command", ["up", "serve", "status", "plan", "wait", "schema", "healthcheck", "new", "repair", "config"]
 )
 async def test_every_command_has_a_help(command: str, pgready: Pgready) -> None:
     short, long = await pgready(command, "-h"), await pgready(command, "--help")

@@ -16,6 +16,7 @@ import pytest
 from harness.database import Database
 from harness.peers import PEERS
 from harness.peers.peer import Peer, Ran, Step
+from harness.processes import Pgready
 from pgready.dialects import detect
 from pgready.files import read_folder
 
@@ -149,6 +150,27 @@ async def test_the_tool_goes_on_where_pgready_stopped(
     accepted(peer.up(folder, database.url))
 
     assert await state(peer, database) == await state(peer, other)
+
+
+@pytest.mark.parametrize(
+    "peer", [peer for peer in PEERS if not detect.make(peer.dialect).generator], indirect=True
+)
+async def test_the_tool_runs_what_new_writes(
+    peer: Peer, pgready: Pgready, part: Path, database: Database
+) -> None:
+    accepted(peer.up(part, database.url))
+    told = await pgready("new", "extra", "--dir", part, "--dialect", peer.dialect)
+    fill(Path(told.stdout.splitlines()[0]), "CREATE TABLE extra (id int);")
+
+    accepted(peer.up(part, database.url))
+
+    assert [tuple(row) for row in await database.fetch("SELECT to_regclass('extra')::text")] == [("extra",)]
+
+
+def fill(script: Path, sql: str) -> None:
+    """Write *sql* where *script* has room for it: behind its first marker, if it has any."""
+    marker, _, rest = script.read_text().partition("\n")  # of tern's the first line is empty
+    script.write_text(f"{marker}\n{sql}\n{rest}")
 
 
 @REVERTING

@@ -19,6 +19,7 @@ _COMMANDS = {
     "wait": "block until the target has every migration of this folder",
     "schema": "the database as it is: tables, columns, keys, indexes, sizes",
     "healthcheck": "exit 0 or 1 from the local daemon's /ready",
+    "new": "write the next empty migration file",
     "down": "take migrations back, by their reverting scripts",
     "repair": "accept a changed file, or say what became of a statement",
     "baseline": "take migrations for applied in a schema that has no history",

@@ -13,6 +13,7 @@ What the others need of it, so that a dialect is one file:
   tool's own way back would leave it);
 - *down* needs `Migration.revert` from `read`, and `forget` for the record;
 - *adopt* needs `match`; *eject* needs `create_history`, and `record` for each migration in order;
+- *new* needs `draft`, or `generator` where only the tool itself can write its files;
 - *status* and *plan* show `differences`, and that a dialect is not `proven`.
 """
 
@@ -20,11 +21,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import ClassVar
 
 from msgspec import Struct
 
 from pgready.core.model import Applied, Folder, Kind, Migration, Outcome, Row, SourceFile, TableName
+from pgready.dialects import versions
 
 
 def is_sql(path: str) -> bool:
@@ -46,6 +49,25 @@ class Surroundings(Struct, frozen=True):
     timestamp: str = ""
 
 
+class Draft(Struct, frozen=True):
+    """A migration that is to be written, with nothing in it yet.
+
+    *place* is the folder for it, with a `/` behind, or nothing; *newest* the migration that it stands behind.
+    With *down*, what reverts it is written as well, where the tool does not do so anyway.
+    """
+
+    place: str
+    version: str
+    name: str
+    down: bool = False
+    newest: Migration | None = None
+
+    @property
+    def stem(self) -> str:
+        """The file's path as most tools have it, without what is behind the name."""
+        return f"{self.place}{self.version}_{self.name}"
+
+
 class Dialect(ABC):
     """Base of all dialects."""
 
@@ -63,6 +85,12 @@ class Dialect(ABC):
 
     settings_files: ClassVar[frozenset[str]] = frozenset()
     """The tool's own settings, which `read` is given where they lie beside `migrations/`, too."""
+
+    generator: ClassVar[str] = ""
+    """How the tool makes its files, where nobody else can; `{name}` stands for the migration's name."""
+
+    first_version: ClassVar[str] = ""
+    """That of the first migration of a folder; nothing for the moment in which it is written."""
 
     @classmethod
     def made(cls, around: Surroundings) -> Dialect:
@@ -107,6 +135,26 @@ class Dialect(ABC):
         the layout's is a problem where it looks like a migration, and in `skipped` where the tool itself
         would pass it over; what is no script is in `ignored`.
         """
+
+    def next_version(self, newest: Migration | None, now: datetime) -> str:
+        """The version of a migration that is to run behind *newest*, as it is written in a file's name."""
+        if newest is None:
+            return self.first_version or versions.written(now, versions.SECONDS)
+        return versions.following(self.spelling(newest), now)
+
+    def spelling(self, migration: Migration) -> str:
+        """The version of *migration* as its file's name has it."""
+        return migration.version
+
+    def draft(self, draft: Draft) -> tuple[SourceFile, ...]:
+        """The files of *draft*, first the one that applies it, as the tool itself would write them."""
+        up = SourceFile(f"{draft.stem}.sql", b"")
+        return (up, SourceFile(f"{draft.stem}.down.sql", b"")) if draft.down else (up,)
+
+    def draft_repeatable(self, name: str, place: str) -> SourceFile:
+        """The file of a script that runs whenever it changes: in our side folder, or, for a tool that has
+        its own, in *place* as in a Draft."""
+        return SourceFile(f"repeatable/{name}.sql", b"")
 
     @abstractmethod
     def create_history(self) -> str:

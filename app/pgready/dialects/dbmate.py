@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from pgready.core.model import Applied, Folder, Migration, Outcome, Row, Script, SourceFile
 from pgready.core.quoting import fill
-from pgready.dialects.base import InCurrentSchema, is_sql
+from pgready.dialects.base import Draft, InCurrentSchema, is_sql
 from pgready.dialects.layout import TopLevel, checksum, refuse
 from pgready.dialects.markers import Lines
 
@@ -72,6 +72,9 @@ class Dbmate(InCurrentSchema):
         refuse(problems)
         migrations = tuple(found.values())
         return Folder(self.name, migrations, ignored=tuple(top.ignored), skipped=tuple(top.skipped))
+
+    def draft(self, draft: Draft) -> tuple[SourceFile, ...]:
+        return (SourceFile(f"{draft.stem}.sql", b"-- migrate:up\n\n-- migrate:down\n"),)
 
     def create_history(self) -> str:
         return fill(_CREATE, table=self.table)

@@ -53,7 +53,9 @@ _NAMES_PROGRAMS = ("goose", "node-pg-migrate")
 """The dialects that tell programs from scripts themselves, file by file."""
 
 _SIDES = ("bootstrap", "repeatable", "checks", "seeds")
-_MAIN = "migrations/"
+MAIN = "migrations/"
+"""Where a folder's migrations are, if there is such a folder in it; else in the folder itself."""
+
 _VERSIONED = re.compile(r"[0-9]+_.*\.sql", re.IGNORECASE)
 
 
@@ -88,14 +90,14 @@ def read(
     else, all problems at once.
     """
     parts = _split(files)
-    candidates = _candidates(parts) if dialect is None else (_named(parts, dialect),)
+    candidates = _fitting(parts, dialect)
     chosen = make(candidates[0], replace(around or Surroundings(), namespace=namespace))
     if around and around.table and not isinstance(chosen, InCurrentSchema):
         raise SettingsError((f"history_table: {chosen.name}'s history is always {chosen.table}",))
     if chosen.name not in _PLAIN:
         parts = _split(files, chosen.claims)
     problems = [
-        f"{file.path}: lies beside {_MAIN}, where it would never run"
+        f"{file.path}: lies beside {MAIN}, where it would never run"
         for file in parts.beside
         if _VERSIONED.fullmatch(file.path)
     ]
@@ -122,6 +124,15 @@ def read(
     return chosen, complete
 
 
+def recognise(files: Sequence[SourceFile], dialect: str | None) -> str:
+    """The name of the dialect as which `read` would read *files*. Raises as that does."""
+    return _fitting(_split(files), dialect)[0]
+
+
+def _fitting(parts: _Parts, dialect: str | None) -> tuple[str, ...]:
+    return _candidates(parts) if dialect is None else (_named(parts, dialect),)
+
+
 def _nobodys(path: str) -> bool:
     return False
 
@@ -135,9 +146,9 @@ def _split(files: Sequence[SourceFile], claims: Callable[[str], bool] = _nobodys
         if slash and top in sides and not claims(file.path):
             sides[top].append(file)
         else:
-            (below if file.path.startswith(_MAIN) else beside).append(file)
+            (below if file.path.startswith(MAIN) else beside).append(file)
     if below and not any(claims(file.path) for file in beside):
-        return _Parts(_MAIN, tuple(below), sides, tuple(beside))
+        return _Parts(MAIN, tuple(below), sides, tuple(beside))
     return _Parts("", (*below, *beside), sides, ())
 
 

@@ -107,6 +107,7 @@ class Drizzle(Dialect):
     """One class for both: a folder with a journal is 0.x, one with numbered folders is 1.0."""
 
     name: ClassVar[str] = "drizzle"
+    generator: ClassVar[str] = "npx drizzle-kit generate --custom --name {name}"
     differences: ClassVar[tuple[str, ...]] = (
         "a lock keeps replicas apart; drizzle-kit takes none",
         "each entry is a transaction of its own; drizzle-kit runs all of them in one",

@@ -19,8 +19,8 @@ from pgready.core.errors import Diverged, FolderError, SettingsError
 from pgready.core.model import Applied, Folder, Kind, Migration, Outcome, Row, SourceFile, TableName
 from pgready.core.quoting import Name, fill, table
 from pgready.dialects import flyway_settings
-from pgready.dialects.base import Dialect, Surroundings
-from pgready.dialects.flyway_layout import ASSUMED_SCHEMA, Layout, Number, number_of
+from pgready.dialects.base import Dialect, Draft, Surroundings
+from pgready.dialects.flyway_layout import ASSUMED_SCHEMA, Layout, Number, number_of, spelling
 
 _LOCK_MAGIC = 77_431_708_279_161  # "Flyway" as bytes
 
@@ -89,6 +89,7 @@ class Flyway(Dialect):
 
     name: ClassVar[str] = "flyway"
     settings_files: ClassVar[frozenset[str]] = frozenset(flyway_settings.FILES)
+    first_version: ClassVar[str] = "1"
     rivals: ClassVar[tuple[str, ...]] = ("refinery_schema_history",)
     differences: ClassVar[tuple[str, ...]] = (
         "a version below the newest applied one is applied, with a warning; Flyway skips it in silence",
@@ -144,6 +145,17 @@ class Flyway(Dialect):
             ignored=tuple(layout.ignored),
             skipped=tuple(layout.skipped),
         )
+
+    def spelling(self, migration: Migration) -> str:
+        return spelling(migration.script.path)
+
+    def draft(self, draft: Draft) -> tuple[SourceFile, ...]:
+        prefixes = "VU" if draft.down else "V"
+        name = f"{draft.version}__{draft.name}.sql"
+        return tuple(SourceFile(f"{draft.place}{prefix}{name}", b"") for prefix in prefixes)
+
+    def draft_repeatable(self, name: str, place: str) -> SourceFile:
+        return SourceFile(f"{place}R__{name}.sql", b"")
 
     def create_history(self) -> str:
         name = self.table.name

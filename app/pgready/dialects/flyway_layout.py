@@ -233,6 +233,13 @@ def number_of(version: str) -> Number:
     return tuple(parts)
 
 
+def spelling(path: str) -> str:
+    """The version of a versioned or baseline file as its name has it: `V1_2__x.sql` says `1_2`."""
+    match = _NAME.fullmatch(_SUFFIX.sub(".sql", path.rpartition("/")[2]))
+    assert match is not None, "the file was read by its name"
+    return match["version"]
+
+
 def _integer(digits: str) -> int:
     # int() has a limit of 4300 digits, file names have 255 at most; a history row may hold anything.
     return int(digits[:300]) if digits.isascii() and digits.isdigit() else -1

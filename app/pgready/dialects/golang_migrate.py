@@ -19,8 +19,8 @@ from typing import ClassVar
 
 from pgready.core.model import Applied, Folder, Migration, Outcome, Row, Script, SourceFile
 from pgready.core.quoting import fill
-from pgready.dialects.base import InCurrentSchema, is_sql
-from pgready.dialects.layout import TopLevel, checksum, empty, number, refuse, spellings
+from pgready.dialects.base import Draft, InCurrentSchema, is_sql
+from pgready.dialects.layout import TopLevel, both_ways, checksum, empty, number, refuse, spellings
 from pgready.dialects.native import read_script
 
 _NAME = re.compile(r"(?P<version>[0-9]+)_(?P<title>.*)\.(?P<way>down|up)\.[^/]*")
@@ -86,6 +86,9 @@ class GolangMigrate(InCurrentSchema):
             ignored=(*top.ignored, *reading.ignored),
             skipped=(*top.skipped, *reading.skipped),
         )
+
+    def draft(self, draft: Draft) -> tuple[SourceFile, ...]:
+        return both_ways(draft)
 
     def create_history(self) -> str:
         return fill(_CREATE, table=self.table)

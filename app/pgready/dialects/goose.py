@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from pgready.core.model import Applied, Folder, Migration, Outcome, Row, Script, SourceFile, Unrunnable
 from pgready.core.quoting import fill
-from pgready.dialects.base import InCurrentSchema, Surroundings, is_sql
+from pgready.dialects.base import Draft, InCurrentSchema, Surroundings, is_sql
 from pgready.dialects.goose_file import GooseFile
 from pgready.dialects.layout import TopLevel, checksum, number, refuse, spellings
 from pgready.dialects.markers import Lines
@@ -120,6 +120,9 @@ class Goose(InCurrentSchema):
         markers.read()
         up, down = markers.scripts()
         return Migration(match["version"], match["name"], up, checksum(file), revert=down)
+
+    def draft(self, draft: Draft) -> tuple[SourceFile, ...]:
+        return (SourceFile(f"{draft.stem}.sql", b"-- +goose Up\n\n-- +goose Down\n"),)
 
     def create_history(self) -> str:
         return fill(_CREATE, table=self.table)

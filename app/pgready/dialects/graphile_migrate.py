@@ -95,6 +95,7 @@ class GraphileMigrate(Dialect):
     """The layout and history of graphile-migrate: what was committed."""
 
     name: ClassVar[str] = "graphile-migrate"
+    generator: ClassVar[str] = "write it into current.sql, then: graphile-migrate commit --message {name}"
     differences: ClassVar[tuple[str, ...]] = (
         "current.sql and current/ are never run, as with `graphile-migrate migrate`",
         "placeholders take their values from the environment: `:NAME` that of NAME",

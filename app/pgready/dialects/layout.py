@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pgready.core.errors import FolderError
 from pgready.core.model import Migration, Script, SourceFile
-from pgready.dialects.base import is_sql
+from pgready.dialects.base import Draft, is_sql
 
 BIGINT_MAX = 2**63 - 1
 """No history holds a greater version."""
@@ -44,6 +44,11 @@ def spellings(migrations: Sequence[Migration]) -> Mapping[int, Migration]:
 def empty(path: str) -> Script:
     """A script with nothing in it, which *path* stands for."""
     return Script(path, "")
+
+
+def both_ways(draft: Draft) -> tuple[SourceFile, ...]:
+    """*draft* as `.up.sql` and `.down.sql`."""
+    return tuple(SourceFile(f"{draft.stem}.{way}.sql", b"") for way in ("up", "down"))
 
 
 def refuse(problems: Sequence[str]) -> None:

@@ -114,6 +114,7 @@ class Native(Dialect):
     """The layout and history of pgready itself."""
 
     name: ClassVar[str] = "native"
+    first_version: ClassVar[str] = "0001"
 
     def __init__(self, namespace: str = "default") -> None:
         self.namespace = namespace

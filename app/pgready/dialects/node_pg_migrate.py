@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from msgspec.structs import replace
+
 from pgready.core.model import (
     Applied,
     Folder,
@@ -28,8 +30,9 @@ from pgready.core.model import (
     Unrunnable,
 )
 from pgready.core.quoting import fill
-from pgready.dialects.base import InCurrentSchema, is_sql
-from pgready.dialects.layout import TopLevel, checksum, refuse
+from pgready.dialects import versions
+from pgready.dialects.base import Draft, InCurrentSchema, is_sql
+from pgready.dialects.layout import TopLevel, both_ways, checksum, refuse
 from pgready.dialects.native import read_script
 
 LOCK_KEY = 7_241_865_325_823_964
@@ -130,6 +133,19 @@ class NodePgMigrate(InCurrentSchema):
             ignored=(*top.ignored, *(file.path for name, file in top if name not in named)),
             skipped=tuple(top.skipped),
         )
+
+    def next_version(self, newest: Migration | None, now: datetime) -> str:
+        return super().next_version(newest, now) if newest else versions.written(now, versions.EPOCH_MS)
+
+    def spelling(self, migration: Migration) -> str:
+        return _digits(migration.version)
+
+    def draft(self, draft: Draft) -> tuple[SourceFile, ...]:
+        """Both ways in one file, or a pair where the folder has pairs; it writes `-` between words."""
+        draft = replace(draft, name=draft.name.replace("_", "-"))
+        if draft.newest is not None and draft.newest.script.path.lower().endswith(".up.sql"):
+            return both_ways(draft)
+        return (SourceFile(f"{draft.stem}.sql", b"-- Up Migration\n\n-- Down Migration\n"),)
 
     def create_history(self) -> str:
         return fill(_CREATE, table=self.table)

@@ -72,6 +72,7 @@ class Prisma(InCurrentSchema):
     """The layout and history of Prisma Migrate, up to 7."""
 
     name: ClassVar[str] = "prisma"
+    generator: ClassVar[str] = "npx prisma migrate dev --create-only --name {name}"
     table_name: ClassVar[str] = "_prisma_migrations"
     differences: ClassVar[tuple[str, ...]] = (
         "each migration is a transaction of its own, with its record; what fails leaves no failed row",

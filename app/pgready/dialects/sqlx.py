@@ -20,8 +20,8 @@ from msgspec.structs import replace
 
 from pgready.core.model import Applied, Folder, Migration, Outcome, Row, Script, SourceFile
 from pgready.core.quoting import fill
-from pgready.dialects.base import InCurrentSchema, is_sql
-from pgready.dialects.layout import TopLevel, number, refuse, spellings
+from pgready.dialects.base import Draft, InCurrentSchema, is_sql
+from pgready.dialects.layout import TopLevel, both_ways, number, refuse, spellings
 from pgready.dialects.native import read_script
 
 _NAME = re.compile(r"(?P<version>[0-9]+)_(?P<name>.*?)(?P<way>\.up|\.down)?\.sql")
@@ -105,6 +105,11 @@ class Sqlx(InCurrentSchema):
         refuse(problems)
         migrations = tuple(replace(up, revert=downs.get(at)) for at, up in sorted(ups.items()))
         return Folder(self.name, migrations, ignored=tuple(top.ignored), skipped=tuple(top.skipped))
+
+    def draft(self, draft: Draft) -> tuple[SourceFile, ...]:
+        """A pair where one is asked for or the newest is one, as sqlx-cli goes by the newest."""
+        paired = draft.newest is not None and draft.newest.script.path.endswith(".up.sql")
+        return both_ways(draft) if draft.down or paired else super().draft(draft)
 
     def create_history(self) -> str:
         return fill(_CREATE, table=self.table)

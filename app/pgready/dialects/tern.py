@@ -32,7 +32,7 @@ from pgready.core.model import (
     Unrunnable,
 )
 from pgready.core.quoting import fill
-from pgready.dialects.base import InCurrentSchema, is_sql
+from pgready.dialects.base import Draft, InCurrentSchema, is_sql
 from pgready.dialects.layout import TopLevel, checksum, number, refuse, spellings
 from pgready.dialects.native import read_script
 
@@ -95,6 +95,7 @@ class Tern(InCurrentSchema):
 
     name: ClassVar[str] = "tern"
     settings_files: ClassVar[frozenset[str]] = frozenset({_SETTINGS})
+    first_version: ClassVar[str] = "001"
     differences: ClassVar[tuple[str, ...]] = (
         "a row newer than every file is a warning (--ahead); tern refuses to run",
         "templates are refused where they are pending",
@@ -135,6 +136,10 @@ class Tern(InCurrentSchema):
             ignored=(*top.ignored, *top.skipped, *reading.ignored),
             skipped=tuple(reading.skipped),
         )
+
+    def draft(self, draft: Draft) -> tuple[SourceFile, ...]:
+        """It cannot be run before there is a statement in it: tern refuses one that has none."""
+        return (SourceFile(f"{draft.stem}.sql", f"\n\n{_SEPARATOR}\n\n".encode()),)
 
     def create_history(self) -> str:
         return fill(_CREATE, table=self.table)

@@ -87,14 +87,15 @@ DATABASE = "app"
 async def read_source(settings: Settings) -> Source:
     """The migration folder of *settings*, read and understood. Raises FolderError, ScriptError."""
     found = await anyio.to_thread.run_sync(files.read_folder, settings.dir, abandon_on_cancel=True)
-    around = _surroundings(settings)
+    around = surroundings(settings)
     dialect, folder = detect.read(
         found, dialect=settings.dialect, namespace=settings.namespace, around=around
     )
     return Source(dialect, folder)
 
 
-def _surroundings(settings: Settings) -> Surroundings:
+def surroundings(settings: Settings) -> Surroundings:
+    """What a dialect may know of the process and its target."""
     return Surroundings(
         table=settings.history_table or "",
         environ=os.environ,
