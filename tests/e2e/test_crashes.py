@@ -1,4 +1,4 @@
-"""Promise 2: kill -9 at any moment of any replica; the next start completes, nothing twice, nothing lost."""
+"""Promise 2, what can be said of one death by name. Deaths at any moment are the simulator's (`chaos`)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pathlib import Path
 
 import anyio
 import pytest
-from msgspec import Struct
 
-from harness import files, oracle, scenario, schedules
+from harness import oracle
 from harness.database import Database
-from harness.oracle import Outcome, noted
+from harness.oracle import noted
 from harness.processes import Pgready, Running
 from harness.server import Server
 
@@ -20,83 +19,8 @@ SqlFolder = Callable[[Mapping[str, str | bytes]], Path]
 DEAD_CLIENT_SECONDS = 5.0
 
 
-class Undisturbed(Struct, frozen=True):
-    """What the scenario's folder comes to when nothing goes wrong, and how long that takes."""
-
-    folder: Path
-    outcome: Outcome
-    seconds: float
-
-
-@pytest.fixture(scope="module")
-async def undisturbed(
-    anyio_backend: str, server: Server, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Undisturbed]:
-    home = tmp_path_factory.mktemp("undisturbed")
-    folder = files.write(home / "sql", scenario.SCRIPTS)
-    command = Pgready(home / "home")
-    try:
-        async with Database.fresh(server) as database:
-            result = await command("up", "--dir", folder, env={"PGREADY_DATABASE_URL": database.url})
-            assert result.exit_code == 0, result.stderr
-            yield Undisturbed(folder, await oracle.outcome(database), result.seconds)
-    finally:
-        command.close()
-
-
 def environment(database: Database) -> dict[str, str]:
     return {"PGREADY_DATABASE_URL": database.url, "PGREADY_LOG_LEVEL": "debug"}
-
-
-@pytest.mark.parametrize("seed", schedules.seeds())
-async def test_replicas_killed_at_random_moments_leave_what_an_undisturbed_run_leaves(
-    seed: int, undisturbed: Undisturbed, database: Database, pgready: Pgready
-) -> None:
-    await disturb(seed, undisturbed, database, pgready, schedules.kill, codes={0, -9})
-
-
-@pytest.mark.parametrize("seed", schedules.seeds(in_every_run=10))
-async def test_replicas_asked_to_stop_at_random_moments_leave_what_an_undisturbed_run_leaves(
-    seed: int, undisturbed: Undisturbed, database: Database, pgready: Pgready
-) -> None:
-    # -15: before Python has run a line of ours, and after the last.
-    await disturb(seed, undisturbed, database, pgready, schedules.terminate, codes={0, 143, -15})
-
-
-@pytest.mark.parametrize("seed", schedules.seeds(in_every_run=10))
-async def test_replicas_whose_backends_are_terminated_at_random_moments_all_complete(
-    seed: int, undisturbed: Undisturbed, database: Database, pgready: Pgready
-) -> None:
-    async def cut_all(running: Running) -> None:
-        await database.execute(_TERMINATE)
-        await running.wait()
-
-    await disturb(seed, undisturbed, database, pgready, cut_all, codes={0})
-
-
-async def disturb(
-    seed: int,
-    undisturbed: Undisturbed,
-    database: Database,
-    pgready: Pgready,
-    blow: schedules.Blow,
-    codes: set[int],
-) -> None:
-    """Carry out the schedule of *seed*, start once more, and compare. The replicas may end with *codes*."""
-    schedule = schedules.draw(seed, undisturbed.seconds)
-    command = ("up", "--dir", undisturbed.folder)
-    replicas = await schedule.carry_out(lambda: pgready.start(*command, env=environment(database)), blow)
-
-    last = await pgready(*command, env=environment(database))
-
-    told = f"{schedules.replay(seed)}\n{schedule}\n{last.stderr}"
-    failures = [replica.stderr for replica in replicas if replica.exit_code not in codes]
-    assert failures == [], f"{told}\n{failures[0]}"
-    assert last.exit_code == 0, told
-    assert all("Traceback" not in replica.stderr for replica in replicas), told
-    assert await oracle.outcome(database) == undisturbed.outcome, told
-    left = await oracle.leftovers(database, within_seconds=DEAD_CLIENT_SECONDS)
-    assert left == oracle.NOTHING, told
 
 
 @pytest.mark.parametrize(

@@ -99,10 +99,18 @@ class Server:
         assert self._process is not None, "the server is not running"
         return self._process.pid
 
-    def url(self, database: str = "postgres", user: str = SUPERUSER, password: str | None = None) -> str:
-        """A URL over TCP; without *password* the superuser's is used, which is also `role`'s default."""
+    def url(
+        self,
+        database: str = "postgres",
+        user: str = SUPERUSER,
+        password: str | None = None,
+        port: int | None = None,
+    ) -> str:
+        """A URL over TCP; without *password* the superuser's is used, which is also `role`'s default. Another
+        *port* is that of somebody who passes on what he gets."""
         secret = quote(self.password if password is None else password, safe="")
-        return f"postgresql://{quote(user)}:{secret}@{self.host}:{self.port}/{quote(database, safe='')}"
+        at = f"{self.host}:{port or self.port}"
+        return f"postgresql://{quote(user)}:{secret}@{at}/{quote(database, safe='')}"
 
     def initialise(self) -> None:
         """Make the data directory (initdb)."""
