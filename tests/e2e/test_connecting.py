@@ -13,6 +13,7 @@ import anyio.to_thread
 import httpx
 import pytest
 
+from chaos.network import Link
 from harness.database import Database, connected
 from harness.processes import Pgready, Running
 from harness.server import Server, free_port
@@ -253,3 +254,31 @@ async def test_a_missing_database_is_created(server: Server, pgready: Pgready, s
 
     assert result.exit_code == 0, result.stderr
     assert versions == ["0001"]
+
+
+async def test_a_second_connection_that_is_cut_is_made_again(
+    server: Server, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    """The administrator's, here; that of a pooler's probe goes the same way."""
+    name = f"test_cut_{free_port()}"
+    try:
+        async with anyio.create_task_group() as group:
+            link = Link(lambda: (server.host, server.port), lambda _: None, group)
+            await link.open()
+            link.refusing = True
+            running = pgready.start(
+                "up", "--dir", sql_folder(FIRST),
+                env={
+                    "PGREADY_DATABASE_URL": server.url(name),
+                    "PGREADY_ADMIN_DATABASE_URL": server.url(port=link.port),
+                },
+            )  # fmt: skip
+            await running.wait_for("connection.lost")
+            link.refusing = False
+            result = await running.wait()
+            link.close()
+    finally:
+        async with connected(server, "postgres") as admin:
+            await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    assert result.exit_code == 0, result.stderr

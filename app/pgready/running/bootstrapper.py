@@ -15,7 +15,7 @@ _MAINTENANCE_DATABASES = ("postgres", "template1")
 
 
 class Bootstrapper:
-    """For one run: *open_session* connects as the run does. Raises PgreadyError."""
+    """For one run: *open_session* connects as the run does. Raises PgreadyError and CannotConnect."""
 
     def __init__(
         self,
@@ -65,4 +65,4 @@ class Bootstrapper:
             except CannotConnect as refused:
                 problem = problem or refused
         assert problem is not None
-        raise problem.error
+        raise problem

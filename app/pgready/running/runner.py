@@ -148,7 +148,10 @@ class Run:
             return steps.Failed(anyio.current_time())
         except CannotConnect as problem:  # a second connection: of a probe, or of whoever may create things
             self._error = problem.error
-            return steps.Failed(anyio.current_time())
+            if not problem.transient:
+                return steps.Failed(anyio.current_time())
+            self._emit(ConnectionLost(problem.error.what))
+            return steps.Lost(anyio.current_time())
         except OpeningRefused:
             return steps.FenceLost(anyio.current_time())
         except StatementRefused as refused:  # outside any script, such as CREATE SCHEMA pgready
