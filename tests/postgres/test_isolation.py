@@ -95,6 +95,28 @@ async def test_a_script_of_several_parts_keeps_its_own_settings(
     assert await database.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'aside.t_x'::regclass")
 
 
+async def test_a_type_of_an_earlier_schema_with_a_name_of_the_servers_own_stays_out_of_our_queries(
+    database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(
+        "CREATE SCHEMA early; CREATE DOMAIN early.text AS pg_catalog.text CHECK (length(VALUE) < 0);"
+        "CREATE DOMAIN early.oid AS pg_catalog.oid CHECK (false);"
+        "CREATE DOMAIN early.regclass AS pg_catalog.regclass CHECK (false);"
+    )
+    url = f"{database.url}?options=-csearch_path%3Dearly,pg_catalog,public"
+    folder = sql_folder(
+        {
+            "1_a.sql": "CREATE TABLE public.a (id int);",
+            "2_b.sql": "CREATE INDEX CONCURRENTLY a_id ON public.a (id);\nCREATE TABLE public.b (id int);",
+        }
+    )
+
+    await pgready.migrate(url, dir=folder)
+    await pgready.migrate(url, dir=folder)
+
+    assert await database.value("SELECT count(*) FROM pgready.history") == 2
+
+
 async def test_what_a_session_can_name_once_can_be_named_by_every_script(
     database: Database, sql_folder: Folder
 ) -> None:

@@ -32,7 +32,7 @@ CREATE = f"{_CREATE_SCHEMA};\n{_CREATE_TABLE}"
 
 _SITUATION = """
 SELECT x.schema IS NOT NULL AS has_schema, x.audit IS NOT NULL AS has_table,
-       pg_catalog.current_database()::text AS database,
+       pg_catalog.current_database()::pg_catalog.text AS database,
        pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS makes_schema,
        pg_catalog.has_schema_privilege(x.schema, 'USAGE')
          AND pg_catalog.has_schema_privilege(x.schema, 'CREATE') AS makes_table,

@@ -20,7 +20,8 @@ from pgready.database.session import Session
 _BUILD_POLL_SECONDS = 0.5
 
 _INDEX = """
-SELECT n.nspname::text AS schema, c.relname::text AS name, i.indisvalid AND i.indisready AS valid,
+SELECT n.nspname::pg_catalog.text AS schema, c.relname::pg_catalog.text AS name,
+       i.indisvalid AND i.indisready AS valid,
        EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p
                WHERE p.index_relid = c.oid AND p.pid <> pg_catalog.pg_backend_pid()) AS building
 FROM pg_catalog.pg_index i
@@ -43,8 +44,9 @@ _DATABASE_EXISTS = """
 SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = (pg_catalog.parse_ident($1))[1])
 """
 _PARTITION = """
-SELECT i.inhdetachpending AS pending, pn.nspname::text AS parent_schema, p.relname::text AS parent,
-       cn.nspname::text AS child_schema, c.relname::text AS child
+SELECT i.inhdetachpending AS pending,
+       pn.nspname::pg_catalog.text AS parent_schema, p.relname::pg_catalog.text AS parent,
+       cn.nspname::pg_catalog.text AS child_schema, c.relname::pg_catalog.text AS child
 FROM pg_catalog.pg_inherits i
 JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
 JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
@@ -132,7 +134,7 @@ _BLOCKERS = """
 SELECT a.pid,
        coalesce(nullif(a.application_name, ''), nullif(a.backend_type, 'client backend'), '')
          AS application_name,
-       coalesce(a.client_addr::text, 'local') AS client, a.xact_start AS since,
+       coalesce(a.client_addr::pg_catalog.text, 'local') AS client, a.xact_start AS since,
        coalesce(a.state, '') AS state, coalesce(pg_catalog.left(a.query, 200), '') AS query
 FROM pg_catalog.pg_stat_activity a
 WHERE a.pid = ANY (pg_catalog.pg_blocking_pids($1))

@@ -27,9 +27,9 @@ async def read_passwords(session: Session, roles: list[str]) -> dict[str, str | 
 
 
 _PASSWORDS = """
-SELECT rolname::text AS name, rolpassword AS password
+SELECT rolname::pg_catalog.text AS name, rolpassword AS password
 FROM pg_catalog.pg_authid
-WHERE rolname = ANY ($1::text[])
+WHERE rolname = ANY ($1::pg_catalog.text[])
 """
 
 _FACTS = """
@@ -50,7 +50,8 @@ asked_grant AS MATERIALIZED (
   FROM question,
     pg_catalog.jsonb_array_elements(q -> 'grants') WITH ORDINALITY AS ask,
     pg_catalog.jsonb_to_record(ask.value)
-      AS r(kind text, "schema" text, name text, privileges text[], "to" text[])
+      AS r(kind pg_catalog.text, "schema" pg_catalog.text, name pg_catalog.text,
+           privileges pg_catalog.text[], "to" pg_catalog.text[])
 ),
 asked_default AS MATERIALIZED (
   SELECT ask.ordinality, r.*, owner.oid AS owner_oid, namespace.oid AS namespace_oid,
@@ -62,7 +63,8 @@ asked_default AS MATERIALIZED (
   FROM question,
     pg_catalog.jsonb_array_elements(q -> 'defaults') WITH ORDINALITY AS ask,
     pg_catalog.jsonb_to_record(ask.value)
-      AS r(kind text, "schema" text, owner text, privileges text[], "to" text[])
+      AS r(kind pg_catalog.text, "schema" pg_catalog.text, owner pg_catalog.text,
+           privileges pg_catalog.text[], "to" pg_catalog.text[])
     LEFT JOIN pg_catalog.pg_roles AS owner ON owner.rolname = r.owner
     LEFT JOIN pg_catalog.pg_namespace AS namespace ON namespace.nspname = r."schema"
 )
@@ -98,11 +100,11 @@ SELECT pg_catalog.jsonb_build_object(
       'member_of', ARRAY(
         SELECT pg_catalog.pg_get_userbyid(m.roleid)
         FROM pg_catalog.pg_auth_members AS m WHERE m.member = r.oid))), '{}')
-    FROM pg_catalog.pg_roles AS r WHERE q -> 'roles' ? r.rolname::text),
+    FROM pg_catalog.pg_roles AS r WHERE q -> 'roles' ? r.rolname::pg_catalog.text),
   'schemas', (
     SELECT coalesce(pg_catalog.jsonb_object_agg(
       n.nspname, pg_catalog.pg_get_userbyid(n.nspowner)), '{}')
-    FROM pg_catalog.pg_namespace AS n WHERE q -> 'schemas' ? n.nspname::text),
+    FROM pg_catalog.pg_namespace AS n WHERE q -> 'schemas' ? n.nspname::pg_catalog.text),
   'extensions', (
     SELECT coalesce(pg_catalog.jsonb_object_agg(e.extname, pg_catalog.jsonb_build_object(
       'version', e.extversion,
@@ -185,6 +187,6 @@ SELECT pg_catalog.jsonb_build_object(
             WHERE held.grantee = who AND held.privilege_type = permit)) THEN 'lacking'
         ELSE 'granted' END ORDER BY ask.ordinality), '[]')
     FROM asked_default AS ask)
-)::text
+)::pg_catalog.text
 FROM question
 """

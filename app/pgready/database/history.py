@@ -21,8 +21,9 @@ from pgready.dialects.base import Dialect
 from pgready.dialects.native import AUDIT, HISTORY, JOURNAL, Native
 
 _FACTS = """
-SELECT x.schema::text, x.name::text, x.kind::text, pg_catalog.pg_get_userbyid(x.owner)::text AS owner,
-       (SELECT pg_catalog.array_agg(a.attname::text) FROM pg_catalog.pg_attribute a
+SELECT x.schema::pg_catalog.text, x.name::pg_catalog.text, x.kind::pg_catalog.text,
+       pg_catalog.pg_get_userbyid(x.owner)::pg_catalog.text AS owner,
+       (SELECT pg_catalog.array_agg(a.attname::pg_catalog.text) FROM pg_catalog.pg_attribute a
         WHERE a.attrelid = x.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
        x.owner = r.oid OR pg_catalog.pg_has_role(x.owner, r.oid, 'MEMBER')
          OR (NOT r.rolsuper AND (pg_catalog.pg_has_role(r.oid, x.owner, 'USAGE') OR x.owner = d.datdba))
@@ -34,8 +35,8 @@ SELECT x.schema::text, x.name::text, x.kind::text, pg_catalog.pg_get_userbyid(x.
        EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE x.oid IN (i.inhrelid, i.inhparent)) AS inherits,
        EXISTS (SELECT FROM pg_catalog.pg_depend g
                JOIN pg_catalog.pg_attrdef f
-                 ON g.classid = 'pg_catalog.pg_attrdef'::regclass AND g.objid = f.oid
-               WHERE f.adrelid = x.oid AND g.refclassid = 'pg_catalog.pg_proc'::regclass
+                 ON g.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND g.objid = f.oid
+               WHERE f.adrelid = x.oid AND g.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
                  AND g.refobjid >= 16384) AS foreign_defaults
 FROM pg_catalog.pg_roles r
 JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
@@ -45,7 +46,8 @@ CROSS JOIN LATERAL (
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE (n.nspname, c.relname) IN (
-        SELECT * FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])))
+        SELECT * FROM ROWS FROM (
+            pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])))
     UNION ALL
     SELECT n.nspname, NULL, NULL, NULL,
            CASE WHEN pg_catalog.pg_get_userbyid(n.nspowner) = 'pg_database_owner' THEN d.datdba
@@ -174,13 +176,14 @@ def _of_another_tool(dialect: Dialect, tables: Tables) -> HistoryRefused:
 
 
 _COLUMNS = """
-SELECT n.nspname::text AS schema, c.relname::text AS name,
-       pg_catalog.array_agg(a.attname::text) AS columns
+SELECT n.nspname::pg_catalog.text AS schema, c.relname::pg_catalog.text AS name,
+       pg_catalog.array_agg(a.attname::pg_catalog.text) AS columns
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relkind = 'r' AND (n.nspname, c.relname) IN (
-    SELECT * FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])))
+    SELECT * FROM ROWS FROM (
+        pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])))
 GROUP BY 1, 2
 """
 

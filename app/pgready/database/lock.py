@@ -77,7 +77,7 @@ async def _unlock(session: Session, key: int) -> None:
 
 _BACKENDS = """
 SELECT a.pid, coalesce(a.application_name, '') AS application_name,
-       coalesce(a.client_addr::text, 'local') AS client, a.backend_start AS since,
+       coalesce(a.client_addr::pg_catalog.text, 'local') AS client, a.backend_start AS since,
        coalesce(a.state, '') AS state, coalesce(pg_catalog.left(a.query, 200), '') AS query
 FROM pg_catalog.pg_locks AS l
 JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid

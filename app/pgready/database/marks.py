@@ -17,10 +17,11 @@ from pgready.database.refusals import lost_connection
 from pgready.database.session import Session
 
 _MARK = "SELECT pg_catalog.concat_ws('; ', :parts)"
-_PRESENCE = "pg_catalog.concat_ws(' ', :name, pg_catalog.to_regclass(:name)::oid)"
+_PRESENCE = "pg_catalog.concat_ws(' ', :name, pg_catalog.to_regclass(:name)::pg_catalog.oid)"
 _CONTENT = """(
     SELECT pg_catalog.concat_ws(
-        ' ', pg_catalog.count(*), pg_catalog.sum(xmin::text::bigint), pg_catalog.max(xmin::text::bigint))
+        ' ', pg_catalog.count(*),
+        pg_catalog.sum(xmin::pg_catalog.text::bigint), pg_catalog.max(xmin::pg_catalog.text::bigint))
     FROM :table
 )"""
 _EXISTS = "SELECT pg_catalog.to_regclass($1) IS NOT NULL"
@@ -32,7 +33,7 @@ WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backe
   AND (a.application_name = 'pg_restore' OR (a.application_name = 'psql' AND a.state <> 'idle'))
 ORDER BY a.pid LIMIT 1
 """
-_RELATIONS = "SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_class"
+_RELATIONS = "SELECT pg_catalog.count(*)::pg_catalog.text FROM pg_catalog.pg_class"
 
 BUSY = frozenset({"55P03", "57014"})
 """A lock, or the whole query, took too long: somebody is at it."""

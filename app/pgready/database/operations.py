@@ -12,7 +12,7 @@ from pgready.database.session import Session
 # While it waits for others, an index build counts those whom it waits for; while it validates or sorts,
 # tuples; else blocks. A COPY from a client has no known size.
 _OPERATION = """
-SELECT command, phase, coalesce(c.relname::text, '') AS relation, done, total, unit
+SELECT command, phase, coalesce(c.relname::pg_catalog.text, '') AS relation, done, total, unit
 FROM (
     SELECT relid, command, phase,
            CASE WHEN phase LIKE 'waiting for %' THEN lockers_done

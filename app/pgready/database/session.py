@@ -52,8 +52,8 @@ SELECT pg_catalog.pg_backend_pid() AS pid,
        pg_catalog.current_setting('server_version_num')::int AS version_num,
        pg_catalog.current_setting('server_version') AS version,
        pg_catalog.current_database() AS database,
-       coalesce(pg_catalog.current_schema()::text, 'public') AS schema,
-       current_user::text AS "user",
+       coalesce(pg_catalog.current_schema()::pg_catalog.text, 'public') AS schema,
+       current_user::pg_catalog.text AS "user",
        (extract(epoch FROM pg_catalog.current_setting('deadlock_timeout')::interval) * 1000)::int
          AS deadlock_timeout_ms
 """

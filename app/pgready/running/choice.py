@@ -30,7 +30,7 @@ async def verify(session: Session, chosen: Dialect, candidates: Sequence[str]) -
 
 
 _PRESENT = """
-SELECT n.nspname::text AS schema, c.relname::text AS name
+SELECT n.nspname::pg_catalog.text AS schema, c.relname::pg_catalog.text AS name
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relname = ANY ($1) ORDER BY 1, 2 LIMIT 1
 """
