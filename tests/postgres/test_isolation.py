@@ -162,6 +162,20 @@ async def test_a_missing_privilege_is_access_denied(database: Database, sql_fold
     assert denied.value.sqlstate == "42501"
 
 
+async def test_a_schema_that_was_made_for_us_takes_no_right_to_make_one(
+    database: Database, sql_folder: Folder
+) -> None:
+    app = await database.role("app")
+    await database.execute(
+        f"REVOKE CREATE ON DATABASE {database.name} FROM {app.name};"
+        f"CREATE SCHEMA pgready AUTHORIZATION {app.name}; GRANT CREATE ON SCHEMA public TO {app.name}"
+    )
+
+    status = await pgready.migrate(app.url, dir=sql_folder({"1_a.sql": "CREATE TABLE ours (x int);"}))
+
+    assert status.applied_this_run == 1
+
+
 PARTS = (
     "INSERT INTO ledger VALUES (2);\nCREATE INDEX CONCURRENTLY ledger_v ON ledger (version);\nSELECT 1 / 0;"
 )

@@ -82,6 +82,20 @@ def fragment(template: str, **values: str | int | bool | TableName | None) -> Sq
     return Sql(fill(template, **values))
 
 
+def create_schema(name: str) -> str:
+    """The statement that makes the schema *name* where it is missing.
+
+    CREATE SCHEMA IF NOT EXISTS asks for the right to make one even where there is nothing to make.
+    """
+    return fill(_CREATE_SCHEMA, text=name, name=Name(name))
+
+
+_CREATE_SCHEMA = """
+DO $make$BEGIN
+    IF pg_catalog.to_regnamespace(pg_catalog.quote_ident(:text)) IS NULL THEN CREATE SCHEMA :name; END IF;
+END$make$"""
+
+
 def _written(value: str | int | bool | TableName | None) -> str:
     match value:
         case TableName():

@@ -27,7 +27,7 @@ from msgspec import Meta, Struct
 
 from pgready.core.errors import FolderError
 from pgready.core.model import Applied, Folder, Migration, Outcome, Row, Script, SourceFile, TableName
-from pgready.core.quoting import fill
+from pgready.core.quoting import create_schema, fill
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import read_script
 from pgready.dialects.pairs import Pairs
@@ -43,7 +43,6 @@ _TAG = re.compile(r"(?P<number>[0-9]+)_(?P<name>.+)")
 
 # The same columns and defaults as drizzle-orm's own statement, of which no name asks the search_path.
 _CREATE = """
-CREATE SCHEMA IF NOT EXISTS drizzle;
 CREATE TABLE IF NOT EXISTS drizzle.__drizzle_migrations (
     id SERIAL PRIMARY KEY,
     hash pg_catalog.text NOT NULL,
@@ -52,7 +51,6 @@ CREATE TABLE IF NOT EXISTS drizzle.__drizzle_migrations (
 """
 
 _CREATE_1 = """
-CREATE SCHEMA IF NOT EXISTS drizzle;
 CREATE TABLE IF NOT EXISTS drizzle.__drizzle_migrations (
     id SERIAL PRIMARY KEY,
     hash pg_catalog.text NOT NULL,
@@ -184,7 +182,7 @@ class Drizzle(Dialect):
         return Folder(self.name, migrations=tuple(migrations), ignored=ignored)
 
     def create_history(self) -> str:
-        return _CREATE_1 if self._is_1 else _CREATE
+        return f"{create_schema(self.table.schema)};{_CREATE_1 if self._is_1 else _CREATE}"
 
     def select_history(self, columns: frozenset[str]) -> str:
         return _SELECT_1 if {"name", "applied_at"} <= columns else _SELECT

@@ -31,7 +31,7 @@ from pgready.core.model import (
     TableName,
     Unrunnable,
 )
-from pgready.core.quoting import fill
+from pgready.core.quoting import create_schema, fill
 from pgready.dialects import placeholders
 from pgready.dialects.base import Dialect, Surroundings, is_sql
 from pgready.dialects.layout import refuse
@@ -51,7 +51,6 @@ _SPACE = " \t\n\r\v\f\ufeff\xa0\u2028\u2029"  # what JavaScript's trim() takes a
 _NOTHING = re.compile(r"(?:\s|--[^\n]*(?:\n|\Z))*")
 
 _CREATE = """
-CREATE SCHEMA IF NOT EXISTS graphile_migrate;
 CREATE TABLE IF NOT EXISTS graphile_migrate.migrations (
     hash pg_catalog.text PRIMARY KEY,
     previous_hash pg_catalog.text REFERENCES graphile_migrate.migrations,
@@ -177,7 +176,7 @@ class GraphileMigrate(Dialect):
         return placeholders.fill_in(body, partial(_find, values), _no_value)
 
     def create_history(self) -> str:
-        return _CREATE
+        return f"{create_schema(self.table.schema)};{_CREATE}"
 
     def select_history(self, columns: frozenset[str]) -> str:
         return _SELECT

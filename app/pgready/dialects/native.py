@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from pgready.core.errors import FolderError, PgreadyError
 from pgready.core.model import Applied, Folder, Kind, Migration, Outcome, Row, Script, SourceFile, TableName
-from pgready.core.quoting import fill
+from pgready.core.quoting import create_schema, fill
 from pgready.core.sql import decode
 from pgready.dialects.base import Dialect, Surroundings, is_sql
 
@@ -26,7 +26,6 @@ _SHAPE = "<digits>_<name>.sql, and <digits>_<name>.down.sql beside it to revert 
 
 # Types, operators and what IN stands for are looked up through search_path as well, hence their schema.
 _CREATE = """
-CREATE SCHEMA IF NOT EXISTS pgready;
 CREATE TABLE IF NOT EXISTS pgready.history (
     namespace       pg_catalog.text NOT NULL,
     kind            pg_catalog.text NOT NULL
@@ -142,7 +141,7 @@ class Native(Dialect):
         return reading.folder(self.name)
 
     def create_history(self) -> str:
-        return _CREATE
+        return f"{create_schema(HISTORY.schema)};{_CREATE}"
 
     def select_history(self, columns: frozenset[str]) -> str:
         return fill(_SELECT, source=HISTORY, namespace=self.namespace)
