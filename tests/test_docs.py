@@ -66,8 +66,9 @@ def test_every_dependency_has_its_reason(heading: str, column: int, declared: st
 def test_compose_variables_are_documented_as_the_files_use_them() -> None:
     files = "".join(path.read_text() for path in (CHECKOUT / "compose").glob("*.yaml"))
     documented = {
-        (name.strip("`"), default.split("`")[1])
-        for name, default in table_rows(DOCS / "compose.md", below="## Variables")
+        (name, default.split("`")[1])
+        for names, default in table_rows(DOCS / "compose.md", below="## Variables")
+        for name in re.findall(r"`(\w+)`", names)
     }
 
     assert documented == set(re.findall(r"\$\{(\w+):-([^}]+)\}", files))

@@ -247,6 +247,33 @@ def test_tools_start_only_when_they_are_asked_for(project: Make) -> None:
     assert re.search(r"0001.*pending", told["status"].stdout)
 
 
+def test_new_writes_a_file_that_belongs_to_whoever_asked(project: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "migrations"
+    shutil.copytree(CHECKOUT / "compose" / "migrations", folder)
+    folder.chmod(0o777)
+    compose = project("development", folder, UID="4321", GID="8765")
+    result = compose("--profile", "tools", "run", "--rm", "new", "add", "users")
+    written = folder / "0003_add_users.sql"
+
+    assert (result.returncode, result.stdout.strip()) == (0, "/migrations/0003_add_users.sql"), result.stderr
+    assert (written.stat().st_uid, written.stat().st_gid, written.read_text()) == (4321, 8765, "")
+
+
+def test_a_new_file_is_waited_for_until_there_is_a_statement_in_it(project: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "migrations"
+    shutil.copytree(CHECKOUT / "compose" / "migrations", folder)
+    folder.chmod(0o777)
+    compose = project("development", folder)
+    start(compose)
+    compose("run", "--rm", "new", "titles")
+    wait_until(lambda: compose.events("pgready", "folder.unsettled") != [], "the file to be seen")
+    recorded = compose.query("SELECT count(*) FROM pgready.status")
+    (folder / "0003_titles.sql").write_text("ALTER TABLE notes ADD COLUMN title text;\n")
+    wait_until(lambda: compose.query("SELECT count(*) FROM pgready.status") == "3", "it to be applied")
+
+    assert recorded == "2"
+
+
 def test_an_init_container_runs_before_the_app_and_leaves_nothing(project: Make) -> None:
     compose = project("pre-start")
     start(compose)

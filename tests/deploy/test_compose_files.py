@@ -25,10 +25,17 @@ HEALTH_CHECKS = {
 }
 
 
+def arguments(service: dict[str, Any]) -> list[str]:
+    """What pgready is given: `run` puts words of a person's behind an entrypoint."""
+    words = [*service.get("entrypoint", ["pgready"]), *service.get("command", [])]
+    assert words[0] == "pgready"
+    return words[1:]
+
+
 @pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 def test_every_command_option_and_variable_is_one_that_pgready_knows(service: dict[str, Any]) -> None:
     context = click.Context(pgready)
-    name, *options = service["command"]
+    name, *options = arguments(service)
     command = pgready.get_command(context, name)
     taken = {flag for parameter in command.params for flag in parameter.opts} if command else set()
 
