@@ -8,6 +8,8 @@ from harness.database import Database
 from pgready.core.compile import compile_script
 from pgready.core.errors import ScriptError
 from pgready.core.model import Applied, Folder, Migration, Outcome, SourceFile
+from pgready.core.takeover import native_text
+from pgready.dialects import detect
 from pgready.dialects.tern import Tern
 
 SEPARATOR = "---- create above / drop below ----"
@@ -121,10 +123,21 @@ def test_each_half_has_its_own_marker(text: str, transactional: tuple[bool, bool
     assert (migration.script.transactional, migration.revert.transactional) == transactional
 
 
+def test_what_is_written_natively_is_not_taken_for_terns() -> None:
+    migration = one(f"---- tern: disable-tx ----\nVACUUM;\n{SEPARATOR}\n---- tern: disable-tx ----\nVACUUM;")
+    assert migration.revert is not None
+    texts = {"1_a.sql": native_text(migration.script), "1_a.down.sql": native_text(migration.revert)}
+    files = [SourceFile(path, text.encode()) for path, text in texts.items()]
+    dialect, folder = detect.read(files, dialect=None, namespace="default")
+
+    assert (dialect.name, len(folder.migrations)) == ("native", 1)
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
     [
         ("SELECT 1;\nSELECT '{{.name}}';", "1_a.sql:2:9"),
+        ("---- tern: disable-tx ----\nSELECT '{{.name}}';", "1_a.sql:2:9"),
         ("SELECT 1;\n-- create above / drop below\nDROP TABLE t;", "1_a.sql:2:1"),
         ("SELECT 1;\n  ----Create  above/drop below----\nDROP TABLE t;", "1_a.sql:2:3"),
         (f"-- nothing\n{SEPARATOR}\nDROP TABLE t;", "1_a.sql:1:1"),

@@ -240,11 +240,14 @@ def _halves(file: SourceFile, problems: list[str]) -> tuple[Script, Script | Non
 
 
 def _half(path: str, text: str, first_line: int) -> Script:
+    """Without the marker, which would make tern's of what `adopt` writes."""
+    transactional = _DISABLE_TX.search(text.strip()) is None
+    text = _DISABLE_TX.sub("", text)
     return Script(
         path,
         text,
         first_line=first_line,
-        transactional=_DISABLE_TX.search(text.strip()) is None,
+        transactional=transactional,
         unrunnable=next(_obstacles(text), None),
     )
 
