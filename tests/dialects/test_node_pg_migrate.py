@@ -22,9 +22,9 @@ def folder_of(files: dict[str, str]) -> tuple[NodePgMigrate, Folder]:
     ("text", "up", "down"),
     [
         ("SELECT 1;", "SELECT 1;", None),
-        ("-- Up Migration\na\n-- Down Migration\nb\n", "-- Up Migration\na\n", "-- Down Migration\nb\n"),
-        ("-- down migration\nb\n--- UP  migration x\na", "--- UP  migration x\na", "-- down migration\nb\n"),
-        ("head\n-- Up Migration\na", "-- Up Migration\na", None),
+        ("-- Up Migration\na\n-- Down Migration\nb\n", "\na\n", "\nb\n"),
+        ("-- down migration\nb\n--- UP  migration x\na", "\na", "\nb\n"),
+        ("head\n-- Up Migration\na", "\na", None),
     ],
 )
 def test_a_file_is_cut_where_node_pg_migrate_cuts_it(text: str, up: str, down: str | None) -> None:

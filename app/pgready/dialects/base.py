@@ -174,7 +174,10 @@ class Dialect(ABC):
 
     @abstractmethod
     def record(self, migration: Migration, outcome: Outcome, columns: frozenset[str]) -> str:
-        """One INSERT that records *migration* as the tool would; runs in the transaction that applied it."""
+        """One statement that records *migration* as the tool would, in the transaction that applied it.
+
+        It always writes: where the tool updates a row that it made before, somebody may have deleted that.
+        """
 
     @abstractmethod
     def recorded(self, migration: Migration) -> str:
@@ -184,7 +187,8 @@ class Dialect(ABC):
     def accept(self, migration: Migration, token_checksum: str | None) -> str:
         """One UPDATE after which *migration* is recorded as applied, with the file's checksum.
 
-        For `pgready repair`: of a changed file, and with --done of a row that says that it failed.
+        For `pgready repair`: of a changed file, and with --done of a row that says that it failed. Nothing
+        else is recorded less than before.
         """
 
     @abstractmethod

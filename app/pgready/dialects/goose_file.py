@@ -64,6 +64,7 @@ class GooseFile:
             self._lines.problem(at, f"`{line.strip()}` is indented: goose refuses it")
         else:
             action(self, at)
+            self._replaced[at] = ""  # no part of a statement for goose either
 
     def _begin_up(self, at: int) -> None:
         if self._up is not None:

@@ -43,6 +43,7 @@ _UTC = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})
 # Its own pattern lets what repeats run over lines, which takes for ever on a file of a million of them.
 _MARKER = r"(?:^|(?<=\r))[ \t\ufeff]*--[ \t-]*{}[ \t]+migration"
 _UP = re.compile(_MARKER.format("up"), re.IGNORECASE | re.MULTILINE)
+_REST_OF_LINE = re.compile(r"[^\r\n]*")
 _DOWN = re.compile(_MARKER.format("down"), re.IGNORECASE | re.MULTILINE)
 
 _CREATE = """
@@ -238,18 +239,21 @@ def _sections(script: Script) -> tuple[Script, Script | None]:
     text = script.text
     up, down = _UP.search(text), _DOWN.search(text)
     if down is None:
-        return (script if up is None else _part(script, up.start(), len(text))), None
+        return (script if up is None else _part(script, up, len(text))), None
     if up is None:
         what = "the file has a Down marker and no Up marker"
         hint = "write `-- Up Migration` in front of what applies: node-pg-migrate would run all of it"
         unrunnable = Unrunnable(what, hint, text.index("--", down.start()))
         broken = Script(script.path, text, unrunnable=unrunnable)
-        return broken, _part(script, down.start(), len(text))
+        return broken, _part(script, down, len(text))
     ends = (down.start(), len(text)) if up.start() < down.start() else (len(text), up.start())
-    return _part(script, up.start(), ends[0]), _part(script, down.start(), ends[1])
+    return _part(script, up, ends[0]), _part(script, down, ends[1])
 
 
-def _part(script: Script, start: int, end: int) -> Script:
+def _part(script: Script, marker: re.Match[str], end: int) -> Script:
+    """What stands behind the line of *marker*, which would make node-pg-migrate's of what `adopt` writes."""
+    line = _REST_OF_LINE.match(script.text, marker.end())
+    start = line.end() if line else marker.end()
     return Script(script.path, script.text[start:end], first_line=script.text.count("\n", 0, start) + 1)
 
 

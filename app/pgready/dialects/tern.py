@@ -45,7 +45,8 @@ _SHAPE = "<digits>_<name>.sql"
 _INTEGER_MAX = 2**31 - 1
 
 _SEPARATOR = "---- create above / drop below ----"
-_DISABLE_TX = re.compile(r"^---- tern: disable-tx ----$", re.MULTILINE)
+_DISABLE_TX = "---- tern: disable-tx ----"
+_DISABLES_TX = re.compile(f"^{_DISABLE_TX}$", re.MULTILINE)
 
 _OBSTACLES = (
     (
@@ -241,8 +242,8 @@ def _halves(file: SourceFile, problems: list[str]) -> tuple[Script, Script | Non
 
 def _half(path: str, text: str, first_line: int) -> Script:
     """Without the marker, which would make tern's of what `adopt` writes."""
-    transactional = _DISABLE_TX.search(text.strip()) is None
-    text = _DISABLE_TX.sub("", text)
+    transactional = _DISABLES_TX.search(text.strip()) is None
+    text = text.replace(_DISABLE_TX, "")
     return Script(
         path,
         text,
