@@ -19,7 +19,7 @@ CONFIGURED := ^((PGREADY_|MIGRATION_)?DATABASE_URL|PGHOST|PGHOSTADDR|PGSERVICE|P
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test lint format test-all chaos screenshots test-peers test-containers lint-containers test-alerts \
-  image sbom bench lock clean
+  image sbom bench bench-all lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -105,8 +105,11 @@ sbom: $(STAMP)  ## Write dist/pgready.cdx.json, the bill of materials of a locke
 test-alerts: install  ## Play series to the alert rules (needs promtool, of Debian's package prometheus).
 	$(BIN)/pytest -m promtool tests/deploy
 
-bench: install  ## Measure against peers; print the table and write it to bench/results/.
-	$(BIN)/python bench/run.py
+bench: install  ## Measure beside the floor and some peers, in about ten minutes (BENCH="--only apply-50 --peers goose").
+	$(BIN)/python bench/run.py $(BENCH)
+
+bench-all: install  ## Measure all cases with all peers, in an hour; write bench/results/ and the charts.
+	$(BIN)/python bench/run.py --all --record $(BENCH)
 
 lock: $(BIN)/uv  ## Bring requirements/ up to date with pyproject.toml, newest versions.
 	$(COMPILE) -o requirements/runtime.txt

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,14 +17,16 @@ class Command(NamedTuple):
 
     name: str
     arguments: Sequence[str | Path]
-    environ: Mapping[str, str] = {}
+    environ: Mapping[str, str]
     folder: Path | None = None
     prepare: Callable[[], None] | None = None
 
 
 class Run(NamedTuple):
+    """*peak_mib* is None where nobody looked."""
+
     seconds: float
-    peak_mib: float
+    peak_mib: float | None = None
 
 
 class Measurement(NamedTuple):
@@ -33,62 +36,83 @@ class Measurement(NamedTuple):
     runs: tuple[Run, ...]
 
     @property
+    def seconds(self) -> list[float]:
+        return sorted(run.seconds for run in self.runs)
+
+    @property
     def median_seconds(self) -> float:
-        return statistics.median(run.seconds for run in self.runs)
+        return statistics.median(self.seconds)
 
     @property
-    def spread(self) -> str:
-        seconds = sorted(run.seconds for run in self.runs)
-        return f"{_shown(seconds[0])} to {_shown(seconds[-1])}"
-
-    @property
-    def median(self) -> str:
-        return _shown(self.median_seconds)
-
-    @property
-    def peak_mib(self) -> float:
-        return max(run.peak_mib for run in self.runs)
+    def peak_mib(self) -> float | None:
+        return max((run.peak_mib for run in self.runs if run.peak_mib is not None), default=None)
 
 
-def side_by_side(commands: Sequence[Command], rounds: int) -> dict[str, Measurement]:
-    """Run all *commands* *rounds* times, each round in the other direction; one warm-up round before."""
-    for command in commands:
-        once(command)
+class Failed(Exception):
+    """A command ended with an error; the message is the end of what it wrote."""
+
+
+def side_by_side(commands: Sequence[Command], rounds: int, *, warm_up: bool = True) -> list[Measurement]:
+    """Run all *commands* *rounds* times, each round in the other direction; one round to warm up before.
+
+    One that fails is left out, and said so: its tool cannot do what the others can.
+    """
     runs: dict[str, list[Run]] = {command.name: [] for command in commands}
-    for number in range(rounds):
+    for number in range(-1 if warm_up else 0, rounds):
         for command in commands if number % 2 else reversed(commands):
-            runs[command.name].append(once(command))
-    return {name: Measurement(name, tuple(found)) for name, found in runs.items()}
+            if command.name not in runs:
+                continue
+            try:
+                run = once(command)
+            except Failed as failure:
+                del runs[command.name]
+                print(f"left out: {failure}", flush=True)
+            else:
+                runs[command.name] += [run] if number >= 0 else []
+    return [
+        Measurement(command.name, tuple(runs[command.name])) for command in commands if command.name in runs
+    ]
 
 
 def once(command: Command) -> Run:
-    """Run *command*; raises RuntimeError with its output where it fails."""
+    """Run *command*. Raises Failed."""
+    if command.prepare:
+        command.prepare()
+    arguments = [str(argument) for argument in (*_LAUNCH, *command.arguments)]
+    ended = subprocess.run(
+        arguments, env=dict(command.environ), cwd=command.folder or "/", capture_output=True, text=True,
+        stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    seconds, peak_mib, exit_code = map(float, ended.stdout.split() or (0, 0, ended.returncode))
+    if exit_code:
+        raise Failed(f"{command.name} ended with {exit_code:.0f}: {ended.stderr[-400:]}")
+    return Run(seconds, peak_mib)
+
+
+_LAUNCH = (sys.executable, "-I", "-S", Path(__file__).parent / "programs" / "launch.py")
+
+
+def at_once(command: Command, copies: int) -> Run:
+    """Start *copies* of *command* and wait until all have ended well; their memory is not looked at.
+    Raises Failed."""
     if command.prepare:
         command.prepare()
     began = time.perf_counter()
-    process = subprocess.Popen(
-        [str(argument) for argument in command.arguments],
-        env={**_environ(), **command.environ},
-        cwd=command.folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stderr.close()
-    if process.returncode:
-        raise RuntimeError(f"{command.name} ended with {process.returncode}: {said.decode()[-800:]}")
-    return Run(seconds, usage.ru_maxrss / 1024)
-
-
-def _environ() -> dict[str, str]:
-    kept = ("PATH", "HOME", "LANG", "TMPDIR")
-    return {name: os.environ[name] for name in kept if name in os.environ}
-
-
-def _shown(seconds: float) -> str:
-    return f"{1000 * seconds:.0f} ms" if seconds < 10 else f"{seconds:.1f} s"
+    processes = [
+        subprocess.Popen(
+            [str(argument) for argument in command.arguments],
+            env=dict(command.environ),
+            cwd=command.folder or "/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for _ in range(copies)
+    ]
+    with ThreadPoolExecutor(copies) as pool:
+        said = [text.decode() for _, text in pool.map(subprocess.Popen.communicate, processes)]
+    took = time.perf_counter() - began
+    failed = [text for process, text in zip(processes, said, strict=True) if process.returncode]
+    if failed:
+        raise Failed(f"{len(failed)} of {copies} of {command.name} failed: {failed[0][-400:]}")
+    return Run(took)

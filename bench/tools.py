@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from harness.peers.peer import CACHE as PEERS
+from harness.peers.peer import Tool
+from peers import Entry
+
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".cache" / "bench"
-
-NODE_PACKAGES = {
-    "dbmate": "2.36.0",
-    "drizzle-kit": "0.31.11",
-    "drizzle-orm": "0.45.4",
-    "pg": "8.23.1",
-    "node-pg-migrate": "9.0.0",
-}
-PYTHON_PACKAGES = ("alembic==1.20.1", "yoyo-migrations==9.0.0", "psycopg[binary]==3.3.9", "SQLAlchemy==2.1.9")
 
 
 def pgready() -> Path:
@@ -35,26 +32,26 @@ def pgready() -> Path:
     return venv / "bin"
 
 
-def node() -> Path | None:
-    """node_modules with the peers of npm; None where there is no npm."""
-    if shutil.which("npm") is None:
+def installed(entry: Entry) -> Tool | None:
+    """The tool of *entry*; None, and said so, where this machine cannot have it."""
+    try:
+        return entry.tool()
+    except pytest.fail.Exception as missing:
+        print(f"left out: {entry.name}: {missing}", flush=True)
         return None
-    folder = CACHE / "node"
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest = json.dumps({"private": True, "dependencies": NODE_PACKAGES})
-    if not (folder / "package.json").exists() or (folder / "package.json").read_text() != manifest:
-        (folder / "package.json").write_text(manifest)
-        _run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder)
-    return folder
 
 
-def python() -> Path:
-    """The `bin` of a venv with the peers of PyPI."""
-    venv = CACHE / "python"
-    if not (venv / "bin" / "alembic").exists():
-        _run(sys.executable, "-m", "venv", venv)
-        _run(venv / "bin/pip", "install", "-q", *PYTHON_PACKAGES)
-    return venv / "bin"
+def version(tool: Tool) -> str:
+    """As it is written in the name of the folder that holds it; a program of the system is asked."""
+    home: Path = getattr(tool, "home", tool.program)
+    found = re.search(
+        r"[-/@]v?(\d+\.\d+(\.\d+)*)", str(home.relative_to(PEERS)) if home.is_relative_to(PEERS) else ""
+    )
+    if found:
+        return found[1]
+    said = subprocess.run([tool.program, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"\d+\.\d+(\.\d+)*", said)
+    return found[0] if found else "of unknown version"
 
 
 def _run(*arguments: str | Path) -> None:
