@@ -10,7 +10,7 @@ import msgspec
 from pgready.core import events
 from pgready.core.errors import PgreadyError, Place
 from pgready.core.model import LockHolder, Operation
-from pgready.core.planning import summary
+from pgready.core.planning import Finding, summary
 
 _LEVELS: Mapping[type[events.Event], str] = {
     events.ConnectFailed: "warning",
@@ -70,11 +70,15 @@ def log_events(log: Any, least: str) -> Callable[[events.Event], None]:
         getattr(log, level(event))(tag(event), **fields(event))
         if isinstance(event, events.Planned) and not event.under_lock:
             for finding in event.plan.findings:
-                log.warning(
-                    "plan.finding", version=finding.version, message=finding.message, hint=finding.hint
-                )
+                log.warning("plan.finding", **_said(finding))
 
     return write
+
+
+def _said(finding: Finding) -> dict[str, str]:
+    """What *finding* says; of a folder as a whole it names no version."""
+    values = {"version": finding.version, "message": finding.message, "hint": finding.hint}
+    return {name: value for name, value in values.items() if value}
 
 
 def failed(error: PgreadyError, retry_seconds: float | None = None) -> events.RunFailed:
