@@ -80,7 +80,7 @@ def test_a_marker_is_found_wherever_its_line_stands(marked: str, marker: str) ->
 @pytest.mark.parametrize(
     "line", ["-", "-- ", "--down ", "-- up\n", "-- a b c down\n", "\t-- x", "\n", " "], ids=repr
 )
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_a_file_of_nothing_but_the_beginnings_of_markers_is_read_in_time(line: str) -> None:
     tail = "\n-- migration +goose migrate: @undo !downs rambler create above / drop below"
 
