@@ -16,6 +16,7 @@ _SETTINGS = {
     "synchronous_commit": "on",
     "shared_buffers": "16MB",
     "autovacuum": "off",
+    "max_wal_size": "64MB",
     "wal_retrieve_retry_interval": "100ms",
 }
 # After a failed login it waits for 15 s before it tries again, unless it is told otherwise.

@@ -110,8 +110,8 @@ _FAULTS: dict[str, int] = {
     "limit down": 5,
     "refuse": 4,  # cut, and nobody is let in for a while
     "backend": 6,  # pg_terminate_backend
-    "restart": 2,
-    "crash": 2,
+    "restart": 1,
+    "crash": 1,
 }
 _LASTING = {
     "pause": (20, 400), "freeze": (50, 900), "orphan": (50, 800), "mute up": (50, 600),
@@ -126,7 +126,9 @@ _MOMENTS: tuple[tuple[str, int, int], ...] = (
     ("wire.commit", 24, 8),
     ("wire.committed", 24, 6),
     ("lock.taken", 1, 2),
+    ("target.located", 2, 1),
     ("connect.succeeded", 2, 1),
+    ("phase.entered", 8, 3),
     ("bootstrap.changed", 1, 1),
     ("lock.waited", 1, 1),
     ("lock.released", 1, 1),

@@ -94,16 +94,16 @@ async def leftovers(
     not looked for; where *pooled*, idle backends are a pooler's.
     """
     deadline = anyio.current_time() + within_seconds
-    while True:
-        async with database.connect() as connection:
+    async with database.connect() as connection:
+        while True:
             found = Leftovers(
                 locks=_tuples(await connection.fetch(_LOCKS)),
                 backends=_tuples(await connection.fetch(_BACKENDS, pooled)),
                 invalid_indexes=_tuples(await connection.fetch(_INVALID)) if indexes else (),
             )
-        if found == NOTHING or anyio.current_time() >= deadline:
-            return found
-        await anyio.sleep(0.02)
+            if found == NOTHING or anyio.current_time() >= deadline:
+                return found
+            await anyio.sleep(0.02)
 
 
 def _tuples(records: list[asyncpg.Record]) -> Rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .oracle import LEDGER, noted
 
-_COPY = "".join(f"{number}\ttitle {number}\n" for number in range(1, 2001))
+_COPY = "".join(f"{number}\ttitle {number}\n" for number in range(1, 801))
 
 SCRIPTS: dict[str, str] = {
     "bootstrap/ledger.sql": LEDGER + noted("bootstrap"),
@@ -14,9 +14,9 @@ CREATE TABLE seasons (id bigint PRIMARY KEY, title bigint NOT NULL REFERENCES ti
 {noted("0001")}
 """,
     "migrations/0002_several_statements.sql": f"""
-INSERT INTO titles SELECT n, 'first ' || n FROM generate_series(10001, 15000) n;
+INSERT INTO titles SELECT n, 'first ' || n FROM generate_series(10001, 11000) n;
 SELECT pg_sleep(0.03);
-INSERT INTO seasons SELECT n, n FROM generate_series(10001, 12000) n;
+INSERT INTO seasons SELECT n, n FROM generate_series(10001, 10300) n;
 {noted("0002")}
 ALTER TABLE seasons ADD COLUMN episodes integer NOT NULL DEFAULT 0;
 """,
@@ -51,7 +51,7 @@ CREATE INDEX CONCURRENTLY titles_name ON titles (name);
     "migrations/0008_vacuum.sql": f"VACUUM (ANALYZE) titles;\n{noted('0008')}\nVACUUM seasons;",
     "migrations/0009_no_transaction.sql": f"""-- pgready: no-transaction
 {noted("0009 first")}
-INSERT INTO seasons SELECT n, n FROM generate_series(1, 500) n;
+INSERT INTO seasons SELECT n, n FROM generate_series(1, 200) n;
 REINDEX TABLE seasons;
 {noted("0009 last")}
 """,
@@ -60,9 +60,9 @@ REINDEX TABLE seasons;
 CREATE SCHEMA aside;
 SET search_path = aside;
 CREATE TABLE titles (id integer);
-INSERT INTO titles SELECT generate_series(1, 1000);
+INSERT INTO titles SELECT generate_series(1, 300);
 CREATE INDEX CONCURRENTLY titles_name ON titles (id);
-INSERT INTO titles VALUES (1001);
+INSERT INTO titles VALUES (301);
 {noted("0010")}
 """,
     # A build that takes long enough to die in; the server goes on with it for up to a second.
