@@ -137,6 +137,9 @@ def test_what_only_looks_like_a_reverse_is_read_as_native_where_that_is_asked_fo
         ({"1_a.sql": "-- Up  Migration: t\nSELECT 1;\n--  Down\tMigration: t\nSELECT 2;"}, "node-pg-migrate"),
         ({"1_a.sql": TERN}, "tern"),
         ({"1_a.sql": "---- tern: disable-tx ----\nvacuum;"}, "tern"),
+        ({"refinery.toml": "", "migrations/V1__a.sql": "select 1"}, "refinery"),
+        ({"U1__a.sql": "select 1", "V2__b.rs": ""}, "refinery"),
+        ({"V1__a.sql": "select 1", "flyway.toml": ""}, "flyway"),
         ({"tern.conf": "", "migrations/1_a.sql": "select 1"}, "tern"),
         ({"migration_lock.toml": "", "20260101000000_a/migration.sql": "select 1"}, "prisma"),
         ({"schema.prisma": "", "migrations/20260101000000_a/migration.sql": "select 1"}, "prisma"),
@@ -153,6 +156,8 @@ def test_a_folder_that_proves_its_tool_is_read_as_its_own(files: Mapping[str, st
     [
         ({"1_a.sql": "select 1"}, ("native", "sqlx", "node-pg-migrate", "tern")),
         ({"1_a.up.sql": "select 1"}, ("golang-migrate", "sqlx")),
+        ({"V1__a.sql": "select 1"}, ("flyway", "refinery")),
+        ({"V1__a.sql": "select 1", "R__a.sql": "select 1"}, ()),
         ({"1_a.sql": GOOSE}, ()),
         ({}, ()),
     ],

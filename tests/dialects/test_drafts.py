@@ -21,6 +21,9 @@ WRITTEN = [name for name in detect.DIALECTS if not detect.make(name).generator]
 REFUSES_NOTHING = ("tern",)
 """Tools that refuse what has no statement yet; without one below its marker nothing reverts either."""
 
+ONE_WAY = ("refinery",)
+"""Tools without any way back."""
+
 GENERATED = [name for name in detect.DIALECTS if detect.make(name).generator]
 READABLE = [
     path.parent
@@ -54,7 +57,7 @@ def again(files: Files, new: Files, name: str) -> Folder:
 def test_a_golden_folder_gets_a_migration_that_runs_behind_its_newest(case: Path, down: bool) -> None:
     files, name = read_folder(str(case / "input")), case.parent.name
     before = read(files, name)[1]
-    new = drafted(files, name, down=down)
+    new = drafted(files, name, down=down and name not in ONE_WAY)
     newest = again(files, new, name).migrations[-1]
 
     assert newest.script.path == new[0].path
@@ -74,7 +77,7 @@ def test_a_golden_folder_gets_a_repeatable_script_that_runs(case: Path) -> None:
     assert len(found.migrations) == len(folder.migrations)
 
 
-@pytest.mark.parametrize("name", [name for name in WRITTEN if name not in REFUSES_NOTHING])
+@pytest.mark.parametrize("name", [name for name in WRITTEN if name not in (*REFUSES_NOTHING, *ONE_WAY)])
 def test_with_down_it_has_its_way_back_everywhere(name: str) -> None:
     new = drafted((), name, down=True)
     (migration,) = again((), new, name).migrations
@@ -112,6 +115,8 @@ def statements(migration: Migration) -> list[str]:
         ("flyway", "V001__a.sql sub/V002__b.sql", "sub/V003__add_users.sql"),
         ("flyway", "V20260101000000__a.sql", "V20261124093015__add_users.sql"),
         ("flyway", "B7__a.sql", "V8__add_users.sql"),
+        ("refinery", "", "V1__add_users.sql"),
+        ("refinery", "V001__a.sql sub/V002__b.sql", "sub/V003__add_users.sql"),
         ("tern", "", "001_add_users.sql"),
         ("tern", "1_a.sql 2_b.sql", "3_add_users.sql"),
         ("node-pg-migrate", "", "1795512615000_add-users.sql"),
@@ -161,3 +166,8 @@ def test_words_become_a_name_that_is_safe_in_a_files(words: tuple[str, ...], nam
 def test_words_without_a_letter_are_no_name(words: tuple[str, ...]) -> None:
     with pytest.raises(SettingsError, match="neither a letter nor a digit"):
         drafts.name_of(words)
+
+
+def test_what_has_no_way_back_gets_no_file_for_one() -> None:
+    with pytest.raises(SettingsError, match="refinery has no way back"):
+        drafted((), "refinery", down=True)

@@ -68,9 +68,9 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def _named(folder: Path) -> str | None:
-    """Nothing in a folder of sqlx's proves whose it is."""
+    """Nothing in a folder of theirs proves whose it is."""
     dialect = folder.parent.parent.name
-    return dialect if dialect in ("sqlx",) else None
+    return dialect if dialect in ("sqlx", "refinery") else None
 
 
 def shown(folder: Folder) -> dict[str, Any]:

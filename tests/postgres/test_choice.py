@@ -11,6 +11,7 @@ import pgready
 from harness.database import Database
 from pgready.core.errors import FolderError, HistoryRefused
 from pgready.dialects.golang_migrate import GolangMigrate
+from pgready.dialects.refinery import Refinery
 from pgready.dialects.sqlx import Sqlx
 
 Folder = Callable[[Mapping[str, str | bytes]], Path]
@@ -112,21 +113,30 @@ async def test_a_peers_history_is_where_the_session_creates_tables(
 async def test_a_flyway_folder_in_front_of_refinerys_history_is_refused(
     database: Database, sql_folder: Folder
 ) -> None:
-    await database.execute("CREATE TABLE refinery_schema_history (version int4 PRIMARY KEY)")
+    await database.execute(Refinery().create_history())
 
     with pytest.raises(FolderError) as refused:
         await pgready.migrate(database.url, dir=sql_folder(VERSIONED))
 
-    assert "public.refinery_schema_history" in refused.value.problems[0]
+    assert "refinery: the database has its history, public.refinery_schema_history" in refused.value.problems
+    assert refused.value.hint == "to go on with that history: --dialect refinery"
     assert not await database.value(MADE)
 
 
 async def test_a_flyway_folder_is_read_where_flyways_history_is_there_or_somebody_said_so(
     database: Database, sql_folder: Folder
 ) -> None:
-    await database.execute("CREATE TABLE refinery_schema_history (version int4 PRIMARY KEY)")
+    await database.execute(Refinery().create_history())
 
     named = await pgready.migrate(database.url, dir=sql_folder(VERSIONED), dialect="flyway")
     found = await pgready.migrate(database.url, dir=sql_folder(VERSIONED))
 
     assert (named.counts.applied, found.counts.applied) == (1, 1)
+
+
+async def test_versioned_files_are_flyways_on_an_empty_database(
+    database: Database, sql_folder: Folder
+) -> None:
+    status = await pgready.migrate(database.url, dir=sql_folder(VERSIONED))
+
+    assert status.dialect == "flyway"

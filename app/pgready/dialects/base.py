@@ -79,9 +79,9 @@ class Dialect(ABC):
     differences: ClassVar[tuple[str, ...]] = ()
     """How a run differs from the tool's own, a sentence each; `plan` shows them and docs/ explains them."""
 
-    rivals: ClassVar[tuple[str, ...]] = ()
-    """The history tables of tools that lay out the same folders: before the first run, where one is there and
-    nobody named the dialect, nothing is run."""
+    presumed: ClassVar[bool] = False
+    """Whether a folder that fits several dialects is this one's where the database has the history of none;
+    without one that is presumed, a person has to say."""
 
     settings_files: ClassVar[frozenset[str]] = frozenset()
     """The tool's own settings, which `read` is given where they lie beside `migrations/`, too."""

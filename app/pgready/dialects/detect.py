@@ -33,11 +33,12 @@ DIALECTS: Mapping[str, str] = {
     "prisma": "prisma.Prisma",
     "graphile-migrate": "graphile_migrate.GraphileMigrate",
     "tern": "tern.Tern",
+    "refinery": "refinery.Refinery",
 }
 """Every dialect by its name for `--dialect`: its module here, and its class."""
 
 _READ: Mapping[str, tuple[str, ...]] = {
-    "Flyway or refinery": ("flyway",),
+    "Flyway or refinery": ("flyway", "refinery"),
     "Prisma": ("prisma",),
     "golang-migrate or sqlx": ("golang-migrate", "sqlx"),
 }
@@ -110,14 +111,13 @@ def read(
         problems += refused.problems
         hint = refused.hint or hint
     sides = parts.sides
-    rivalled = dialect is None and bool(chosen.rivals)
     complete = replace(
         folder,
         bootstrap=_scripts(sides["bootstrap"], Kind.BOOTSTRAP, problems),
         repeatables=(*folder.repeatables, *_scripts(sides["repeatable"], Kind.REPEATABLE, problems)),
         checks=tuple(read_script(file, problems) for file in _sql(sides["checks"])),
         ignored=tuple(sorted({*folder.ignored, *_ignored(parts)})),
-        candidates=candidates if folder.migrations and (len(candidates) > 1 or rivalled) else (),
+        candidates=candidates if folder.migrations and len(candidates) > 1 else (),
     )
     if problems:
         raise FolderError(tuple(problems), hint=hint)
@@ -172,6 +172,8 @@ def _candidates(parts: _Parts) -> tuple[str, ...]:
         proofs = {"drizzle": drizzle, **proofs}
     if any(name in proofs for name in _NAMES_PROGRAMS):
         proofs.pop(PROGRAMS, None)
+    for name in [name for name in proofs if not proofs.keys().isdisjoint(_READ.get(name, ()))]:
+        del proofs[name]  # one of those that it may be is proven
     if len(proofs) > 1:
         lines = [f"{name}: {proof}" for name, proof in proofs.items()]
         hint = "say which it is with --dialect"

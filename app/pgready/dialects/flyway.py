@@ -90,7 +90,7 @@ class Flyway(Dialect):
     name: ClassVar[str] = "flyway"
     settings_files: ClassVar[frozenset[str]] = frozenset(flyway_settings.FILES)
     first_version: ClassVar[str] = "1"
-    rivals: ClassVar[tuple[str, ...]] = ("refinery_schema_history",)
+    presumed: ClassVar[bool] = True
     differences: ClassVar[tuple[str, ...]] = (
         "a version below the newest applied one is applied, with a warning; Flyway skips it in silence",
         "a script whose name is nearly a migration's is refused; Flyway skips it in silence",

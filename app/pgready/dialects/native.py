@@ -113,6 +113,7 @@ class Native(Dialect):
     """The layout and history of pgready itself."""
 
     name: ClassVar[str] = "native"
+    presumed: ClassVar[bool] = True
     first_version: ClassVar[str] = "0001"
 
     def __init__(self, namespace: str = "default") -> None:

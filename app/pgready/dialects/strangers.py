@@ -17,7 +17,9 @@ from pgready.core.model import SourceFile
 PROGRAMS = "a tool whose migrations are programs (Knex, TypeORM, Rails, goose in Go, …)"
 
 _PATHS: Mapping[str, str] = {
-    "Flyway or refinery": r"(.*/)?([VUB][0-9][0-9._]*|R)__.+\.sql|flyway(\.user)?\.(toml|conf)",
+    "Flyway or refinery": r"(.*/)?[VU][0-9][0-9._]*__.+\.sql",
+    "flyway": r"(.*/)?(B[0-9][0-9._]*|R)__.+\.sql|flyway(\.user)?\.(toml|conf)",
+    "refinery": r"(.*/)?[VU][0-9]+__\w+\.rs|refinery\.toml",
     "Prisma": r"migration_lock\.toml|schema\.prisma|[^/]+/ops\.json",
     "golang-migrate or sqlx": r"[0-9]+_.*\.up\.sql",
     "yoyo": r".+\.rollback\.sql",

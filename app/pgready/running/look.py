@@ -94,10 +94,6 @@ class Looker:
             from pgready.running import choice  # a native target that has its history needs none
 
             await choice.verify(session, dialect, candidates)
-        elif candidates and dialect.table not in tables:
-            from pgready.running import choice
-
-            await choice.refuse_rivals(session, dialect)
         plan = planning.plan(self._source.folder, found, self._policies)
         work, problems = await self._compile(plan, found)
         if not dialect.proven:

@@ -10,6 +10,7 @@ from .graphile_migrate import GraphileMigrate
 from .node_pg_migrate import NodePgMigrate
 from .peer import Peer
 from .prisma import Prisma
+from .refinery import Refinery
 from .sqlx import Sqlx, SqlxLibrary
 from .tern import Tern
 
@@ -25,5 +26,6 @@ PEERS: tuple[type[Peer], ...] = (
     Prisma,
     GraphileMigrate,
     Tern,
+    Refinery,
 )
 """Those that tests/peers/test_conformance.py drives."""

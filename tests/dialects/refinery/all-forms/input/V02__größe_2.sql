@@ -1,0 +1,1 @@
+CREATE TABLE sizes (id int);
