@@ -105,6 +105,29 @@ def test_files_of_side_folders_stay_where_they_are() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("names", "written"),
+    [
+        (["a", "a_b", "b"], ["a.sql", "a_b.sql", "b.sql"]),
+        (["view_b", "view2"], ["0001_view_b.sql", "0002_view2.sql"]),
+        (["z", "a"], ["0001_z.sql", "0002_a.sql"]),
+    ],
+)
+def test_repeatables_run_in_the_order_of_the_tool(names: list[str], written: list[str]) -> None:
+    folder = Folder("peer", repeatables=tuple(rerunnable(f"R__{name}.sql", name) for name in names))
+
+    assert [file.path.removeprefix("repeatable/") for file in native_files(folder)] == written
+
+
+def test_what_stays_where_it_is_keeps_its_name_among_those_that_are_numbered() -> None:
+    files = (rerunnable("R__z.sql", "z"), rerunnable("repeatable/a.sql", "a"))
+
+    assert [file.path for file in native_files(Folder("peer", repeatables=files))] == [
+        "repeatable/0001_z.sql",
+        "repeatable/a.sql",
+    ]
+
+
 def test_two_files_with_one_native_path_are_a_problem() -> None:
     same = (rerunnable("R__Views.sql", "Views"), rerunnable("repeatable/views.sql", "views"))
 

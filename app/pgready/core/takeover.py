@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from pgready.core import planning
 from pgready.core.compile import compile_script
 from pgready.core.errors import PgreadyError
-from pgready.core.model import Applied, Folder, Kind, Migration, Script, SourceFile
+from pgready.core.model import Applied, Folder, Migration, Script, SourceFile
 from pgready.core.planning import Entry, Finding, Flag, Plan, Policies, Policy, Severity, State
 from pgready.core.segments import BYTE_ORDER_MARK, CompiledScript
 
@@ -45,11 +45,30 @@ def native_files(folder: Folder) -> tuple[NativeFile, ...]:
         if revert := migration.revert:
             path = f"migrations/{stem}.down.sql"
             files.append(NativeFile(migration, revert, path, native_text(revert)))
-    for migration in (*folder.repeatables, *folder.bootstrap):
-        side = "repeatable" if migration.kind is Kind.REPEATABLE else "bootstrap"
-        files.append(_beside(side, migration.script, migration, migration.name or migration.version))
+    files += _in_order(
+        [_beside("repeatable", each.script, each, _named(each)) for each in folder.repeatables]
+    )
+    files += [_beside("bootstrap", each.script, each, _named(each)) for each in folder.bootstrap]
     files += [_beside("checks", check, None, check.path) for check in folder.checks]
     return tuple(files)
+
+
+def _named(migration: Migration) -> str:
+    return migration.name or migration.version
+
+
+def _in_order(files: list[NativeFile]) -> list[NativeFile]:
+    """*files* of one folder, numbered where their names alone would run in another order: a view may need
+    another. Files that stay where they are keep their names."""
+    paths = [file.path for file in files]
+    return (
+        files if paths == sorted(paths) else [_numbered(number, file) for number, file in enumerate(files, 1)]
+    )
+
+
+def _numbered(number: int, file: NativeFile) -> NativeFile:
+    side, _, name = file.path.partition("/")
+    return file if file.path == file.script.path else replace(file, path=f"{side}/{number:04}_{name}")
 
 
 def _beside(side: str, script: Script, migration: Migration | None, name: str) -> NativeFile:
