@@ -67,6 +67,19 @@ async def test_a_listener_does_not_hold_up_the_end(
     assert "Traceback" not in result.stderr
 
 
+async def test_a_setting_takes_the_schema_off_the_port(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    daemons = [
+        await Daemon.ready(pgready, sql_folder(TWO), database, PGREADY_SHOW_SCHEMA=shown)
+        for shown in ("on", "off")
+    ]
+    async with httpx.AsyncClient(timeout=30) as client:
+        shown, hidden = [await client.get(f"{await each.url()}/schema") for each in daemons]
+
+    assert (shown.status_code, hidden.status_code) == (200, 404)
+
+
 async def test_the_token_gets_a_failed_run_tried_again(
     database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path
 ) -> None:

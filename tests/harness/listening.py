@@ -60,10 +60,12 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(port: int, headers: Mapping[str, str] | None = None) -> AsyncIterator[Listener]:
+async def listening(
+    port: int, headers: Mapping[str, str] | None = None, *, query: str = ""
+) -> AsyncIterator[Listener]:
     """A listener on 127.0.0.1:*port*."""
     async with (
         httpx.AsyncClient(timeout=30) as client,
-        client.stream("GET", f"http://127.0.0.1:{port}/events", headers=headers) as response,
+        client.stream("GET", f"http://127.0.0.1:{port}/events{query}", headers=headers) as response,
     ):
         yield Listener(response)

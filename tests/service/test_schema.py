@@ -180,3 +180,18 @@ async def test_links_are_relative_to_where_the_page_is(feed: Feed) -> None:
 
     assert 'href="./schema/library.books"' in overview
     assert 'href="../schema"' in detail
+
+
+@pytest.mark.parametrize("path", ["/schema", "/schema/", "/schema/library.books"])
+async def test_where_it_is_switched_off_there_is_none(feed: Feed, path: str) -> None:
+    app = application(feed, shows_schema=False)
+    app.state.inspector.look = look = Looking(BOOKS)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://daemon") as http:
+        answer = await http.get(path)
+        page = await http.get("/", headers=HTML)
+        contract = await http.get("/openapi.json")
+
+    assert (answer.status_code, look.questions) == (404, [])
+    assert "/schema" not in answer.json()["detail"]
+    assert 'href="./schema"' not in page.text
+    assert [each for each in contract.json()["paths"] if each.startswith("/schema")] == []

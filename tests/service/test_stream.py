@@ -109,6 +109,48 @@ async def test_a_listener_that_comes_back_is_sent_what_it_missed(
     assert [heard.data["phase"] for heard in missed] == ["planning", "migrating", "migrating"]
 
 
+async def test_who_wants_no_list_is_sent_a_summary_in_its_place(
+    app: Starlette, feed: Feed, serving: Serving
+) -> None:
+    feed.publish(PLANNED)
+    async with serving(app) as port, listening(port, query="?summary") as listener:
+        first = await listener.next()
+        feed.publish(PLANNED)
+        planned, second = await listener.next(), await listener.next()
+
+    assert [heard.name for heard in (first, planned, second)] == ["summary", "plan.made", "summary"]
+    assert (_number(first.id), second.id) == (1, None)
+    assert "migrations" not in first.data
+    assert first.data["counts"]["pending"] == 1
+
+
+async def test_who_wants_no_list_comes_back_to_what_it_missed(
+    app: Starlette, feed: Feed, serving: Serving
+) -> None:
+    async with serving(app) as port:
+        async with listening(port, query="?summary") as listener:
+            last = (await listener.until("summary")).id
+        feed.publish(PLANNED)
+        async with listening(port, {"Last-Event-ID": last or ""}, query="?summary") as listener:
+            missed = [await listener.next() for _ in range(2)]
+
+    assert [heard.name for heard in missed] == ["plan.made", "summary"]
+
+
+async def test_a_page_of_ten_thousand_migrations_is_kept_up_to_date_with_little(feed: Feed) -> None:
+    entries = tuple(entry(f"{number:05}", State.APPLIED) for number in range(10_000))
+    feed.publish(events.Planned(Plan(entries=entries), under_lock=False))
+    broadcast = Broadcast(Representations(feed))
+    whole, place = broadcast._batch(None, lists=True)
+    first, _ = broadcast._batch(None, lists=False)
+    feed.publish(APPLIED)
+    next_one, _ = broadcast._batch(place, lists=False)
+
+    assert len(b"".join(whole)) > 1_000_000
+    assert len(b"".join(first)) < 2_000
+    assert len(b"".join(next_one)) < 2_000
+
+
 @pytest.mark.parametrize("last", ["deadbeef-0", "", "-1", "x", "{boot}-999", "{boot}--1", "{boot}-1e3"])
 async def test_an_id_of_another_process_or_of_no_event_is_answered_with_a_whole_status(
     app: Starlette, feed: Feed, serving: Serving, last: str

@@ -98,7 +98,7 @@ class _Daemon:
         sockets = server.listen(self._settings.host, self._settings.port)
         feed = Feed(self._console.status)
         self._console.listen(feed.publish)
-        application = web.application(feed, retrying=retrying)
+        application = web.application(feed, retrying=retrying, shows_schema=self._settings.show_schema)
         if self._settings.show_sql:
             self._console.listen(application.state.pages.note)
         self._address = server.url(sockets[0])

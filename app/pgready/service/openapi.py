@@ -103,7 +103,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "/events": Operation(
         "the run as it happens",
         {200: {EVENTS: None}, 503: _REFUSED},
-        ({"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}},),
+        (
+            {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}},
+            _query("summary", "no lists of migrations", {"type": "string"}),
+        ),
     ),
     "/metrics": Operation("figures for Prometheus", {200: {TEXT: None, OPENMETRICS: None}}),
     "/openapi.json": Operation("this document", {200: {JSON: None}}),

@@ -2,7 +2,8 @@
 
 1. Publishing never waits: an event is encoded once, put into a bounded ring, and who listens is woken.
 2. A listener holds no queue, only its place in the ring. One that the ring has outrun, or that comes from
-   another process, is sent a whole `status` and goes on from there.
+   another process, is sent a whole `status` and goes on from there; where it wants no list of migrations,
+   as the page does, which fetches what it shows, a `summary` in its place.
 3. Listeners take turns, the longer the more there is to send, so that all together cost the event loop a
    bounded share of its time, however many they are and whatever the run emits.
 4. A listener that has stopped reading is waited for in its own task alone; `service.protocol` hangs up on it.
@@ -101,12 +102,15 @@ class Broadcast:
             return None
         return int(number)
 
-    async def follow(self, place: int | None, write: Write) -> None:
-        """Write what happens after *place* (None: a whole status first) until the daemon drains."""
+    async def follow(self, place: int | None, write: Write, *, lists: bool = True) -> None:
+        """Write what happens after *place* (None: a whole status first) until the daemon drains.
+
+        Without *lists* no list of migrations is written, but a summary where a whole status would be.
+        """
         await write(b"retry: %d\n\n" % _RECONNECT_MS)
         while True:
             async with self._turn:
-                batch, place = self._batch(place)
+                batch, place = self._batch(place, lists=lists)
                 await self._pause(1 / _TURNS_PER_SECOND + sum(map(len, batch)) / _BYTES_PER_SECOND)
             for piece in _pieces(batch):
                 await write(piece)
@@ -123,26 +127,28 @@ class Broadcast:
         frame = _frame(tag(event), document(event, status, now), self._id(sequence))
         self._ring.append(Entry(sequence, frame, isinstance(event, events.Planned)))
 
-    def _batch(self, place: int | None) -> tuple[list[bytes], int]:
+    def _batch(self, place: int | None, *, lists: bool = True) -> tuple[list[bytes], int]:
         """What is to be written to a listener at *place*, and its place afterwards.
 
         All listeners are given the same bytes, so that a status of many migrations is there once.
         """
         now = self._feed.sequence
         missed = None if place is None else self._ring.after(place)
-        if missed is None:
-            start, whole = self._snapshot()
-            return [whole, *self._told(self._ring.after(start) or ())], now
-        return self._told(missed), now
+        if missed is not None:
+            return self._told(missed, lists), now
+        if not lists:
+            return [self._summary(self._id(now))], now
+        start, whole = self._snapshot()
+        return [whole, *self._told(self._ring.after(start) or (), lists)], now
 
-    def _told(self, missed: tuple[Entry, ...]) -> list[bytes]:
+    def _told(self, missed: tuple[Entry, ...], lists: bool) -> list[bytes]:
         if not missed:
             return []
-        if any(entry.lists_anew for entry in missed):
-            last = self._snapshot()[1]
-        else:
-            last = _frame("summary", self._representations.readiness(JSON))
-        return [*(entry.frame for entry in missed), last]
+        anew = lists and any(entry.lists_anew for entry in missed)
+        return [*(entry.frame for entry in missed), self._snapshot()[1] if anew else self._summary()]
+
+    def _summary(self, identity: str | None = None) -> bytes:
+        return _frame("summary", self._representations.readiness(JSON), identity)
 
     def _snapshot(self) -> tuple[int, bytes]:
         """A whole status, and the sequence it is of; no newer than needed to go on from there."""
@@ -166,11 +172,12 @@ class Broadcast:
 class EventStream(Response):
     """Answers one listener for as long as it listens."""
 
-    def __init__(self, broadcast: Broadcast, place: int | None) -> None:
+    def __init__(self, broadcast: Broadcast, place: int | None, *, lists: bool) -> None:
         super().__init__(headers={**HEADERS, "X-Accel-Buffering": "no"}, media_type=MEDIA_TYPE)
         del self.headers["content-length"]
         self._broadcast = broadcast
         self._place = place
+        self._lists = lists
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def write(body: bytes) -> None:
@@ -182,7 +189,7 @@ class EventStream(Response):
                 group.start_soon(_until_gone, receive, group.cancel_scope)
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 if scope["method"] != "HEAD":
-                    await self._broadcast.follow(self._place, write)
+                    await self._broadcast.follow(self._place, write, lists=self._lists)
                 await send({"type": "http.response.body", "body": b""})
                 group.cancel_scope.cancel()
         finally:
@@ -190,11 +197,15 @@ class EventStream(Response):
 
 
 async def stream(request: Request) -> Response:
-    """The run from `Last-Event-ID` on, or from a whole status on, until the daemon drains."""
+    """The run from `Last-Event-ID` on, or from a whole status on, until the daemon drains.
+
+    With `summary` it comes without lists of migrations.
+    """
     broadcast: Broadcast = request.app.state.broadcast
     if broadcast.listeners >= LISTENER_LIMIT:
         return problem(503, "too many listeners", headers={"Retry-After": "5"})
-    return EventStream(broadcast, broadcast.place(request.headers.get("last-event-id", "")))
+    place = broadcast.place(request.headers.get("last-event-id", ""))
+    return EventStream(broadcast, place, lists="summary" not in request.query_params)
 
 
 def tag(event: events.Event) -> str:

@@ -117,11 +117,17 @@ RESOURCES: tuple[Resource, ...] = (
 
 
 def application(
-    feed: Feed, resources: tuple[Resource, ...] = RESOURCES, *, retrying: Retrying | None = None
+    feed: Feed,
+    resources: tuple[Resource, ...] = RESOURCES,
+    *,
+    retrying: Retrying | None = None,
+    shows_schema: bool = True,
 ) -> Starlette:
-    """An ASGI application that renders *feed*. Without *retrying* there is nothing but reading."""
-    if retrying is None:
-        resources = tuple(resource for resource in resources if resource.endpoint is not retry)
+    """An ASGI application that renders *feed*. Without *retrying* there is nothing but reading; unless it
+    *shows_schema* there is no /schema, and so nothing that asks the database."""
+    absent: list[Endpoint] = [] if retrying else [retry]
+    absent += [] if shows_schema else [schema.schema, schema.table]
+    resources = tuple(resource for resource in resources if resource.endpoint not in absent)
     app = Starlette(
         routes=[
             Route(path, resource.endpoint, methods=[resource.method])

@@ -55,6 +55,7 @@ class Settings(Struct, frozen=True):
     port: int
     token_file: str | None
     show_sql: bool
+    show_schema: bool
     poll_interval_seconds: float
     embedded: str | None
     log_format: str
@@ -135,6 +136,7 @@ class _Loader:
             port=self._value("port", int),
             token_file=self._optional("token_file", str),
             show_sql=self._value("show_sql", bool),
+            show_schema=self._value("show_schema", bool),
             poll_interval_seconds=self._value("poll_interval", float),
             embedded=embedded,
             log_format=self._optional("log_format", str) or ("console" if isatty else "json"),

@@ -83,6 +83,9 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("token_file", values.text, None, "the file of the bearer token that `POST /retry` needs"),
     Setting("show_sql", values.boolean, "false", "show the SQL of migrations on the page of `serve`"),
     Setting(
+        "show_schema", values.boolean, "true", "serve `/schema`: tables, columns and indexes as they are"
+    ),
+    Setting(
         "poll_interval",
         values.duration,
         "5s",

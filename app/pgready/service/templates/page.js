@@ -63,6 +63,6 @@
   setInterval(want, IDLE_MS);
   live.textContent = "Live";
   const events = new EventSource(live.dataset.events);
-  for (const name of ["status", "summary"]) events.addEventListener(name, want);
+  events.addEventListener("summary", want);
   events.onerror = () => { if (events.readyState === EventSource.CLOSED) setInterval(want, POLL_MS); else want(); };
 })();
