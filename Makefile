@@ -116,8 +116,11 @@ lock: $(BIN)/uv  ## Bring requirements/ up to date with pyproject.toml, newest v
 	$(COMPILE) --extra embedded --group dev -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --group pyproject.toml:containers --upgrade -c requirements/dev.txt \
 	  $(LOCKED) -o requirements/containers.txt
+	$(BIN)/python -c $(BUILD_REQUIRES) | $(BIN)/uv pip compile --quiet - --upgrade -c requirements/dev.txt \
+	  $(LOCKED) -o requirements/build.txt
 	@! grep -n '://' requirements/*.txt || { echo 'an address was written' >&2; exit 1; }
 
+BUILD_REQUIRES := 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")'
 COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --upgrade $(LOCKED)
 LOCKED := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
   --no-emit-index-url --no-emit-find-links

@@ -44,6 +44,23 @@ def test_its_environment_sets_only_what_pgready_reads() -> None:
     assert names <= {setting.variable for setting in CATALOGUE}
 
 
+def locked(name: str) -> dict[str, str]:
+    """The versions in a file of requirements/."""
+    lines = (CHECKOUT / "requirements" / name).read_text().splitlines()
+    return dict(line.split(" ")[0].split("==") for line in lines if "==" in line)
+
+
+def test_the_image_is_built_with_what_the_tests_build_with() -> None:
+    assert locked("build.txt").items() <= locked("dev.txt").items()
+
+
+def test_make_lock_writes_every_lock_that_is_not_a_server() -> None:
+    written = set(re.findall(r"-o requirements/([\w.]+)", (CHECKOUT / "Makefile").read_text()))
+    there = {path.name for path in (CHECKOUT / "requirements").iterdir()}
+
+    assert written == {name for name in there if not name.startswith("postgres-")}
+
+
 def test_what_it_copies_is_let_in_by_the_ignore_file() -> None:
     copied = [line.split()[:-1] for line in instruction("COPY") if not line.startswith("--from")]
     allowed = re.findall(r"^!(.+)$", (CHECKOUT / ".dockerignore").read_text(), flags=re.MULTILINE)
