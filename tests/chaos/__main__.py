@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import resource
+import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Iterator
 
 import anyio
-import msgspec
-from anyio.abc import Process
-from anyio.streams.buffered import BufferedByteReceiveStream
 from msgspec import Struct
 from msgspec.structs import replace
 
 from harness.pgbouncer import MISSING, program
 
+from .crew import Worker, WorkerEnded
 from .schedule import Schedule, draw, from_json, to_json
 from .shrink import smallest
 from .tally import Tally
 from .verdict import Verdict
 
-_TESTS = Path(__file__).resolve().parents[1]
 _TELL_EVERY_SECONDS = 10.0
-_LONGEST_LINE = 1 << 24
 _MOST_SHRUNK = 3
 _SHRINKING_SECONDS = 180.0
 
@@ -61,34 +57,6 @@ def _options(arguments: list[str]) -> Options:
     return Options(tuple(schedules), min(chosen.workers, len(schedules)), not chosen.no_shrink)
 
 
-class Worker:
-    """One worker process, which carries out a schedule at a time."""
-
-    def __init__(self, process: Process) -> None:
-        assert process.stdin is not None and process.stdout is not None
-        self._input = process.stdin
-        self._output = BufferedByteReceiveStream(process.stdout)
-
-    @classmethod
-    @asynccontextmanager
-    async def started(cls) -> AsyncIterator[Worker]:
-        environment = {**os.environ, "PYTHONPATH": str(_TESTS)}
-        command = [sys.executable, "-m", "chaos.worker"]
-        async with await anyio.open_process(command, env=environment, stderr=None) as process:
-            yield cls(process)
-            assert process.stdin is not None
-            await process.stdin.aclose()  # the end of its work
-            await process.wait()
-
-    async def judge(self, schedule: Schedule) -> Verdict:
-        await self._input.send(f"{to_json(schedule)}\n".encode())
-        line = await self._output.receive_until(b"\n", _LONGEST_LINE)
-        return msgspec.json.decode(line, type=Verdict)
-
-    async def fails(self, schedule: Schedule) -> bool:
-        return (await self.judge(schedule)).finding is not None
-
-
 class Campaign:
     """Hands schedules out to workers, and says how far it is."""
 
@@ -108,12 +76,25 @@ class Campaign:
             group.cancel_scope.cancel()
 
     async def _work(self) -> None:
-        async with Worker.started() as worker:
-            for schedule in self._left:
+        schedule = next(self._left, None)
+        while schedule is not None:
+            async with Worker.started() as worker:
+                schedule = await self._employ(worker, schedule)
+
+    async def _employ(self, worker: Worker, schedule: Schedule | None) -> Schedule | None:
+        """Have *schedule* and those after it carried out; what is still to do when *worker* has ended."""
+        while schedule is not None:
+            try:
                 verdict = await worker.judge(schedule)
-                self.tally.add(schedule, verdict)
-                if verdict.finding is not None:
-                    await self._tell_failure(worker, schedule, verdict)
+            except WorkerEnded as ended:
+                if not ended.judged:
+                    raise
+                return schedule
+            self.tally.add(schedule, verdict)
+            if verdict.finding is not None:
+                await self._tell_failure(worker, schedule, verdict)
+            schedule = next(self._left, None)
+        return None
 
     async def _tell_failure(self, worker: Worker, schedule: Schedule, verdict: Verdict) -> None:
         assert verdict.finding is not None
@@ -123,14 +104,15 @@ class Campaign:
         if not self._options.shrink or self._shrunk > _MOST_SHRUNK:
             return
         found = schedule
+        until = time.monotonic() + _SHRINKING_SECONDS
 
         async def fails(candidate: Schedule) -> bool:
             nonlocal found
-            failed = await worker.fails(candidate)
+            failed = time.monotonic() < until and await worker.fails(candidate)
             found = candidate if failed else found
             return failed
 
-        with anyio.move_on_after(_SHRINKING_SECONDS):
+        with contextlib.suppress(WorkerEnded):
             await smallest(schedule, fails)
         _say(f"the smallest that failed of seed {schedule.seed}: {found}\n{_replay(found)}\n")
 
@@ -155,12 +137,17 @@ def _say(text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job lacks
     campaign = Campaign(_options(arguments))
-    anyio.run(campaign.run)
+    interrupted = False
+    try:
+        anyio.run(campaign.run)
+    except KeyboardInterrupt:
+        interrupted = True
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     busy = used.ru_utime + used.ru_stime
     _say(f"{campaign.seconds:.0f} s, {busy:.0f} s of CPU\n{campaign.tally.text()}")
-    return 1 if campaign.tally.failures else 0
+    return 130 if interrupted else int(bool(campaign.tally.failures))
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ import traceback
 from pathlib import Path
 
 import anyio
+import anyio.abc
 import anyio.to_thread
 import msgspec
 
 from .place import Place
-from .schedule import Schedule, from_json
+from .schedule import from_json
 from .simulation import Simulator
 from .verdict import Finding, Verdict
 
@@ -23,21 +24,40 @@ _MEMORY = Path("/dev/shm")
 _NEEDED_BYTES = 4 << 30
 
 
-async def _work(place: Place) -> None:
-    simulator = Simulator(place)
-    while line := await anyio.to_thread.run_sync(sys.stdin.readline):
-        verdict = await _judge(simulator, from_json(line))
-        sys.stdout.write(msgspec.json.encode(verdict).decode() + "\n")
-        sys.stdout.flush()
+async def _live(place: Place) -> None:
+    """Work until the input ends, a signal comes, or the simulator itself fails."""
+    async with anyio.create_task_group() as group:
+        await group.start(_listen, group.cancel_scope)
+        await anyio.to_thread.run_sync(place.start)
+        await _work(Simulator(place))
+        group.cancel_scope.cancel()
 
 
-async def _judge(simulator: Simulator, schedule: Schedule) -> Verdict:
-    try:
-        return await simulator.judge(schedule)
-    except Exception:
-        return Verdict(
-            schedule.seed, Finding("wrong", "the simulator itself failed"), 0, log=traceback.format_exc()
-        )
+async def _listen(
+    scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+async def _work(simulator: Simulator) -> None:
+    while line := await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
+        schedule = from_json(line)
+        try:
+            verdict = await simulator.judge(schedule)
+        except Exception:  # its servers may be anything now: another worker goes on
+            trouble = Finding("wrong", "the simulator itself failed")
+            _answer(Verdict(schedule.seed, trouble, 0, log=traceback.format_exc()))
+            return
+        _answer(verdict)
+
+
+def _answer(verdict: Verdict) -> None:
+    sys.stdout.write(msgspec.json.encode(verdict).decode() + "\n")
+    sys.stdout.flush()
 
 
 def _in_memory() -> None:
@@ -52,8 +72,7 @@ def main() -> None:
     home = Path(tempfile.mkdtemp(prefix="pgready-chaos-"))
     place = Place(home)
     try:
-        place.start()
-        anyio.run(_work, place)
+        anyio.run(_live, place)
     finally:
         place.close()
         shutil.rmtree(home, ignore_errors=True)
