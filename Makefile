@@ -18,8 +18,8 @@ MARKS := not peers and not containers and not promtool$(if $(BOUNCER),, and not 
 CONFIGURED := ^((PGREADY_|MIGRATION_)?DATABASE_URL|PGHOST|PGHOSTADDR|PGSERVICE|POSTGRES_(USER|PASSWORD|DB)|DB_HOST)(_FILE)?=.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format test-all chaos screenshots test-peers test-containers lint-containers test-alerts \
-  image sbom bench bench-all lock clean
+.PHONY: help install run test lint format test-all chaos screenshots test-peers test-containers \
+  lint-containers test-alerts image sbom bench bench-all lock clean coverage
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,11 @@ test: lint  ## Lint, and run the tests on real servers.
 	@$(if $(BOUNCER),:,echo "pgbouncer is not installed, so its tests are left out: apt-get install pgbouncer")
 	@$(if $(CHROMIUM),:,echo "chromium is not installed, so the page's tests are left out: apt-get install chromium")
 	$(BIN)/pytest $(WORKERS) -m '$(MARKS)'
+
+# Properties are left out: what they happen to reach differs from run to run.
+coverage: install  ## Hold that named tests take every line and branch of core and dialects.
+	$(BIN)/coverage run -m pytest -q --ignore-glob='*_properties.py' tests/core tests/dialects tests/settings
+	$(BIN)/coverage report
 
 lint: install  ## Check formatting, style, types and import layers.
 	$(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ from pgready.core.bootstrap import (
     with_passwords,
 )
 from pgready.core.extensions import source, unavailable
-from pgready.core.facts import CatalogFacts, DatabaseFact, ExtensionFact, Held, RoleFact
+from pgready.core.facts import CatalogFacts, DatabaseFact, ExtensionFact, Held, RoleFact, question
 from pgready.core.needs import Drift
 from pgready.core.reconcile import drift, missing, password_drift
 from pgready.core.secrets import Secret
@@ -204,9 +205,14 @@ def test_nothing_declared_is_false() -> None:
             "kind tabel (did you mean table?)",
         ),
         ("[[grant]]\nprivileges = 'select'\non = {table='b'}\nto = 'a'", "on: b must be written schema.name"),
+        ("[[grant]]\nprivileges = 'create'\non = 'schema'\nto = 'a'", 'on: must be "database" or one of'),
         ("[[grant]]\nprivileges = []\non = 'database'\nto = 'a'", "privileges: must name at least one"),
         ("[[grant]]\nprivileges = 'create'\non = 'database'\nto = []", "to: must name at least one"),
         ("[[default_privileges]]\nprivileges = 'usage'\non = 'tabels'\nto = 'a'", "(did you mean tables?)"),
+        (
+            "[[default_privileges]]\nprivileges = 'usage'\non = 'schemas'\nschema = 's'\nto = 'a'",
+            "on schemas cannot be limited to one schema",
+        ),
         ("[database]\ntemplat = 'a'", "database: unknown key templat (did you mean template?)"),
         ("database = 'a'", "database: must be a table"),
     ],
@@ -257,16 +263,31 @@ def test_password_comes_from_the_environment_variable_that_is_named() -> None:
 def test_passwords_that_cannot_be_read_are_all_named_and_none_is_shown() -> None:
     declared = by_file("latin", "absent", "empty")
     unset = Role("unset", password_env="APP_PASSWORD")
+    nul = Role("nul", password_env="NUL_PASSWORD")
 
     with pytest.raises(ValueError) as raised:
-        with_passwords(Declared(roles=(*declared.roles, unset)), read_file, {})
+        with_passwords(Declared(roles=(*declared.roles, unset, nul)), read_file, {"NUL_PASSWORD": "a\0"})
 
     assert str(raised.value).splitlines() == [
         "role latin: password_file latin is not UTF-8",
         "role absent: password_file absent: No such file or directory",
         "role empty: password_file empty is empty",
         "role unset: password_env APP_PASSWORD is not set",
+        "role nul: its password holds a NUL character",
     ]
+
+
+def test_role_without_a_password_keeps_none() -> None:
+    declared = Declared(roles=(Role("readers", login=False),))
+
+    assert with_passwords(declared, read_file, {}) == declared
+
+
+def test_declaration_falls_apart_into_what_is_the_servers_and_what_is_the_targets() -> None:
+    declared = Declared(DatabaseSpec(owner="o"), roles=(Role("a"),), schemas=(Schema("s"),))
+
+    assert declared.of_cluster == Declared(DatabaseSpec(owner="o"), roles=(Role("a"),))
+    assert declared.of_target == Declared(schemas=(Schema("s"),))
 
 
 # Comparing.
@@ -327,6 +348,23 @@ def test_groups_are_granted_after_all_roles_are_there() -> None:
     declared = Declared(roles=(Role("app", member_of=("readers",)), Role("readers")))
 
     assert statements(declared, EMPTY)[2:] == ['GRANT "readers" TO "app"']
+
+
+def test_groups_that_a_role_is_in_are_not_granted_again() -> None:
+    declared = Declared(roles=(Role("app", member_of=("readers", "writers")),))
+    known = replace(PLAIN_ROLE, member_of=("readers",))
+
+    assert statements(declared, facts(roles={"app": known})) == ['GRANT "writers" TO "app"']
+
+
+def test_step_belongs_to_the_server_or_to_the_target_and_is_known_without_its_salt() -> None:
+    declared = Declared(roles=(Role("app", password=Secret("s")),), schemas=(Schema("s"),))
+    role, schema = missing(declared, EMPTY, lambda: SALT)
+    again, _ = missing(declared, EMPTY, lambda: b"another")
+
+    assert (role.of_cluster, schema.of_cluster) == (True, False)
+    assert role.sql != again.sql
+    assert role.identity == again.identity == ("role", "app", "created")
 
 
 @pytest.mark.parametrize(
@@ -444,6 +482,12 @@ def test_every_required_extension_that_is_not_available_is_named() -> None:
     ]
 
 
+def test_no_error_is_made_where_every_required_extension_is_available() -> None:
+    declared = Declared(extensions=(VECTOR, Extension("postgis", optional=True)))
+
+    assert unavailable(declared, facts(available={"vector": ("0.8",)})) is None
+
+
 SELECT_ON = Grant(("SELECT",), "table", ("media.a", "media.b"), ("readers", "public"))
 
 
@@ -501,6 +545,54 @@ def test_default_privileges_are_those_of_whoever_will_create(default: DefaultPri
     assert statements(Declared(default_privileges=(default,)), facts(defaults=(Held.LACKING,))) == [sql]
 
 
+def test_default_privileges_that_are_held_are_not_granted_again() -> None:
+    defaults = (DefaultPrivileges(("SELECT",), "tables", ("a",)),) * 2
+
+    assert len(statements(Declared(default_privileges=defaults), facts(defaults=(Held.GRANTED,) * 2))) == 0
+
+
+def test_grant_on_the_database_is_made_on_the_one_that_is_connected_to() -> None:
+    declared = Declared(grants=(Grant(("CONNECT",), "database", (), ("a",)),))
+
+    assert statements(declared, facts(grants=(Held.LACKING,))) == [
+        'GRANT CONNECT ON DATABASE "postgres" TO "a"'
+    ]
+
+
+def test_catalogue_is_asked_about_the_target_user_once_and_only_where_there_is_one() -> None:
+    declared = Declared(roles=(Role("app"), Role("owner")))
+
+    assert question(declared, "media", "owner").roles == ("app", "owner")
+    assert question(Declared(), "media", "owner").roles == ("owner",)
+    assert question(Declared(), "media", None).roles == ()
+
+
+MD5 = "md5" + hashlib.md5(b"oldapp").hexdigest()
+
+
+@pytest.mark.parametrize(("password", "told"), [("old", True), ("new", False), (None, False)])
+def test_password_that_fits_its_md5_digest_is_told_to_be_stored_as_one(
+    password: str | None, told: bool
+) -> None:
+    declared = Declared(roles=(Role("app", login=True, password=Secret(password) if password else None),))
+
+    found = drift(declared, facts(roles={"app": PLAIN_ROLE}, passwords={"app": MD5}))
+
+    assert ["MD5" in each.difference for each in found] == ([True] if told else [])
+
+
+def test_extension_that_can_be_created_differs_in_nothing() -> None:
+    assert drift(Declared(extensions=(VECTOR,)), facts(available={"vector": ("0.8",)})) == ()
+
+
+def test_role_that_does_not_exist_yet_differs_in_nothing() -> None:
+    assert drift(Declared(roles=(Role("app", login=False),)), EMPTY) == ()
+
+
+def test_database_that_does_not_exist_yet_differs_in_nothing() -> None:
+    assert drift(Declared(database=DatabaseSpec(owner="a")), facts(target_fact=None)) == ()
+
+
 @pytest.mark.parametrize(
     ("declared", "known", "difference"),
     [
@@ -523,6 +615,26 @@ def test_default_privileges_are_those_of_whoever_will_create(default: DefaultPri
             Declared(database=DatabaseSpec(locale="C")),
             {},
             Drift("database", "media", "locale is en_US.utf8 and en_US.utf8, not C"),
+        ),
+        (
+            Declared(database=DatabaseSpec(encoding="LATIN1")),
+            {},
+            Drift("database", "media", "encoding is UTF8, not LATIN1"),
+        ),
+        (
+            Declared(extensions=(Extension("nobody_knows", optional=True),)),
+            {},
+            Drift(
+                "extension",
+                "nobody_knows",
+                "the server (PostgreSQL 18) does not have it (install the package that has it for"
+                " PostgreSQL 18, on the server); optional, so left out",
+            ),
+        ),
+        (
+            Declared(extensions=(Extension("vector", version="0.9"),)),
+            {"extensions": {"vector": ExtensionFact("0.8", "public", ("0.7",))}},
+            Drift("extension", "vector", "version is 0.8, and the server cannot update it to 0.9"),
         ),
         (
             Declared(extensions=(Extension("vector", schema="ext"),)),

@@ -5,9 +5,9 @@ import hashlib
 import pytest
 
 from pgready.core.compile import compile_script
-from pgready.core.errors import ScriptError
+from pgready.core.errors import Place, ScriptError
 from pgready.core.model import Script
-from pgready.core.segments import CompiledScript, Segment, SegmentKind, Single, Statement, place
+from pgready.core.segments import CompiledScript, Segment, SegmentKind, Single, Statement, place, shown
 
 
 def compiled(text: str, transactional: bool = True, separator: str | None = None) -> CompiledScript:
@@ -90,12 +90,14 @@ DEEP_CHARACTERS = sum(map(len, TAGS))
         ("BEGIN ISOLATION LEVEL SERIALIZABLE; COMMIT", 1, "READ COMMITTED"),
         ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", 1, "READ COMMITTED"),
         ("BEGIN READ ONLY; COMMIT", 1, "READ ONLY"),
+        ("SET TRANSACTION SNAPSHOT '00000003-1'", 1, "SNAPSHOT"),
         ("BEGIN; VACUUM; COMMIT", 8, "between BEGIN and COMMIT"),
         ("/* é */ DISCARD ALL", 9, "the lock"),
         ("SELECT pg_catalog.pg_advisory_unlock(1)", 19, "the lock"),
         ("SELECT PG_Advisory_Unlock_All()", 8, "the lock"),
         ("DO $$ BEGIN PERFORM pg_advisory_unlock_all(); END $$", 21, "the lock"),
         ("DO $$ BEGIN EXECUTE 'SELECT pg_advisory_unlock(1)'; END $$", 29, "the lock"),
+        ("DO LANGUAGE plpython3u $$ it's pg_advisory_unlock(1) $$", 32, "the lock"),
         ("DO " + DEEP, 4 + DEEP_CHARACTERS, "the lock"),
         ("SET client_encoding = 'LATIN1'", 1, "UTF-8"),
         ("SET NAMES 'SQL_ASCII'", 1, "UTF-8"),
@@ -105,12 +107,15 @@ DEEP_CHARACTERS = sum(map(len, TAGS))
         ("SELECT 1 \\gset", 10, "`\\gset`"),
         ("\\echo don't", 1, "`\\echo`"),
         ("\\.", 1, "no COPY"),
+        ("SELECT 1; \\.; SELECT 2", 11, "no COPY"),
+        ("SELECT 1; 'a'; \\.; SELECT 2", 16, "no COPY"),
         ("SELECT 'abc", 8, "unterminated quoted string"),
         ("SELECT 1; /* abc", 11, "unterminated /* comment"),
         ("SELECT $a$ $b$", 8, "unterminated dollar-quoted string"),
         ("COPY t FROM stdin;\n1\n", 1, "no end"),
         ("COPY t FROM stdin", 1, "no end"),
         ("COPY t FROM stdin; SELECT 1;\n\\.\n", 1, "stands between"),
+        ("COPY t /* from */ FROM /* x */ stdin;\n1\n", 1, "no end"),
         ("SELECT 'a\0'", 10, "NUL"),
     ],
 )
@@ -133,7 +138,18 @@ def test_what_cannot_be_run_is_refused_with_its_place(text: str, column: int, sa
         "COPY t FROM '/tmp/stdin'",
         "COPY (SELECT 1 FROM stdin) TO '/tmp/x'",
         "SELECT E'\\\\gset' ",
+        "DO $$ BEGIN PERFORM 'pg_advisory' || '_unlock(1)'; /* pg_advisory_unlock(1) */ END $$",
+        "SELECT 'pg_advisory_unlock', E'\\\\gset'",
         "REFRESH MATERIALIZED VIEW CONCURRENTLY m",
+        "SET CONSTRAINTS ALL DEFERRED",
+        "SELECT set_config('a.b', 'c', true)",
+        "DROP TABLE concurrently",
+        "ALTER ROLE r SET default_tablespace = s",
+        "ALTER TABLE t SET TABLESPACE s",
+        "ALTER TABLE t ADD COLUMN concurrently int",
+        "CREATE TABLE t (database text)",
+        "START FROBNICATING",
+        "ALTER TABLE concurrently DETACH PARTITION p",
         "REINDEX TABLE t",
         "REINDEX (CONCURRENTLY off) TABLE t",
         "CLUSTER (VERBOSE) t",
@@ -153,6 +169,29 @@ def test_what_may_run_in_a_transaction_does(text: str) -> None:
     assert shape(text) == [[text.strip().partition(" --")[0]]]
 
 
+LONG = "x" * (1 << 20)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"CREATE TABLE concurrently (a text DEFAULT '{LONG}')",
+        f"SELECT '{LONG}\\gset'",
+        f"COMMENT ON TABLE t IS 'pg_advisory_unlock {LONG}'",
+        f"'{LONG}'",
+    ],
+    ids=["create", "backslash", "unlock", "no keyword"],
+)
+def test_a_statement_too_long_to_be_looked_at_closely_is_sent_as_it_is(text: str) -> None:
+    assert shape(text) == [[text]]
+
+
+def test_an_unlock_in_code_too_long_to_be_looked_at_closely_is_refused() -> None:
+    assert (
+        "pg_advisory_unlock" in refusal(f"DO $$ BEGIN PERFORM pg_advisory_unlock(1); /*{LONG}*/ END $$").what
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "target", "table"),
     [
@@ -169,6 +208,8 @@ def test_what_may_run_in_a_transaction_does(text: str) -> None:
             '"' + "i" * 63 + '"',
             '"t"',
         ),
+        ('CREATE INDEX CONCURRENTLY U&"i" ON t (a)', Single.UNKNOWN, None, None),
+        ("CREATE INDEX CONCURRENTLY 1", Single.UNKNOWN, None, None),
         ("DROP INDEX CONCURRENTLY IF EXISTS s.i", Single.DROP_INDEX, '"s"."i"', None),
         ("DROP INDEX /* x */ CONCURRENTLY i", Single.DROP_INDEX, '"i"', None),
         (
@@ -252,6 +293,7 @@ def test_a_resumed_segment_knows_the_settings_before_it() -> None:
         ("SET SESSION standard_conforming_strings TO off;", True),
         ("SET backslash_quote = off;", True),
         ("SELECT set_config('standard_conforming_strings', 'off', false)", True),
+        ("SET standard_conforming_strings = off; SET standard_conforming_strings = on;", True),
         ("SELECT 1 -- standard_conforming_strings", False),
         ("COMMENT ON TABLE t IS 'standard_conforming_strings'", False),
     ],
@@ -346,3 +388,16 @@ def test_place_counts_lines_and_columns_of_the_file(
     found = place(Script("f", text, first_line=first_line), offset)
 
     assert (found.line, found.column, found.excerpt) == (line, column, excerpt)
+
+
+def test_where_a_variables_value_has_several_lines_no_line_is_shown() -> None:
+    script = Script("f", "SELECT\n'a\nb'", first_line=3, written="SELECT\n'$A'", values=("a\nb",))
+
+    assert place(script, 9) == Place("f", 3)
+
+
+def test_the_text_of_a_script_is_shown_as_it_is_and_by_whole_lines_where_variables_hide() -> None:
+    text = "SELECT 1;\nSELECT 'joe';"
+
+    assert shown(Script("f", text), 10, 16) == "SELECT"
+    assert shown(Script("f", text, written="SELECT 1;\nSELECT '$A';"), 10, 16) == "SELECT '$A';"

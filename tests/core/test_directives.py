@@ -53,6 +53,7 @@ def test_a_byte_order_mark_hides_no_directive() -> None:
         ("-- pgready: backfill table=t\nSELECT 1", 1, 13, "not supported by this version"),
         ("SELECT 1;\n-- pgready: no-transaction\n", 2, 1, "top of the script"),
         ("SELECT 1;\n-- pgready: no-transaction\nSELECT 2", 2, 1, "top of the script"),
+        ("SELECT 1;\n-- one\n-- pgready: no-transaction\n", 3, 1, "top of the script"),
         ("SELECT 1,\n-- pgready: no-transaction\n2", 2, 1, "top of the script"),
         ("COPY t FROM stdin;\n\\.\n-- pgready: no-transaction\n", 3, 1, "top of the script"),
     ],

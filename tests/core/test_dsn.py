@@ -171,6 +171,9 @@ def test_what_cannot_be_honoured_is_refused_in_one_line(query: str, expected: st
         "hunter2://h",
         "u:hunter2@h/d",
         "postgres://u:hunter2",
+        "postgres://u:hunter2@h/\0",
+        "host=h password=hunter2 password=x",
+        "postgres://u:hunter2@h/d\ud800",
         # Found by generated passwords: each was taken for another address, or its name shown.
         "hunter2==",
         "postgres://u:/hunter2",
@@ -186,6 +189,10 @@ def test_what_is_no_address_is_refused_without_quoting_it(text: str) -> None:
 
 def test_all_problems_of_one_address_are_reported_at_once() -> None:
     assert len(problem("postgres://u@h:0/d?sslmod=1&ssl=maybe").splitlines()) == 3
+
+
+def test_a_problem_of_several_hosts_is_reported_once() -> None:
+    assert len(problem("postgres://u@h:0,g:0/d").splitlines()) == 1
 
 
 def test_an_error_is_a_settings_error_and_a_value_error() -> None:
@@ -229,6 +236,7 @@ def test_parameters_that_ask_for_what_is_so_anyway_pass_in_silence(query: str) -
         ("-c%20search_path%3Da", {"search_path": "a"}),
         ("-csearch_path%3Da%20-c%20geqo%3Doff", {"search_path": "a", "geqo": "off"}),
         ("--statement-timeout%3D5s", {"statement_timeout": "5s"}),
+        ("%20-c%20%20geqo%3Doff%20%20", {"geqo": "off"}),
         ("-c%20search_path%3Da,%5C%20b", {"search_path": "a, b"}),
         ("endpoint%3Dep-x", {"options": "endpoint=ep-x"}),
         ("--cluster%3Dc", {"options": "--cluster=c"}),
@@ -320,7 +328,8 @@ def test_a_secret_is_compared_and_revealed_by_its_text() -> None:
 
     assert secret == Secret("hunter2") != Secret("other")
     assert secret.reveal() == "hunter2"
-    assert copy.deepcopy(secret) == secret
+    assert {secret, Secret("hunter2")} == {secret}
+    assert copy.copy(secret) is copy.deepcopy(secret) is secret
     assert not Secret("")
 
 

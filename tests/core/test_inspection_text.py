@@ -5,23 +5,29 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from pgready.core.inspection import (
     Check,
     Column,
     Extension,
+    Function,
     Index,
     Inspection,
     Key,
     Partition,
+    Policy,
     Reference,
     ReferencedBy,
     Relation,
     Schema,
     Totals,
+    Trigger,
     Type,
+    document,
     words,
 )
+from pgready.core.inspection import Sequence as NumberSequence
 from pgready.core.inspection_text import detail, overview
 from pgready.core.inspection_words import marks, notes, size
 
@@ -147,6 +153,106 @@ def test_a_column_of_a_key_of_several_is_marked_where_that_says_something() -> N
     relation = Relation("s", "t", "table", "ann", keys=keys)
 
     assert marks(relation, Column("a", "int", False)) == ("primary key",)
+
+
+def test_a_table_says_whose_it_is_and_what_keeps_it_from_being_told_in_full() -> None:
+    part = Relation(
+        "library", "loans_1", "table", "ann", persistence="unlogged", partition_of="library.loans",
+        partition_bound="DEFAULT", inherits=("library.base",), locked=True, row_security="enabled",
+        extension="lending",
+    )  # fmt: skip
+
+    assert detail(part).splitlines()[1:] == [
+        "partition of library.loans DEFAULT",
+        "inherits library.base",
+        "locked by another session now: its sizes and some expressions are left out",
+        "row security enabled",
+        "unlogged",
+        "of extension lending",
+    ]
+    assert notes(part) == ("locked now", "row security enabled", "unlogged", "of extension lending")
+
+
+def test_a_view_is_told_with_its_definition_triggers_and_policies() -> None:
+    view = Relation(
+        "library", "late", "view", "ann", definition=" SELECT 1;\n",
+        triggers=(Trigger("t", "CREATE TRIGGER t …", True), Trigger("u", "", False)),
+        policies=(
+            Policy("p", "all", True, ("ann", "bob"), "a"), Policy("q", "select", False, ("bob",), check="b"),
+        ),
+    )  # fmt: skip
+
+    assert detail(view).splitlines() == [
+        "library.late · view · owner ann",
+        "",
+        "triggers",
+        "  CREATE TRIGGER t …",
+        "  u                   DISABLED",
+        "",
+        "policies",
+        "  p  all                  to ann, bob  using a",
+        "  q  select, restrictive  to bob                with check b",
+        "",
+        "definition",
+        "  SELECT 1;",
+    ]
+
+
+def test_a_key_without_a_definition_is_told_by_its_columns() -> None:
+    relation = Relation("s", "t", "table", "ann", keys=(Key("k", "primary key", ("a", "b"), None),))
+
+    assert detail(relation).splitlines()[-1] == "  k  primary key (a, b)"
+
+
+def test_a_column_says_how_its_value_is_made() -> None:
+    column = Column("a", "text", False, generated="lower(b)", storage="stored", collation="C")
+
+    assert marks(Relation("s", "t", "table", "ann"), column) == ("generated stored: lower(b)", "collation C")
+
+
+def test_an_overview_counts_functions_and_sequences_and_says_which_are_left_out() -> None:
+    whole = replace(
+        inspection(Relation("other", "t", "table", "ann")),
+        schemas=(Schema("other", "ann"), Schema("library", "ann")),
+        offset=10,
+        totals=Totals(relations=20, types=1, sequences=3, functions=4),
+        sequences=(
+            NumberSequence("s", "n", "bigint", 1, 1, 9, True),
+            NumberSequence("s", "o", "bigint", 1, 1, 9, False, "s.t.a"),
+        ),
+        functions=(
+            Function("s", "f", "function", "a int", "int", "sql"),
+            Function("s", "p", "procedure", "", None, "sql"),
+        ),
+    )
+
+    assert overview(whole).splitlines()[2] == "schema other (owner ann)"
+    assert overview(whole).splitlines()[11:] == [
+        "",
+        "sequences of their own",
+        "  s.n  bigint  1 to 9 by 1, cycles",
+        "",
+        "functions",
+        "  s.f(a int) → int",
+        "  s.p() (procedure)",
+        "",
+        "1 of 20 tables and views, from the 11. on: --limit, --offset and --search show others",
+        "2 of 3 sequences",
+        "2 of 4 functions",
+    ]
+
+
+def test_a_schema_that_is_not_listed_is_told_by_its_name() -> None:
+    assert "schema other" in overview(inspection(Relation("other", "t", "table", "ann"))).splitlines()
+
+
+def test_as_json_it_is_the_same_under_a_version_of_its_own() -> None:
+    whole = inspection(BOOKS)
+
+    made = document(whole)
+
+    assert made.schema == 1
+    assert (made.database, made.relations, made.types) == (whole.database, whole.relations, whole.types)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from pgready.core.events import MigrationApplied, Planned
+from pgready.core.events import LockTaken, MigrationApplied, Planned
 from pgready.core.model import Applied, Kind, Migration, Script
 from pgready.core.outstanding import LeftBehind, outstanding, times, without_superseded
 from pgready.core.planning import Entry, Finding, Flag, Plan, Severity, State
@@ -39,6 +39,7 @@ def test_a_run_leaves_behind_what_it_planned_and_did_not_apply() -> None:
 
     left.listen(Planned(Plan((entry("1", State.PENDING), entry("2", State.PENDING))), under_lock=True))
     left.listen(MigrationApplied("1", "x", "versioned", 3))
+    left.listen(LockTaken(0.5))
 
     assert before is None
     assert left.outstanding == frozenset({("versioned", "2")})

@@ -15,13 +15,16 @@ from pgready.core.planning import (
     Policy,
     Severity,
     State,
+    Work,
     plan,
     summary,
     version_key,
 )
+from pgready.core.segments import SegmentKind
 from pgready.core.tokens import token_checksum
 
 TEXT = "CREATE TABLE t (a int); -- why\n"
+TRANSACTION, SINGLE = SegmentKind.TRANSACTION, SegmentKind.SINGLE
 DONE, STARTED = SegmentState.DONE, SegmentState.STARTED
 
 
@@ -326,3 +329,28 @@ def test_planning_is_set_membership(files: set[int], recorded: set[int]) -> None
     assert {int(entry.version) for entry in made.entries} == files | recorded
     assert [int(entry.version) for entry in made.entries] == sorted(files | recorded)
     assert {int(entry.version) for entry in made.pending} == files - recorded
+
+
+@pytest.mark.parametrize(
+    ("segments", "done", "told"),
+    [
+        ((TRANSACTION, TRANSACTION), 0, ()),
+        ((TRANSACTION, SINGLE, TRANSACTION), 0, ("1 statement runs outside a transaction",)),
+        ((SINGLE, TRANSACTION, SINGLE), 0, ("2 statements run outside a transaction",)),
+        ((SINGLE, TRANSACTION, SINGLE), 1, ("1 statement runs outside a transaction",)),
+        ((SINGLE, TRANSACTION), 1, ()),
+    ],
+)
+def test_what_is_left_to_do_tells_how_much_runs_outside_a_transaction(
+    segments: tuple[SegmentKind, ...], done: int, told: tuple[str, ...]
+) -> None:
+    assert Work(Kind.VERSIONED, "1", segments, done).hazards == told
+
+
+def test_what_the_folders_tool_never_looks_at_is_warned_of() -> None:
+    made = planned(Folder("drizzle", skipped=("extra.sql",)), History(False))
+
+    (finding,) = made.findings
+    assert (finding.severity, finding.version, finding.flag) == (Severity.WARNING, "", None)
+    assert finding.message == "extra.sql: not one of drizzle's migrations, and never run"
+    assert finding.hint == "move it out of the folder, or give it a number"

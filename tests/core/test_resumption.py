@@ -46,6 +46,13 @@ def test_a_file_that_kept_what_is_done_goes_on() -> None:
     assert verify(AT_C, "a", "b", "c", "d") is None
 
 
+def test_what_another_migration_left_is_no_hindrance() -> None:
+    mine = journal((0, DONE, "a"))
+    others = JournalRow(Kind.VERSIONED, "2", 0, DONE, "z"), JournalRow(Kind.REPEATABLE, "1", 0, DONE, "z")
+
+    assert verify(History(True, (), (*others, *mine.journal)), "a", "b") is None
+
+
 def test_what_was_neither_done_nor_begun_may_change_or_be_cut_off() -> None:
     history = journal((0, DONE, "a"), (1, DONE, "b"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pgready.core.errors import Diverged, SettingsError
-from pgready.core.model import Applied, Kind, Migration, Script
+from pgready.core.model import Applied, Kind, Migration, Script, Unrunnable
 from pgready.core.planning import Entry, Plan, State
 from pgready.core.reverting import Goal, last, reversals, same, told
 
@@ -66,6 +66,39 @@ def test_another_text_is_not_what_was_agreed_to() -> None:
 
     assert same(agreed, reversals(THREE, Goal("2")))
     assert not same(edited, agreed)
+
+
+@pytest.mark.parametrize(
+    ("goal", "command"), [(Goal("2"), "pgready down --to 2"), (Goal(None), "pgready down --all")]
+)
+def test_a_goal_is_the_command_that_goes_on(goal: Goal, command: str) -> None:
+    assert goal.command == command
+
+
+@pytest.mark.parametrize(
+    ("revert", "transactional"), [("DROP TABLE a;", True), ("DROP INDEX CONCURRENTLY a;", False)]
+)
+def test_a_way_back_is_one_transaction_or_statements_by_themselves(revert: str, transactional: bool) -> None:
+    (only,) = reversals(Plan((entry("1", revert=revert),)), Goal(None))
+
+    assert only.transactional is transactional
+
+
+def test_what_has_no_file_any_more_is_refused() -> None:
+    gone = Entry("2", "x", Kind.VERSIONED, State.APPLIED, applied=Applied("2"))
+
+    with pytest.raises(Diverged, match="2: its file is gone"):
+        versions(Plan((entry("1"), gone)))
+
+
+def test_a_way_back_that_cannot_be_read_is_refused_in_its_own_words() -> None:
+    revert = Script("1.down.sql", "", unrunnable=Unrunnable("is a program", "write SQL"))
+    migration = Migration("1", "x", Script("1.sql", ""), "c", revert=revert)
+
+    with pytest.raises(Diverged, match="1: is a program"):
+        versions(
+            Plan((Entry("1", "x", Kind.VERSIONED, State.APPLIED, applied=Applied("1"), migration=migration),))
+        )
 
 
 def test_what_is_pending_is_passed_over() -> None:

@@ -249,6 +249,22 @@ def test_a_history_that_a_look_refuses_is_for_a_run_to_explain() -> None:
     assert player.see(steps.LookRefused(player.now, "b", ONE)) == Run()
 
 
+def test_a_look_that_finds_the_history_locked_is_come_back_to() -> None:
+    player = Player().ready()
+    player.glance("b")
+
+    assert isinstance(player.see(steps.LookRefused(player.now, None, ONE)), Glance)
+    assert player.state.target == "a"
+
+
+def test_a_look_that_is_refused_while_files_change_waits_for_them() -> None:
+    player = Player(watch=True)
+    player.end()
+
+    assert isinstance(player.see(steps.LookRefused(player.now, "b", TWO)), Glance)
+    assert (player.state.target, player.state.folder) == ("b", ONE)
+
+
 def test_a_look_that_is_refused_behind_a_good_run_starts_no_other() -> None:
     player = Player()
     player.end()

@@ -9,7 +9,7 @@ from pgready.core import events, renderings, status
 from pgready.core.errors import ExitCode
 from pgready.core.model import Applied, Kind, LockHolder, Migration, Operation, Script
 from pgready.core.planning import Entry, Finding, Flag, Plan, Severity, State, Work
-from pgready.core.progress import Progress, Retry
+from pgready.core.progress import Progress, Retry, progressed
 from pgready.core.renderings import headline, text_table, to_json
 from pgready.core.segments import SegmentKind
 from pgready.core.status import Status, advance
@@ -242,6 +242,32 @@ def test_drift_is_told_once_and_forgotten_at_the_next_connection() -> None:
     assert fold(drifted, connected).drift == ()
 
 
+def test_the_target_is_what_was_located() -> None:
+    assert fold(events.Located("postgresql://app:***@other/app")).target == "postgresql://app:***@other/app"
+
+
+def test_a_reverted_migration_is_pending_again() -> None:
+    folded = fold(ALL_APPLIED, events.MigrationReverted("1", "x", 5))
+    (one,) = folded.migrations
+
+    assert (one.state, one.applied_at, one.applied_by, one.duration_ms) == ("pending", None, None, None)
+    assert (folded.counts.applied, folded.counts.pending) == (0, 1)
+
+
+def test_a_status_without_migrations_is_told_in_a_line() -> None:
+    assert text_table(fold()).splitlines() == [headline(fold())]
+
+
+def test_long_times_are_told_in_seconds() -> None:
+    took = events.MigrationApplied("2", "x", "versioned", 12_340, "pod-2")
+
+    assert "12.3 s" in text_table(fold(ONE_OF_THREE, took))
+
+
+def test_an_event_that_is_no_progress_changes_none_of_it() -> None:
+    assert progressed(progress(), events.Located("x"), LATER) is None
+
+
 def test_only_the_last_notices_are_kept() -> None:
     notices = [events.ServerNotice("NOTICE", str(number), None) for number in range(100)]
 
@@ -251,6 +277,7 @@ def test_only_the_last_notices_are_kept() -> None:
 def test_an_event_about_an_unknown_migration_is_no_error() -> None:
     assert fold(applied("9")).applied_this_run == 1
     assert fold(events.MigrationFailed("9", "no", None, None)) == fold()
+    assert fold(events.MigrationReverted("9", "x", 5)) == fold()
 
 
 def test_ten_thousand_migrations_share_what_does_not_change() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgready.core.model import Applied, Folder, Kind, Migration, Script
+from pgready.core.model import Applied, Folder, Kind, Migration, Script, SourceFile, Unrunnable
 from pgready.core.planning import Entry, Finding, Flag, Plan, Severity, State
 from pgready.core.takeover import (
     baselines,
@@ -84,6 +84,20 @@ def test_what_cannot_be_compiled_is_named() -> None:
     problems = unlike(native_files(Folder("peer", migrations=(migration("1", text="SELECT 1; COMMIT;"),))))
 
     assert problems[0].startswith("1.sql: cannot be written as migrations/1_x.sql")
+
+
+def test_what_cannot_be_run_is_not_written_in_its_own_words() -> None:
+    script = Script("1_a.go", "", unrunnable=Unrunnable("is a program", "write SQL"))
+
+    problems = unlike(native_files(Folder("peer", migrations=(Migration("1", "a", script, "c"),))))
+
+    assert problems == ["1_a.go: cannot be written as migrations/1_a.sql: is a program"]
+
+
+def test_a_native_file_is_written_as_utf8() -> None:
+    (file,) = native_files(Folder("peer", migrations=(migration("1", text="SELECT 'é';"),)))
+
+    assert file.source == SourceFile("migrations/1_x.sql", "SELECT 'é';\n".encode())
 
 
 def rerunnable(path: str, version: str, kind: Kind = Kind.REPEATABLE) -> Migration:

@@ -36,6 +36,13 @@ def read(request: pytest.FixtureRequest) -> Read:
     return detect.read(folder, dialect=request.param, namespace="default")
 
 
+def test_a_history_keeps_what_runs_once_under_a_name_of_its_own(read: Read) -> None:
+    dialect, folder = read
+
+    assert all(dialect.keeps(each) for each in folder.migrations)
+    assert dialect.identity.startswith(str(dialect.table))
+
+
 async def columns(database: Database, dialect: Dialect) -> frozenset[str]:
     rows = await database.fetch(
         "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pgready.core.compile import compile_script
 from pgready.core.errors import Diverged, ScriptError, SettingsError, render
@@ -13,6 +14,7 @@ from pgready.core.segments import place
 from pgready.dialects.base import Surroundings
 from pgready.dialects.flyway import Flyway
 from pgready.dialects.flyway_layout import checksum_of, number_of
+from pgready.dialects.flyway_settings import read as read_settings
 
 NAMES = ("V1__a.sql", "V2__b.sql", "B2__base.sql", "V3__c.sql", "R__view.sql")
 
@@ -177,6 +179,35 @@ def test_a_row_without_a_file_keeps_its_version() -> None:
     applied = flyway.match(rows("7 JDBC"), folder)
 
     assert [(each.version, each.name) for each in applied] == [("7", "x (JDBC)")]
+
+
+def test_a_version_that_a_baseline_stands_for_is_kept_in_no_row_of_ours() -> None:
+    flyway, folder = folder_of("V1__a.sql", "R__view.sql")
+
+    assert all(flyway.keeps(each) for each in (*folder.migrations, *folder.repeatables))
+    assert not flyway.keeps(replace(folder.migrations[0], version="2"))
+
+
+def test_settings_of_its_files_and_of_the_environment_are_read_and_the_nearest_wins() -> None:
+    toml = b"[flyway]\nplaceholderReplacement = false\nschemas = ['shop', 'other']\ntable = 'log'"
+    problems: list[str] = []
+
+    found = read_settings(
+        [SourceFile("flyway.toml", toml), SourceFile("flyway.conf", b"# flyway.x=1\nflyway.table=early")],
+        {"HOME": "/root", "FLYWAY_PLACEHOLDER_PREFIX": "#["},
+        problems,
+    )
+
+    assert problems == []
+    assert (found.table, found.schema, found.prefix, found.replaces) == ("log", "shop", "#[", False)
+
+
+def test_settings_that_cannot_be_read_are_a_problem() -> None:
+    problems: list[str] = []
+
+    read_settings([SourceFile("flyway.toml", b"a ="), SourceFile("flyway.conf", b"\xff")], {}, problems)
+
+    assert [problem.partition(":")[0] for problem in problems] == ["flyway.conf", "flyway.toml"]
 
 
 def test_what_a_baseline_stands_for_has_no_row_to_forget() -> None:

@@ -73,7 +73,8 @@ def test_variables_are_replaced_as_goose_replaces_them(line: str, text: str) -> 
 
 
 @pytest.mark.parametrize(
-    "line", ["$1", "${1}", "${NAME", "${NAME:x}", "${MISSING?gone}", "${NAME!}", "$LINES"]
+    "line",
+    ["$1", "${1}", "${NAME", "${NAME:x}", "${MISSING?gone}", "${NAME!}", "${NAME:-", "${MISSING-x", "$LINES"],
 )
 def test_a_variable_that_cannot_be_replaced_is_refused(line: str) -> None:
     with pytest.raises(Unreplaceable):
@@ -85,6 +86,14 @@ def test_variables_are_replaced_between_envsub_on_and_off_alone() -> None:
 
     assert "CREATE ROLE joe PASSWORD 'hunter2';" in script.text
     assert "SELECT '$NAME';" in script.text
+
+
+@pytest.mark.parametrize(("statement", "replaced"), [("SELECT 1; -- one", False), ("SELECT 1 -- one;", True)])
+def test_comments_count_as_text_inside_a_statement_alone(statement: str, replaced: bool) -> None:
+    text = f"-- +goose ENVSUB ON\n-- +goose Up\n{statement}\n-- $NAME\n;\n"
+    script = read(**{"1_a": text}).migrations[0].script
+
+    assert ("-- joe" in script.text) is replaced
 
 
 def test_nobody_is_shown_what_a_variable_holds() -> None:

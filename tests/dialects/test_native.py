@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,31 @@ async def test_namespaces_do_not_see_each_other(database: Database) -> None:
     await record(database, Native("one"), migration())
 
     assert await history(database, Native("other")) == ()
+
+
+def test_the_journal_tells_namespaces_apart() -> None:
+    assert Native("one").identity != Native("other").identity
+
+
+async def test_a_peers_row_is_taken_over_with_when_by_whom_and_how_long(database: Database) -> None:
+    await database.execute(Native().create_history())
+    peer = Applied("1", applied_at=datetime(2026, 5, 4, tzinfo=UTC), applied_by="ann", duration_ms=7)
+
+    await database.execute(Native().take_over(migration(), peer, OUTCOME))
+
+    (row,) = await history(database, Native())
+    assert (row.applied_at, row.applied_by, row.duration_ms) == (peer.applied_at, "ann", 7)
+
+
+async def test_a_peers_row_of_a_repeatable_replaces_what_is_recorded_here(database: Database) -> None:
+    view = migration(kind=Kind.REPEATABLE)
+    await record(database, Native(), view)
+
+    await database.execute(
+        Native().take_over(replace(view, checksum="d"), Applied("1", kind=view.kind), OUTCOME)
+    )
+
+    assert [(row.checksum, row.applied_by) for row in await history(database, Native())] == [("d", "pod-1")]
 
 
 async def test_a_repeatable_replaces_its_row(database: Database) -> None:

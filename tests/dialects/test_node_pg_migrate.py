@@ -64,6 +64,22 @@ def test_pairs_are_one_migration_whatever_their_row_is_called() -> None:
     assert folder.migrations[0].revert is not None
 
 
+def test_a_way_back_without_a_way_there_is_a_migration_of_its_own_beside_pairs() -> None:
+    names = ("1_a.up.sql", "1_a.down.sql", "2_b.down.sql", "3_c.sql")
+
+    _, folder = folder_of(dict.fromkeys(names, "SELECT 1;"))
+
+    assert [each.script.path for each in folder.migrations] == ["1_a.up.sql", "2_b.down.sql", "3_c.sql"]
+
+
+def test_seventeen_digits_that_are_no_moment_are_ordered_by_their_digits() -> None:
+    names = ("20231399000000000_b.sql", "20231398000000000_a.sql")
+
+    _, folder = folder_of(dict.fromkeys(names, "SELECT 1;"))
+
+    assert [each.name for each in folder.migrations] == ["a", "b"]
+
+
 def test_seventeen_digits_are_a_moment_among_milliseconds() -> None:
     names = ("1700000000000_b.sql", "20231101000000000_a.sql", "20240101000000000_c.sql")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pgready.core.errors import FolderError
 from pgready.core.model import Folder, SourceFile
 from pgready.dialects.prisma import Prisma
 
@@ -43,6 +44,15 @@ def test_a_row_that_is_neither_finished_nor_rolled_back_failed() -> None:
     prisma, folder = folder_of("SELECT 1;")
 
     assert [each.success for each in prisma.match([row("SELECT 1;", finished=False)], folder)] == [False]
+
+
+def test_a_lock_file_that_cannot_be_read_is_a_problem() -> None:
+    with pytest.raises(FolderError) as refused:
+        Prisma().read(
+            [SourceFile("migration_lock.toml", b"provider ="), SourceFile(f"{NAME}/migration.sql", b"")]
+        )
+
+    assert refused.value.problems[0].startswith("migration_lock.toml: ")
 
 
 def test_a_row_without_a_folder_keeps_its_name() -> None:

@@ -52,7 +52,9 @@ def compile_script(script: Script) -> CompiledScript:
         for batch in statements.read(script, start, stop):
             try:
                 compiler.take(batch)
-            except Unscannable as trouble:  # the scanner read it before: cannot happen, but must not escape
+            except (
+                Unscannable
+            ) as trouble:  # pragma: no cover (it was scanned before; were it not, it must not escape)
                 raise refused(script, batch.start, trouble.message) from None
     return compiler.finish()
 
@@ -160,7 +162,7 @@ class _Compiler:
                 pass
             case Role.SINGLE:
                 self._single(statement, reading, reading.single or Single.UNKNOWN)
-            case Role.ORDINARY | Role.SETTING:
+            case Role.ORDINARY | Role.SETTING:  # pragma: no branch (there is no other role)
                 self._ordinary(statement, reading)
 
     def _begin(self, statement: Statement) -> None:

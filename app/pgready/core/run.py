@@ -286,7 +286,7 @@ def _probed(state: RunState, probed: steps.Probed) -> Step:
             return _ask(state, steps.RecordDone)
         case steps.ProbeAnswer.NOT_HAPPENED:
             return _ask(state, steps.RunSingle)
-        case steps.ProbeAnswer.UNKNOWN:
+        case steps.ProbeAnswer.UNKNOWN:  # pragma: no branch (there is no other answer)
             return _end(state, steps.GiveUpReason.UNCERTAIN)
 
 

@@ -250,7 +250,5 @@ def _may_end_in_comment(piece: str, start: int, end: int) -> bool:
 
 def _without_comments(piece: str, start: int, end: int) -> int:
     """The end of the last token that is no comment: what follows the statement must not join a comment."""
-    for token in reversed(sql.tokens(piece[start:end])):
-        if token.kind is not TokenKind.COMMENT:
-            return start + token.start + token.length
-    return end
+    kept = (token for token in reversed(sql.tokens(piece[start:end])) if token.kind is not TokenKind.COMMENT)
+    return next((start + token.start + token.length for token in kept), end)

@@ -1,0 +1,59 @@
+"""Errors as people and orchestrators meet them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgready.core.errors import ExitCode, MigrationFailed, PgreadyError, Place, SettingsError, excerpt, render
+
+
+def test_an_error_is_told_with_its_place_its_facts_and_its_cure() -> None:
+    error = MigrationFailed(
+        "division by zero",
+        place=Place("1_a.sql", 2, 9, "SELECT\t1/0;"),
+        sqlstate="22012",
+        detail="a detail",
+        done="nothing was applied",
+        hint="pgready up",
+    )
+
+    assert render(error).splitlines() == [
+        "error: 1_a.sql:2:9: division by zero",
+        "    2 | SELECT 1/0;",
+        "      |         ^",
+        "sqlstate: 22012",
+        "detail: a detail",
+        "done: nothing was applied",
+        "hint: pgready up",
+    ]
+
+
+def test_several_problems_are_told_on_lines_of_their_own() -> None:
+    assert render(SettingsError(("one", "two"))).splitlines() == ["error: one", "       two"]
+
+
+def test_an_error_without_a_word_is_told_all_the_same() -> None:
+    assert render(PgreadyError("")) == "error: "
+
+
+def test_a_line_whose_column_is_not_known_has_no_caret() -> None:
+    assert excerpt(Place("1_a.sql", 2, None, "SELECT 1")) == ["    2 | SELECT 1"]
+
+
+@pytest.mark.parametrize("column", [1, 100, 250, 399])
+def test_of_a_long_line_the_part_around_the_caret_is_shown(column: int) -> None:
+    text = "".join(chr(ord("a") + at % 26) for at in range(400))
+
+    shown, caret = excerpt(Place("1_a.sql", 2, column, text))
+
+    assert len(shown) < 180
+    assert shown[caret.index("^")] == text[column - 1]
+
+
+def test_an_exit_code_says_whether_the_same_command_may_succeed_later() -> None:
+    assert {code for code in ExitCode if code.worth_retrying} == {
+        ExitCode.UNREACHABLE,
+        ExitCode.LOCKED,
+        ExitCode.INTERRUPTED,
+        ExitCode.TERMINATED,
+    }
