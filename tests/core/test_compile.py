@@ -117,6 +117,9 @@ DEEP_CHARACTERS = sum(map(len, TAGS))
         ("COPY t FROM stdin; SELECT 1;\n\\.\n", 1, "stands between"),
         ("COPY t /* from */ FROM /* x */ stdin;\n1\n", 1, "no end"),
         ("SELECT 'a\0'", 10, "NUL"),
+        ("COPY t FROM stdout;\n1\n", 1, "no end"),
+        ("SET standard_conforming_strings = off; SELECT 'a\\'b' --'", 47, "does not end where it seems to"),
+        ("SET standard_conforming_strings = off; SELECT 1, 'a\\\\\\'", 50, "does not end where it seems to"),
     ],
 )
 def test_what_cannot_be_run_is_refused_with_its_place(text: str, column: int, said: str) -> None:
@@ -138,6 +141,7 @@ def test_what_cannot_be_run_is_refused_with_its_place(text: str, column: int, sa
         "COPY t FROM '/tmp/stdin'",
         "COPY (SELECT 1 FROM stdin) TO '/tmp/x'",
         "SELECT E'\\\\gset' ",
+        "SELECT 'a\\', E'\\''",
         "DO $$ BEGIN PERFORM 'pg_advisory' || '_unlock(1)'; /* pg_advisory_unlock(1) */ END $$",
         "SELECT 'pg_advisory_unlock', E'\\\\gset'",
         "REFRESH MATERIALIZED VIEW CONCURRENTLY m",
@@ -211,6 +215,7 @@ def test_an_unlock_in_code_too_long_to_be_looked_at_closely_is_refused() -> None
         ('CREATE INDEX CONCURRENTLY U&"i" ON t (a)', Single.UNKNOWN, None, None),
         ("CREATE INDEX CONCURRENTLY 1", Single.UNKNOWN, None, None),
         ("DROP INDEX CONCURRENTLY IF EXISTS s.i", Single.DROP_INDEX, '"s"."i"', None),
+        ("DROP INDEX CONCURRENTLY", Single.DROP_INDEX, None, None),
         ("DROP INDEX /* x */ CONCURRENTLY i", Single.DROP_INDEX, '"i"', None),
         (
             "ALTER TABLE IF EXISTS ONLY s.t DETACH PARTITION p CONCURRENTLY",
@@ -300,6 +305,36 @@ def test_a_resumed_segment_knows_the_settings_before_it() -> None:
 )
 def test_a_script_that_changes_how_text_is_read_is_sent_stepwise(text: str, stepwise: bool) -> None:
     assert compiled(text).stepwise is stepwise
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SET standard_conforming_strings = off; SELECT 'a\\\\', 'it''s', E'\\'', $$'\\'$$",
+        "SET standard_conforming_strings = off; SET standard_conforming_strings = on; SELECT 'a\\'",
+        "SET escape_string_warning = off; SELECT 'a\\'",
+    ],
+)
+def test_a_string_that_ends_alike_under_old_rules_is_taken(text: str) -> None:
+    assert compiled(text).stepwise
+
+
+def test_the_end_of_data_without_its_copy_is_refused() -> None:
+    error = refusal("SELECT count(*) FROM t\n1\n\\.\n")
+
+    assert (str(error.place), error.hint) == (
+        "1_a.sql:3:1",
+        "it ends COPY data, and there is no COPY … FROM stdin before it",
+    )
+
+
+@pytest.mark.parametrize("client", ["stdin", "STDOUT"])
+def test_data_follows_a_copy_from_the_client_however_it_is_called(client: str) -> None:
+    text = f"COPY t FROM {client};\n1\n\\.\nSELECT 1;"
+
+    (segment,) = compiled(text).segments
+    assert texts(text, segment.statements) == [f"COPY t FROM {client}", "SELECT 1"]
+    assert segment.statements[0].copy_data is not None
 
 
 def test_a_separator_ends_statements_too() -> None:

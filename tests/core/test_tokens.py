@@ -63,6 +63,7 @@ def test_a_dialects_own_marker_counts() -> None:
         "SELECT '" + "x" * (1 << 20) + "'",
         "SELECT '" + "ä" * (1 << 19) + "'",
         "COPY t FROM stdin;\n1\t2\n\\.\n",
+        "COPY t FROM STDOUT;\n1\t2\n\\.\n",
     ],
 )
 def test_there_is_none_where_a_cosmetic_change_cannot_be_told(text: str) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from pgready.core import directives, kinds, psql, statements, unlocks
+from pgready.core import backslashes, directives, kinds, psql, statements, unlocks
 from pgready.core.directives import Directives
 from pgready.core.errors import ScriptError
 from pgready.core.kinds import Reading, Refusal, Role
@@ -35,7 +35,7 @@ from pgready.core.statements import Batch
 from pgready.core.tokens import token_checksum
 
 # Settings under which the server reads the text of later statements differently.
-_READING_SETTINGS = ("standard_conforming_strings", "backslash_quote", "escape_string_warning")
+_READING_SETTINGS = (backslashes.SETTING, "backslash_quote", "escape_string_warning")
 
 _CAN_SET = frozenset({"set", "reset", "select", "with", "do", "call"})
 
@@ -89,6 +89,7 @@ class _Compiler:
         self._directives: Directives | None = None
         self._transactional = script.transactional
         self._stepwise = False
+        self._backslashes = False
 
     def take(self, batch: Batch) -> None:
         start = self._read_directives(batch)
@@ -143,10 +144,13 @@ class _Compiler:
     def _guard(self, statement: Statement, word: str) -> None:
         unlocks.refuse(self._script, statement, word)
         psql.refuse_commands_within(self._script, statement)
-        if not self._stepwise:
-            text = self._script.text[statement.start : statement.end].lower()
-            named = any(name in text for name in _READING_SETTINGS)
-            self._stepwise = named and word in _CAN_SET and not _is_default(text)
+        if self._backslashes:
+            backslashes.refuse(self._script, statement)
+        text = self._script.text[statement.start : statement.end].lower()
+        if word in _CAN_SET and any(name in text for name in _READING_SETTINGS):
+            default = _is_default(text)
+            self._stepwise = self._stepwise or not default
+            self._backslashes = not default and (self._backslashes or backslashes.SETTING in text)
 
     def _take_special(self, statement: Statement, word: str) -> None:
         try:
@@ -242,11 +246,7 @@ class _Compiler:
 def _is_default(setting: str) -> bool:
     """Whether `SET standard_conforming_strings = on`, which every dump starts with, is all that it says."""
     words = setting.replace("=", " ").replace("'", " ").split()
-    return (
-        words[:1] == ["set"]
-        and words[-1] in ("on", "true", "default")
-        and ("standard_conforming_strings" in words)
-    )
+    return words[:1] == ["set"] and words[-1] in ("on", "true", "default") and (backslashes.SETTING in words)
 
 
 def _transaction(script: Script, held: list[Statement], settings: tuple[Statement, ...]) -> Segment:

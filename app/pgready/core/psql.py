@@ -31,9 +31,12 @@ _CURES = {
     "encoding": "save the file as UTF-8 and remove it",
     "q": "remove it and what stands behind it",
 }
+# A line of data's end in a statement: its COPY was written as none, or its data stands there twice.
 _IN_STATEMENT = re.compile(
-    r"\\(?:gset|gexec|gdesc|gx|g|watch|crosstabview|bind|parse|if|elif|else|endif|set)\b"
+    r"\\(?:gset|gexec|gdesc|gx|g|watch|crosstabview|bind|parse|if|elif|else|endif|set)\b|(?<=\n)\\\."
 )
+# What the server's grammar takes for the client's end, in either direction.
+_CLIENT = frozenset({"stdin", "stdout"})
 
 
 def pass_command(script: Script, start: int, stop: int) -> int:
@@ -63,7 +66,10 @@ def _not_sql(script: Script, offset: int, name: str) -> ScriptError:
 
 
 def copies_from_stdin(text: str) -> bool:
-    """Whether the COPY statement *text* reads the data that follows it."""
+    """Whether the COPY statement *text* reads the data that follows it (`FROM stdin`, or `FROM stdout`)."""
+    lowered = text.lower()
+    if not any(word in lowered for word in _CLIENT):
+        return False
     depth = 0
     before = ""
     for token in tokens(text):
@@ -71,7 +77,7 @@ def copies_from_stdin(text: str) -> bool:
             continue
         depth += (token.text == "(") - (token.text == ")")
         word = token.text if token.kind is TokenKind.WORD else ""
-        if depth == 0 and (before, word) == ("from", "stdin"):
+        if depth == 0 and before == "from" and word in _CLIENT:
             return True
         before = word
     return False

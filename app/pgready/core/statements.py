@@ -135,7 +135,7 @@ class _Window:
             if not (closed or final):
                 return self.start + first
             self._add(first, end, word)
-            if word == "copy" and self._copies(first, end):
+            if word == "copy" and psql.copies_from_stdin(piece[first:end]):
                 return self._copy_data(end, closed)
             cursor = end + closed
             index += 1
@@ -173,10 +173,6 @@ class _Window:
             end = _without_comments(piece, start, end)
         self.statements.append(Statement(self.start + start, self.start + end))
         self.words.append(word)
-
-    def _copies(self, start: int, end: int) -> bool:
-        statement = self.piece[start:end]
-        return "stdin" in statement.lower() and psql.copies_from_stdin(statement)
 
     def _copy_data(self, end: int, closed: bool) -> int:
         behind = self.start + end + closed

@@ -44,7 +44,5 @@ def token_checksum(text: str, markers: tuple[str, ...] = ()) -> str | None:
 
 
 def _has_copy_data(kept: list[bytes]) -> bool:
-    folded = [raw.lower() for raw in kept if len(raw) <= len(b"stdin")]
-    return b"stdin" in folded and any(
-        (before, word) == (b"from", b"stdin") for before, word in pairwise(folded)
-    )
+    folded = [raw.lower() for raw in kept if len(raw) <= len(b"stdout")]
+    return any(before == b"from" and word in (b"stdin", b"stdout") for before, word in pairwise(folded))
