@@ -12,14 +12,14 @@ AT_ONCE ?= 1
 BOUNCER := $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer)
 CHROMIUM := $(shell command -v chromium)
 # The same words as in pyproject.toml: pytest takes only the last -m.
-MARKS := not peers and not containers and not promtool$(if $(BOUNCER),, and not pgbouncer)$(if $(CHROMIUM),, and not browser)
+MARKS := not peers and not containers and not promtool and not regress$(if $(BOUNCER),, and not pgbouncer)$(if $(CHROMIUM),, and not browser)
 
 # Any of these in the environment or in .env says that a database is configured.
 CONFIGURED := ^((PGREADY_|MIGRATION_)?DATABASE_URL|PGHOST|PGHOSTADDR|PGSERVICE|POSTGRES_(USER|PASSWORD|DB)|DB_HOST)(_FILE)?=.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format test-all chaos screenshots test-peers test-containers \
-  lint-containers test-alerts image sbom bench bench-all lock clean coverage
+.PHONY: help install run test coverage lint format test-all chaos screenshots test-peers test-containers \
+  lint-containers test-regress test-alerts image sbom bench bench-all lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -106,6 +106,9 @@ sbom: $(STAMP)  ## Write dist/pgready.cdx.json, the bill of materials of a locke
 	  --no-build-isolation --report .cache/own.json .
 	$(BIN)/python deploy/image/sbom.py .cache/dependencies.json .cache/own.json \
 	  --installed .venv/lib/python3*/site-packages >dist/pgready.cdx.json
+
+test-regress: install  ## Compare with psql on PostgreSQL's own tests (PGREADY_TEST_REGRESS_SQL=…/src/test/regress/sql).
+	$(BIN)/pytest -q -m regress tests/postgres/test_psql_agrees.py
 
 test-alerts: install  ## Play series to the alert rules (needs promtool, of Debian's package prometheus).
 	$(BIN)/pytest -m promtool tests/deploy
