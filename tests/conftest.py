@@ -6,6 +6,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from harness import files
@@ -13,6 +14,10 @@ from harness.database import Database
 from harness.pgbouncer import PgBouncer
 from harness.processes import Pgready
 from harness.server import Server
+
+# How long one example takes says more about the machine's load than about the code.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
