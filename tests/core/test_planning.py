@@ -58,6 +58,18 @@ def only(made: Plan) -> Entry:
     return entry
 
 
+def test_an_entry_holds_its_file_and_its_row() -> None:
+    old, new = migration("v", Kind.REPEATABLE), migration("1")
+    rows = (row("1"), row("v", Kind.REPEATABLE, "old"))
+
+    made = planned(Folder("native", (new,), (old,)), History(True, rows))
+
+    assert made.entries == (
+        Entry("1", "x", Kind.VERSIONED, State.APPLIED, (), rows[0], new),
+        Entry("v", "x", Kind.REPEATABLE, State.PENDING, (), rows[1], old),
+    )
+
+
 def test_without_a_history_all_is_pending() -> None:
     made = planned(folder("1", "2"), History(False))
 
@@ -109,6 +121,25 @@ def test_an_out_of_order_file_is_applied_with_a_warning() -> None:
     assert [finding.severity for finding in made.findings] == [Severity.WARNING]
 
 
+@pytest.mark.parametrize(
+    ("stamp", "recorded", "flags"),
+    [
+        (2000, 3000, (Flag.OUT_OF_ORDER,)),
+        (3000, 3000, ()),
+        (4000, 3000, ()),
+        (2000, None, ()),
+        (None, 3000, ()),
+    ],
+)
+def test_a_file_made_before_the_newest_applied_one_is_out_of_order_wherever_it_stands(
+    stamp: int | None, recorded: int | None, flags: tuple[Flag, ...]
+) -> None:
+    files = Folder("drizzle", (stamped("a", 1000), stamped("b", stamp)))
+    rows = (Applied("a", stamp=recorded),)
+
+    assert stand(planned(files, History(True, rows)))[1] == ("b", State.PENDING, flags)
+
+
 # Without a file
 
 
@@ -130,6 +161,21 @@ def test_a_row_that_is_written_otherwise_than_the_newest_file_is_not_ahead() -> 
     assert stand(planned(folder("1"), history("001")))[0] == ("001", State.APPLIED, (Flag.MISSING,))
 
 
+def test_rows_without_a_file_that_count_alike_are_all_told() -> None:
+    assert stand(planned(folder("2"), history("1", "01", "2")))[:2] == [
+        ("1", State.APPLIED, (Flag.MISSING,)),
+        ("01", State.APPLIED, (Flag.MISSING,)),
+    ]
+
+
+def test_a_row_without_a_file_is_told_as_it_is_recorded() -> None:
+    failed = row("1", success=False)
+
+    (entry,) = planned(folder(), History(True, (failed,))).entries
+
+    assert entry == Entry("1", "x", Kind.VERSIONED, State.FAILED, (Flag.MISSING,), failed)
+
+
 def test_in_an_empty_folder_nothing_is_ahead() -> None:
     assert only(planned(folder(), history("1"))).flags == (Flag.MISSING,)
 
@@ -146,7 +192,7 @@ def test_a_dialects_own_numbers_order_rows_that_no_file_fits() -> None:
     ]
 
 
-def stamped(version: str, stamp: int) -> Migration:
+def stamped(version: str, stamp: int | None) -> Migration:
     return Migration(version, version, Script(f"{version}.sql", TEXT), "sum", stamp=stamp)
 
 
@@ -178,6 +224,68 @@ def test_checksums_are_shown_up_to_where_they_differ() -> None:
     made = planned(files, History(True, (row("1", checksum="abcdef2"),)))
 
     assert "(recorded abcdef2, found abcdef1)" in made.errors[0].message
+
+
+@pytest.mark.parametrize(
+    ("recorded", "found", "told"),
+    [
+        ("abcdef1234", "abcdef9234", "(recorded abcdef1…, found abcdef9…)"),
+        ("-1193849269", "145", "(recorded -119…, found 145)"),
+        ("abcde", "abc", "(recorded abcd…, found abc)"),
+    ],
+)
+def test_checksums_of_any_length_are_shown_short(recorded: str, found: str, told: str) -> None:
+    files = Folder("native", (migration("1", checksum=found),))
+
+    assert told in planned(files, History(True, (row("1", checksum=recorded),))).errors[0].message
+
+
+def test_a_failed_row_is_not_told_to_be_changed_too() -> None:
+    failed = row("1", checksum="old", success=False)
+
+    assert stand(planned(folder("1"), History(True, (failed,)))) == [("1", State.FAILED, ())]
+
+
+NAMED, NAMELESS = row("9"), Applied("9", checksum="sum-9")
+
+
+@pytest.mark.parametrize(
+    ("files", "rows", "flag", "message", "hint"),
+    [
+        (
+            folder("1", "2"), (row("2"),), Flag.OUT_OF_ORDER,
+            "1_x.sql: pending out of order: a later migration is applied already",
+            "give it a version after the newest one, or allow it: --out-of-order allow",
+        ),
+        (
+            folder("1"), (row("1"), NAMED), Flag.AHEAD,
+            "9 (x): applied, and newer than every file of this folder",
+            "use the folder of the release that has it, or allow it: --ahead allow",
+        ),
+        (
+            folder("10"), (NAMELESS, row("10")), Flag.MISSING,
+            "9: applied, but the folder has no such file",
+            "restore the file, or accept that it is gone: pgready repair 9",
+        ),
+        (
+            folder("1"), (row("1", checksum="old", token_checksum=token_checksum(TEXT)),), Flag.COSMETIC,
+            "1_x.sql: comments or white space changed after it was applied",
+            "accept the new text: pgready repair 1",
+        ),
+        (
+            folder("1"), (row("1", success=False),), None,
+            "1_x.sql: the history says that it failed",
+            "undo or complete it by hand, then: pgready repair 1 --done | --not-done",
+        ),
+    ],
+)  # fmt: skip
+def test_a_finding_names_the_file_or_the_row_and_the_cure(
+    files: Folder, rows: tuple[Applied, ...], flag: Flag | None, message: str, hint: str
+) -> None:
+    (finding,) = planned(files, History(True, rows)).findings
+
+    assert (finding.version, finding.flag) == (message.split("_")[0].split(" ")[0].strip(":"), flag)
+    assert (finding.message, finding.hint) == (message, hint)
 
 
 def test_a_change_of_comments_and_white_space_alone_is_cosmetic() -> None:
@@ -301,15 +409,22 @@ def test_a_summary_counts_states_and_what_has_no_file() -> None:
     )
 
 
+def test_a_summary_counts_what_failed() -> None:
+    made = planned(folder("1"), History(True, (row("1", success=False),)))
+
+    assert summary(made) == Counts(total=1, failed=1)
+
+
 # Versions
 
 
 def test_versions_compare_as_people_count() -> None:
-    ordered = ["1", "1.9", "1.10", "2", "9", "10_a", "10_b", "20240101000000"]
+    ordered = ["1", "1.2.9", "1.2.10", "1.9", "1.10", "1aa", "1b", "2", "9", "10_a", "10_b", "20240101000000"]
     shuffled = [*ordered[3:], *ordered[:3]]
 
     assert sorted(shuffled, key=version_key) == ordered
-    assert version_key("007") == version_key("7")
+    assert sorted(["b1", "aa1"], key=version_key) == ["aa1", "b1"]
+    assert version_key("007.02.3") == version_key("7.2.03")
 
 
 @given(st.text(), st.text())

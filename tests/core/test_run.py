@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from pgready.core import steps
 from pgready.core.ladder import rungs_ms
@@ -23,8 +24,8 @@ V = Kind.VERSIONED
 class Player:
     """Feeds observations to a run; *action* is what it asks for."""
 
-    def __init__(self, patience: Patience = PATIENCE) -> None:
-        self.now = 0.0
+    def __init__(self, patience: Patience = PATIENCE, now: float = 1000.0) -> None:
+        self.now = now
         self.state: RunState = begin(patience, seed=7)
         self.action: steps.Action
         self.see(steps.Started)
@@ -115,6 +116,13 @@ def test_a_single_is_marked_before_it_runs_and_recorded_after() -> None:
     ]
 
 
+def test_the_single_behind_a_probed_one_is_marked_and_not_probed() -> None:
+    player = Player().lock(work(S, S, started=True))
+    player.see(steps.Probed, answer=ProbeAnswer.HAPPENED)
+
+    assert player.see(steps.Marked) == steps.MarkStarted(V, "1", 1)
+
+
 @pytest.mark.parametrize(
     ("answer", "then"),
     [
@@ -157,7 +165,21 @@ def test_connecting_is_tried_until_its_patience_ends_and_once_more_at_the_end() 
     assert player.action == GiveUp(GiveUpReason.UNREACHABLE)
     assert waited[0] == 0
     assert sum(waited) == pytest.approx(60)
+    assert [wait for at, wait in enumerate(waited[1:6]) if not 0.1 * 2**at < wait <= 0.2 * 2**at] == []
     assert max(waited) <= 5
+    assert len({wait % 0.1 for wait in waited}) > 5, "no chance in it"
+
+
+def test_after_a_loss_the_waits_between_attempts_begin_anew() -> None:
+    player = Player()
+    for _ in range(5):
+        player.see(steps.ConnectRefused, transient=True)
+    first = player.connect().see(steps.Lost)
+    second = player.see(steps.ConnectRefused, transient=True)
+
+    assert isinstance(first, steps.Connect) and 0.1 < first.delay_seconds <= 0.2
+    assert isinstance(second, steps.Connect) and 0.1 < second.delay_seconds <= 0.2
+    assert first.delay_seconds != second.delay_seconds
 
 
 def test_a_refusal_that_does_not_pass_ends_the_run_at_once() -> None:
@@ -173,9 +195,10 @@ def test_a_missing_database_is_created_and_then_waited_for() -> None:
     assert isinstance(player.see(steps.ConnectRefused, **missing), steps.Connect)
 
 
-def test_the_deadline_counts_anew_from_a_loss() -> None:
+@pytest.mark.parametrize("loss", [steps.Lost, steps.FenceLost])
+def test_the_deadline_counts_anew_from_a_loss(loss: Callable[..., steps.Observation]) -> None:
     player = Player().lock(work(T))
-    player.see(steps.Lost, after_seconds=1000)
+    player.see(loss, after_seconds=1000)
 
     assert isinstance(player.see(steps.ConnectRefused, after_seconds=59, transient=True), steps.Connect)
     assert player.see(steps.ConnectRefused, after_seconds=1, transient=True) == GiveUp(
@@ -210,6 +233,100 @@ def test_losing_again_and_again_without_progress_gives_up() -> None:
 
     assert lose_again_and_again(player, steps.Lost, work(T)) == PATIENCE.reconnects + 1
     assert player.action == GiveUp(GiveUpReason.UNREACHABLE, "1", 0, V)
+
+
+def test_losing_with_much_left_to_do_is_no_progress() -> None:
+    left = [work(T, version=version) for version in "123"]
+    player = Player().lock(*left)
+
+    assert lose_again_and_again(player, steps.Lost, *left) == PATIENCE.reconnects + 1
+
+
+def test_losing_with_nothing_left_to_do_is_no_progress() -> None:
+    player = Player().connect()
+    losses = 0
+    while not isinstance(player.action, GiveUp):
+        player.look()
+        losses += 1
+        player.see(steps.Lost)
+        if isinstance(player.action, steps.Connect):
+            player.connect()
+
+    assert losses == PATIENCE.reconnects + 1
+
+
+def test_finding_the_mark_of_what_was_lost_is_no_progress() -> None:
+    player = Player().lock(work(S))
+    player.see(steps.Marked)
+    losses = 1
+    player.see(steps.Lost)
+    while not isinstance(player.action, GiveUp):
+        player.lock(work(S, started=True)).see(steps.Probed, answer=ProbeAnswer.NOT_HAPPENED)
+        player.see(steps.Lost)
+        losses += 1
+
+    assert losses == PATIENCE.reconnects + 1
+
+
+def test_the_waits_between_losses_grow() -> None:
+    player = Player().lock(work(T))
+    waits = []
+    while isinstance(again := player.see(steps.Lost), steps.Connect):
+        waits.append(again.delay_seconds)
+        player.lock(work(T))
+
+    assert [wait for at, wait in enumerate(waits) if not 0.1 * 2**at < wait <= 0.2 * 2**at] == []
+    assert len({wait / 2**at for at, wait in enumerate(waits)}) == len(waits) == PATIENCE.reconnects
+
+
+def test_after_a_loss_everything_that_is_left_is_done() -> None:
+    player = Player().lock(*(work(T, version=version) for version in "123"))
+    player.see(steps.SegmentDone)
+    player.see(steps.SegmentDone)
+    player.see(steps.Lost)
+    player.lock(work(T, version="3"), work(T, version="4"))
+
+    assert player.action == steps.RunTransaction(V, "3", 0, 100)
+    assert player.see(steps.SegmentDone) == steps.RunTransaction(V, "4", 0, 100)
+
+
+def test_after_a_loss_what_is_missing_again_is_made_again() -> None:
+    player = Player().connect()
+    player.look(bootstrap=True)
+    player.see(steps.LockTaken)
+    player.see(steps.Bootstrapped)
+    player.look(work(T))
+    player.see(steps.Lost)
+    player.connect().look(work(T))
+    player.see(steps.LockTaken)
+
+    assert player.look(work(T), bootstrap=True) == steps.BootstrapTarget()
+
+
+def test_after_a_loss_the_ladder_begins_anew() -> None:
+    player = Player().lock(work(T))
+    player.see(steps.LockTimedOut, elapsed_seconds=0.1)
+    player.see(steps.Lost)
+
+    assert player.lock(work(T)).action == steps.RunTransaction(V, "1", 0, 100)
+
+
+def test_losing_the_fence_as_often_as_losses_are_endured_gives_up_for_that_reason() -> None:
+    player = Player(replace(PATIENCE, reconnects=1)).lock(work(T))
+    player.see(steps.FenceLost)
+
+    assert player.lock(work(T)).see(steps.FenceLost) == GiveUp(GiveUpReason.FENCE_LOST, "1", 0, V)
+
+
+def test_progress_between_losses_of_the_fence_forgives_them() -> None:
+    left = [work(T, version=str(number)) for number in range(2 * FENCE_LOSSES)]
+    player = Player().lock(*left)
+    while left:
+        assert isinstance(player.see(steps.FenceLost), steps.Connect)
+        left.pop(0)
+        player.lock(*left) if left else player.connect().look()
+
+    assert player.action == steps.RunChecks()
 
 
 def test_losing_the_fence_again_and_again_gives_up() -> None:
@@ -265,8 +382,10 @@ def test_a_busy_lock_is_polled_until_its_patience_ends() -> None:
             player.look(work(T))
 
     assert player.action == GiveUp(GiveUpReason.LOCK_NOT_OBTAINED)
+    assert waited[0] == 0
     assert sum(waited) == pytest.approx(30)
     assert all(0.1 <= wait <= 1.0 for wait in waited[1:-1])
+    assert len(set(waited[5:-1])) > 5, "no chance in it"
 
 
 def test_a_replica_that_waits_needs_no_lock_once_another_has_finished() -> None:
@@ -278,6 +397,31 @@ def test_a_replica_that_waits_needs_no_lock_once_another_has_finished() -> None:
     assert player.action == steps.Look(under_lock=False)
     assert phase_of(player.state) is Phase.WAITING
     assert player.look() == steps.RunChecks()
+    assert player.state.lock_since is None
+
+
+def test_whoever_lost_the_connection_while_waiting_waits_anew() -> None:
+    player = Player().connect()
+    player.look(work(T))
+    for _ in range(TRIES_BETWEEN_LOOKS - 1):
+        player.see(steps.LockBusy, after_seconds=9)
+    player.see(steps.Lost)
+    player.connect()
+
+    assert phase_of(player.state) is Phase.PLANNING
+    assert player.look(work(T)) == steps.TakeLock(0.0)
+    assert isinstance(player.see(steps.LockBusy, after_seconds=29), steps.TakeLock)
+
+
+@pytest.mark.parametrize(("before", "then"), [(True, False), (False, True)])
+def test_what_is_missing_is_what_the_last_look_found(before: bool, then: bool) -> None:
+    player = Player().connect()
+    player.look(work(T), bootstrap=before)
+    for _ in range(TRIES_BETWEEN_LOOKS):
+        player.see(steps.LockBusy)
+    player.look(work(T), bootstrap=then)
+
+    assert player.see(steps.LockTaken) == (steps.BootstrapTarget() if then else steps.Look(under_lock=True))
 
 
 # Refusals and failures
@@ -300,6 +444,7 @@ def test_a_failed_segment_gives_the_lock_back_and_is_named() -> None:
     player = Player().lock(work(T, T, done=1))
 
     assert player.see(steps.Failed) == steps.ReleaseLock()
+    assert phase_of(player.state) is Phase.FAILED
     assert player.see(steps.Released) == GiveUp(GiveUpReason.FAILED, "1", 1, V)
 
 
@@ -310,11 +455,29 @@ def test_failed_checks_end_the_run() -> None:
     assert player.see(steps.Failed) == GiveUp(GiveUpReason.FAILED)
 
 
+def test_checks_that_fail_behind_a_migration_find_the_lock_given_back() -> None:
+    player = Player().lock(work(T))
+    player.see(steps.SegmentDone)
+    player.see(steps.Released)
+
+    assert player.see(steps.Failed) == GiveUp(GiveUpReason.FAILED)
+
+
+@pytest.mark.parametrize("end", [steps.Released, steps.Lost, steps.Failed])
+def test_nobody_holds_the_lock_at_the_end(end: Callable[..., steps.Observation]) -> None:
+    player = Player().lock(work(T))
+    player.see(steps.Failed)
+
+    assert player.state.locked
+    assert isinstance(player.see(end), GiveUp)
+    assert not player.state.locked
+
+
 def test_nothing_follows_the_end() -> None:
     player = Player()
     player.see(steps.ConnectRefused, transient=False)
 
-    with pytest.raises(ValueError, match="cannot follow"):
+    with pytest.raises(ValueError, match="Connected cannot follow the run's end"):
         player.see(steps.Connected)
 
 
@@ -342,7 +505,7 @@ def test_lock_timeouts_grow_up_to_five_seconds_until_the_budget_ends() -> None:
 
     assert timeouts[:7] == [100, 250, 500, 1000, 1500, 3000, 5000]
     assert set(timeouts[7:]) == {5000}
-    assert 100 <= player.now <= 131
+    assert 1100 <= player.now <= 1131
     assert player.see(steps.Released) == GiveUp(GiveUpReason.RELATION_LOCKED, "1", 0, V)
 
 
@@ -352,6 +515,27 @@ def test_an_attempt_that_was_dear_skips_the_short_timeouts() -> None:
 
 def test_no_timeout_is_longer_than_the_last_rung_however_dear_the_attempt() -> None:
     assert climb(Player().lock(work(T)), elapsed_seconds=90)[1] == 5000
+
+
+def test_the_waits_between_lock_timeouts_grow() -> None:
+    player = Player().lock(work(T))
+    waits = []
+    for _ in range(6):
+        again = player.see(steps.LockTimedOut, elapsed_seconds=0.0)
+        assert isinstance(again, steps.RunTransaction)
+        waits.append(again.delay_seconds)
+
+    assert [wait for at, wait in enumerate(waits) if not 0.1 * 2**at < wait <= 0.2 * 2**at] == []
+    assert len({wait / 2**at for at, wait in enumerate(waits)}) == len(waits)
+
+
+@pytest.mark.parametrize(("elapsed_seconds", "ended"), [(99.5, False), (100.0, True)])
+def test_the_budget_of_lock_timeouts_is_used_to_its_end(elapsed_seconds: float, ended: bool) -> None:
+    player = Player().lock(work(T))
+
+    then = player.see(steps.LockTimedOut, elapsed_seconds=elapsed_seconds)
+
+    assert isinstance(then, steps.ReleaseLock) is ended
 
 
 def test_progress_starts_the_ladder_again() -> None:

@@ -144,7 +144,7 @@ def _connected(state: RunState, connected: steps.Connected) -> Step:
     patience = state.patience
     if connected.deadlock_timeout_ms is not None:
         patience = replace(patience, deadlock_timeout_ms=connected.deadlock_timeout_ms)
-    return _do(state, steps.Look(under_lock=False), patience=patience, connect_attempts=0)
+    return _do(state, steps.Look(under_lock=False), patience=patience)
 
 
 def _connect_refused(state: RunState, refused: steps.ConnectRefused) -> Step:
