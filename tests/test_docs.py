@@ -48,6 +48,7 @@ def test_job_failure_policy_of_the_docs_lists_what_no_retry_cures() -> None:
         ("## Optional", 1, "project.optional-dependencies.embedded"),
         ("## To develop", 0, "dependency-groups.dev"),
         ("## For `make lint-containers`", 0, "dependency-groups.containers"),
+        ("## For `make mutants`", 0, "dependency-groups.mutants"),
     ],
 )
 def test_every_dependency_has_its_reason(heading: str, column: int, declared: str) -> None:
