@@ -172,6 +172,13 @@ def test_a_dialect_that_is_named_has_no_rivals() -> None:
     assert read({"1_a.sql": "select 1"}, "sqlx").candidates == ()
 
 
+def test_what_is_wrong_with_one_of_several_dialects_names_the_others() -> None:
+    with pytest.raises(FolderError, match="undoes a version that has no file") as refused:
+        read({"V1__a.sql": "select 1", "U2__b.sql": "select 2"})
+
+    assert refused.value.hint == "it was read as flyway's; where it is not: --dialect refinery"
+
+
 def test_one_of_node_pg_migrates_markers_alone_proves_nothing() -> None:
     folder = read({"1_a.sql": "SELECT 1;\n-- Down Migration (t)\nSELECT 2;"})
 

@@ -14,6 +14,7 @@ from harness.peers.refinery import Refinery
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(900)]
 
 GOLDEN = Path(__file__).parents[1] / "dialects" / "refinery" / "all-forms" / "input"
+NAMED = ("--dialect", "refinery")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ async def test_a_folder_of_every_form_leaves_what_refinery_leaves(
     ran = refinery.up(folder, other.url)
     assert ran.ok, ran.output
 
-    done = await pgready("up", "--dir", folder, "--dialect", "refinery", env={"DATABASE_URL": database.url})
+    done = await pgready("up", *NAMED, "--dir", folder, env={"DATABASE_URL": database.url})
 
     assert done.exit_code == 0, done.stderr
     assert await database.fetch(refinery.rows) == await other.fetch(refinery.rows)
@@ -48,7 +49,7 @@ async def test_what_refinery_merged_below_the_newest_is_applied(
     ran = refinery.up(folder, database.url)
     assert ran.ok, ran.output
 
-    done = await pgready("up", "--dir", folder, env={"DATABASE_URL": database.url})
+    done = await pgready("up", *NAMED, "--dir", folder, env={"DATABASE_URL": database.url})
 
     assert done.exit_code == 0, done.stderr
     assert "ready: 7 applied" in done.stdout
@@ -60,7 +61,7 @@ async def test_a_renamed_file_is_changed_for_both(
     assert refinery.up(folder, database.url).ok
     (folder / "V1__people.sql").rename(folder / "V1__persons.sql")
 
-    done = await pgready("up", "--dir", folder, env={"DATABASE_URL": database.url})
+    done = await pgready("up", *NAMED, "--dir", folder, env={"DATABASE_URL": database.url})
 
     assert done.exit_code == 6
     assert "V1__persons.sql: changed after it was applied" in done.stderr

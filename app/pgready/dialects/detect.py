@@ -110,6 +110,9 @@ def read(
         folder = Folder(chosen.name)
         problems += refused.problems
         hint = refused.hint or hint
+        if len(candidates) > 1 and chosen.name not in _PLAIN:
+            others = " or ".join(f"--dialect {name}" for name in candidates[1:])
+            hint = f"it was read as {chosen.name}'s; where it is not: {others}"
     sides = parts.sides
     complete = replace(
         folder,
