@@ -90,8 +90,8 @@ class Looker:
             session, dialect, self._native, self._source.folder, read_only=self._read_only
         )
         candidates = self._source.folder.candidates
-        if len(candidates) > 1 and not (dialect.table == HISTORY and HISTORY in tables):
-            from pgready.running import choice  # a native target that has its history needs none
+        if len(candidates) > 1 and not (dialect.presumed and dialect.table in tables):
+            from pgready.running import choice  # a target with the history that is presumed needs none
 
             await choice.verify(session, dialect, candidates)
         plan = planning.plan(self._source.folder, found, self._policies)
