@@ -185,3 +185,18 @@ async def test_what_is_undone_flyway_applies_again(
     accepted(flyway.command("migrate", folder, database.url))
 
     assert await database.value("SELECT to_regclass('pets') IS NOT NULL")
+
+
+async def test_what_adopt_writes_runs_repeatables_in_flyways_order(
+    flyway: Flyway, up: Any, sql_folder: Folder, tmp_path: Path, database: Database, other: Database
+) -> None:
+    names = {"R__pets_b": "SELECT 1 AS one", "R__pets2": "SELECT * FROM pets_b"}
+    views = {f"{name}.sql": f"CREATE OR REPLACE VIEW {name[3:]} AS {query};" for name, query in names.items()}
+    folder, adopted = sql_folder({**TABLE, **views}), tmp_path / "adopted"
+    accepted(flyway.command("migrate", folder, database.url))
+
+    worked(await up("adopt", folder, "--to", str(adopted)))
+    done = await up("up", adopted, "--dialect", "native", "--database-url", other.url)
+
+    worked(done)
+    assert await other.value("SELECT to_regclass('pets2') IS NOT NULL")
