@@ -188,6 +188,7 @@ def test_durations_of_the_file_may_be_numbers() -> None:
         ("PGREADY_POOLER", "transaction"),
         ("PGREADY_CHANGED", "shrug"),
         ("PGREADY_LOG_LEVEL", "loud"),
+        ("PGREADY_DIR", "a\0b"),
         ("PGREADY_NAMESPACE", "a\nb"),
         ("PGREADY_EXTENSIONS", "a b=;"),
     ],

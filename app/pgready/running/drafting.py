@@ -52,10 +52,7 @@ def draft(settings: Settings, wish: Wish, now: datetime) -> Drafted:
     name = drafts.name_of(wish.words)
     root = Path(settings.dir)
     try:
-        found = files.read_folder(settings.dir) if root.exists() else ()
-        recognised = detect.recognise(found, settings.dialect)
-        if not wish.repeatable:
-            drafts.refuse_generated(detect.make(recognised), name)
+        _refuse(settings, root, wish, name)
         with _locked(root):
             dialect, folder = _read(settings)
             below = detect.MAIN if (root / detect.MAIN).is_dir() else ""
@@ -66,10 +63,17 @@ def draft(settings: Settings, wish: Wish, now: datetime) -> Drafted:
             with _written(root, drafted):
                 version = _version(_read(settings)[1], drafted[0].path, wish, dialect)
     except OSError as error:
-        raise FolderError(
-            (f"{error.filename or settings.dir}: cannot be written: {error.strerror or error}",)
-        ) from error
+        what = f"{error.filename or settings.dir}: cannot be written: {error.strerror or error}"
+        raise FolderError((what,)) from error
     return Drafted(dialect.name, version, name, tuple(file.path for file in drafted))
+
+
+def _refuse(settings: Settings, root: Path, wish: Wish, name: str) -> None:
+    """Raise an error before anything is made, where the folder is nobody's or its tool makes its files."""
+    found = files.read_folder(settings.dir) if root.exists() else ()
+    recognised = detect.recognise(found, settings.dialect)
+    if not wish.repeatable:
+        drafts.refuse_generated(detect.make(recognised), name)
 
 
 def _read(settings: Settings) -> tuple[Dialect, Folder]:

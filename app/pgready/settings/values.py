@@ -14,6 +14,8 @@ _NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,6})?"
 
 
 def text(value: str) -> str:
+    if "\0" in value:  # a TOML file can hold one, and no path, address or name may
+        raise ValueError("must not hold a NUL character")
     return value
 
 
