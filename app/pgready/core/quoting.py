@@ -60,6 +60,11 @@ def names(several: Iterable[str]) -> Sql:
     return Sql(", ".join(identifier(name) for name in several))
 
 
+def literals(several: Iterable[str]) -> Sql:
+    """*several* as literals, with commas between."""
+    return Sql(", ".join(literal(text) for text in several))
+
+
 def fill(template: str, **values: str | int | bool | TableName | None) -> str:
     """*template* with each `:name` replaced by its value: a TableName or a Name as an identifier,
     Sql as it is, anything else as a literal.

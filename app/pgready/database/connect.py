@@ -66,7 +66,7 @@ async def open_session(
         if not isinstance(problem, Exception):
             raise
         raise _why(dsn, problem) from problem
-    pooled = connection.get_server_pid() != identity["pid"]
+    pooled = connection.get_server_pid() != identity.pid
     pooling = Pooling.DIRECT
     if pooled:
         pooling = Pooling.SESSION if vouched_pooler else Pooling.UNPROVEN

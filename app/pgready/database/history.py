@@ -8,14 +8,15 @@ search_path.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from pgready.core.errors import HistoryRefused
-from pgready.core.model import Applied, Folder, History, JournalRow, Kind, Row, SegmentState, TableName
-from pgready.core.quoting import identifier, table
+from pgready.core.model import Applied, Folder, History, JournalRow, Kind, Row, TableName
+from pgready.core.quoting import fill, identifier, literals, table
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import AUDIT, HISTORY, JOURNAL, Native
@@ -47,21 +48,49 @@ CROSS JOIN LATERAL (
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE (n.nspname, c.relname) IN (
         SELECT * FROM ROWS FROM (
-            pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])))
+            pg_catalog.unnest(ARRAY[:schemas]::pg_catalog.text[]),
+            pg_catalog.unnest(ARRAY[:names]::pg_catalog.text[])))
     UNION ALL
     SELECT n.nspname, NULL, NULL, NULL,
            CASE WHEN pg_catalog.pg_get_userbyid(n.nspowner) = 'pg_database_owner' THEN d.datdba
                 ELSE n.nspowner END, false
     FROM pg_catalog.pg_namespace n
-    WHERE n.nspname = ANY ($1)
+    WHERE n.nspname = ANY (ARRAY[:schemas]::pg_catalog.text[])
 ) AS x
 WHERE r.rolname = current_user
 """
 
 _JOURNAL = """
-SELECT kind, version, segment, state, checksum FROM pgready.journal WHERE history OPERATOR(pg_catalog.=) $1
-ORDER BY kind, version, segment
+SELECT kind, version, segment, state, checksum FROM pgready.journal
+WHERE history OPERATOR(pg_catalog.=) :history ORDER BY kind, version, segment
 """
+
+
+class _Facts(Struct, frozen=True):
+    """What decides whether a table, or without a *name* its schema, is to be trusted."""
+
+    schema: str
+    name: str | None
+    kind: str | None
+    owner: str
+    columns: tuple[str, ...] | None
+    trusted: bool
+    triggers: bool
+    readable: bool | None
+    rules: bool
+    inherits: bool
+    foreign_defaults: bool
+
+
+class _NativeRow(Struct, frozen=True):
+    kind: str
+    version: str
+    name: str
+    checksum: str
+    token_checksum: str | None
+    applied_at: datetime
+    duration_ms: int | None
+    applied_by: str
 
 
 class Tables(Struct, frozen=True):
@@ -79,52 +108,49 @@ async def find_tables(session: Session, dialect: Dialect, *, read_only: bool = F
 
     Reading a plain table runs nobody's code, so a *read_only* look asks for no more than that.
     """
-    names = {dialect.table, HISTORY, JOURNAL, AUDIT}
-    rows = await session.fetch(_FACTS, [name.schema for name in names], [name.name for name in names])
+    names = sorted({dialect.table, HISTORY, JOURNAL, AUDIT}, key=str)
+    schemas, tables = literals(name.schema for name in names), literals(name.name for name in names)
     found: dict[TableName, frozenset[str]] = {}
     unreadable: set[TableName] = set()
-    for row in rows:
-        facts = {**row, **(_TRUSTED if read_only else {})}
-        if row["name"] is None:
+    for row in await session.read(fill(_FACTS, schemas=schemas, names=tables), _Facts):
+        facts = replace(row, trusted=True, triggers=False, foreign_defaults=False) if read_only else row
+        if facts.name is None:
             _refuse_untrusted_schema(session, facts)
             continue
-        name = TableName(row["schema"], row["name"])
+        name = TableName(facts.schema, facts.name)
         _refuse_untrusted(session, name, facts)
-        found[name] = frozenset(row["columns"] or ())
-        if not row["readable"]:
+        found[name] = frozenset(facts.columns or ())
+        if not facts.readable:
             unreadable.add(name)
     return Tables(found, frozenset(unreadable))
 
 
-_TRUSTED = {"trusted": True, "triggers": False, "foreign_defaults": False}
-
-
-def _refuse_untrusted_schema(session: Session, facts: Mapping[str, Any]) -> None:
+def _refuse_untrusted_schema(session: Session, facts: _Facts) -> None:
     """Whoever owns a schema may drop what is in it, and put something else in its place."""
-    if facts["trusted"]:
+    if facts.trusted:
         return
-    schema = identifier(facts["schema"])
+    schema = identifier(facts.schema)
     raise HistoryRefused(
-        f"the schema {schema} belongs to {facts['owner']}, whom {session.user} has no reason to trust: "
+        f"the schema {schema} belongs to {facts.owner}, whom {session.user} has no reason to trust: "
         f"whoever owns it could run code as {session.user}",
         hint=f"ALTER SCHEMA {schema} OWNER TO {identifier(session.user)}; or drop it if it was planted",
         done="nothing was run",
     )
 
 
-def _refuse_untrusted(session: Session, name: TableName, facts: Mapping[str, Any]) -> None:
+def _refuse_untrusted(session: Session, name: TableName, facts: _Facts) -> None:
     wrong = [
         text
         for text, found in (
-            ("is not a plain table", facts["kind"] != "r"),
+            ("is not a plain table", facts.kind != "r"),
             (
-                f"belongs to {facts['owner']}, whom {session.user} has no reason to trust",
-                not facts["trusted"],
+                f"belongs to {facts.owner}, whom {session.user} has no reason to trust",
+                not facts.trusted,
             ),
-            ("has a trigger", facts["triggers"]),
-            ("has a rule or a policy", facts["rules"]),
-            ("takes part in inheritance", facts["inherits"]),
-            ("has a default that calls a function which is not the server's own", facts["foreign_defaults"]),
+            ("has a trigger", facts.triggers),
+            ("has a rule or a policy", facts.rules),
+            ("takes part in inheritance", facts.inherits),
+            ("has a default that calls a function which is not the server's own", facts.foreign_defaults),
         )
         if found
     ]
@@ -152,17 +178,7 @@ async def read(
         applied += [row for row in ours if row.kind is not Kind.VERSIONED]
     journal: tuple[JournalRow, ...] = ()
     if JOURNAL in tables and not (read_only and JOURNAL in tables.unreadable):
-        rows = await session.fetch(_JOURNAL, dialect.identity)
-        journal = tuple(
-            JournalRow(
-                kind=Kind(row["kind"]),
-                version=row["version"],
-                segment=row["segment"],
-                state=SegmentState(row["state"]),
-                checksum=row["checksum"],
-            )
-            for row in rows
-        )
+        journal = tuple(await session.read(fill(_JOURNAL, history=dialect.identity), JournalRow))
     return tables, History(exists=dialect.table in tables, applied=tuple(applied), journal=journal)
 
 
@@ -183,22 +199,31 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relkind = 'r' AND (n.nspname, c.relname) IN (
     SELECT * FROM ROWS FROM (
-        pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])))
+        pg_catalog.unnest(ARRAY[:schemas]::pg_catalog.text[]),
+        pg_catalog.unnest(ARRAY[:names]::pg_catalog.text[])))
 GROUP BY 1, 2
 """
+
+
+class _Columns(Struct, frozen=True):
+    schema: str
+    name: str
+    columns: tuple[str, ...]
 
 
 async def present(session: Session, dialects: Sequence[Dialect]) -> list[Dialect]:
     """Those of *dialects*, settled, whose history the target has."""
     tables = [dialect.table for dialect in dialects]
-    rows = await session.fetch(_COLUMNS, [each.schema for each in tables], [each.name for each in tables])
-    columns = {TableName(row["schema"], row["name"]): frozenset(row["columns"]) for row in rows}
+    schemas, names = literals(each.schema for each in tables), literals(each.name for each in tables)
+    rows = await session.read(fill(_COLUMNS, schemas=schemas, names=names), _Columns)
+    columns = {TableName(row.schema, row.name): frozenset(row.columns) for row in rows}
     return [each for each in dialects if each.table in columns and each.owns(columns[each.table])]
 
 
-async def _rows(session: Session, dialect: Dialect, tables: Tables) -> list[Row]:
-    query = dialect.select_history(tables.columns[dialect.table])
-    if isinstance(dialect, Native) and HISTORY in tables.unreadable:
-        query = dialect.select_status()
-    rows = await session.fetch(query)
-    return [dict(row) for row in rows]
+async def _rows(session: Session, dialect: Dialect, tables: Tables) -> Sequence[Row]:
+    if not isinstance(dialect, Native):
+        query = dialect.select_history(tables.columns[dialect.table])
+        return [dict(row) for row in await session.fetch(query)]
+    readable = HISTORY not in tables.unreadable
+    query = dialect.select_history(tables.columns[HISTORY]) if readable else dialect.select_status()
+    return [asdict(row) for row in await session.read(query, _NativeRow)]

@@ -50,13 +50,20 @@ def derive(identity: str) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
+_TRY = "SELECT pg_catalog.pg_try_advisory_lock(:key) AS taken"
+
+
+class _Tried(Struct, frozen=True):
+    taken: bool
+
+
 async def try_take(session: Session, keys: LockKeys) -> bool:
     """Take all session keys or none, without waiting."""
     if session.pooling is Pooling.UNPROVEN:
         return await holder(session, keys) is None
     taken: list[int] = []
     for key in keys.session_keys:
-        if not await session.fetchval("SELECT pg_catalog.pg_try_advisory_lock($1)", key):
+        if not (await session.read(fill(_TRY, key=key), _Tried))[0].taken:
             for mine in taken:
                 await _unlock(session, mine)
             return False
@@ -72,7 +79,7 @@ async def release(session: Session, keys: LockKeys) -> None:
 
 
 async def _unlock(session: Session, key: int) -> None:
-    await session.fetchval("SELECT pg_catalog.pg_advisory_unlock($1)", key)
+    await session.execute(fill("SELECT pg_catalog.pg_advisory_unlock(:key)", key=key))
 
 
 _BACKENDS = """

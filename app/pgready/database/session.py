@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import asyncpg
+import msgspec
+from msgspec import Struct
 
 from pgready.core.dsn import Dsn
-from pgready.core.quoting import Name, fill
+from pgready.core.quoting import Name, Sql, fill
 from pgready.database.wire import StatementCounter, count_statements
 
 GRACE_SECONDS = 3.0
@@ -47,7 +49,7 @@ _STATEMENT_POOLING = "statement pooling mode"
 _NO_TRANSACTION = "25P01"
 """The warning of our own ROLLBACK after a message of which nothing ran."""
 
-_IDENTITY = """
+_IDENTIFY = """
 SELECT pg_catalog.pg_backend_pid() AS pid,
        pg_catalog.current_setting('server_version_num')::int AS version_num,
        pg_catalog.current_setting('server_version') AS version,
@@ -57,6 +59,22 @@ SELECT pg_catalog.pg_backend_pid() AS pid,
        (extract(epoch FROM pg_catalog.current_setting('deadlock_timeout')::interval) * 1000)::int
          AS deadlock_timeout_ms
 """
+
+_AS_JSON = "SELECT pg_catalog.row_to_json(r) FROM (:query) AS r"
+
+_Row = TypeVar("_Row", bound=Struct)
+
+
+class Identity(Struct, frozen=True):
+    """Who and where we are on the server."""
+
+    pid: int
+    version_num: int
+    version: str
+    database: str
+    schema: str
+    user: str
+    deadlock_timeout_ms: int
 
 
 class Pooling(Enum):
@@ -75,18 +93,18 @@ class Session:
         self,
         connection: asyncpg.Connection[Any],
         dsn: Dsn,
-        identity: asyncpg.Record,
+        identity: Identity,
         pooling: Pooling,
     ) -> None:
         self.connection = connection
         self.dsn = dsn
-        self.backend_pid: int = identity["pid"]
-        self.server_version_num: int = identity["version_num"]
-        self.server_version: str = identity["version"]
-        self.database: str = identity["database"]
-        self.schema: str = identity["schema"]
-        self.user: str = identity["user"]
-        self.deadlock_timeout_ms: int = identity["deadlock_timeout_ms"]
+        self.backend_pid = identity.pid
+        self.server_version_num = identity.version_num
+        self.server_version = identity.version
+        self.database = identity.database
+        self.schema = identity.schema
+        self.user = identity.user
+        self.deadlock_timeout_ms = identity.deadlock_timeout_ms
         self.pooling = pooling
         self.statements: StatementCounter = count_statements(connection)
         self._own_settings: dict[int, str] = {}
@@ -103,6 +121,14 @@ class Session:
         """The rows of one query, by the extended protocol."""
         async with self._on_one_backend():
             return await self.connection.fetch(sql, *arguments)
+
+    async def read(self, query: str, row: type[_Row]) -> list[_Row]:
+        """The rows of *query*, which has no arguments, each as a *row*, in one round trip.
+
+        `fetch` needs two: the driver has to know the types before it can execute. JSON needs no types, and
+        COPY takes it out by the simple protocol, in one message, which no pooler sends to two backends.
+        """
+        return await _read(self.connection, query, row)
 
     async def fetchrow(self, sql: str, *arguments: object) -> asyncpg.Record | None:
         rows = await self.fetch(sql, *arguments)
@@ -197,13 +223,17 @@ class Session:
             self.connection.terminate()
 
 
-async def identify(connection: asyncpg.Connection[Any]) -> asyncpg.Record:
-    """Who and where we are on the server, in one query."""
-    try:
-        rows = await connection.fetch(_IDENTITY)
-    except asyncpg.InvalidSQLStatementNameError:  # prepared on one pooled backend, executed on another
-        await connection.execute("BEGIN")
-        rows = await connection.fetch(_IDENTITY)
-        await connection.execute("COMMIT")
-    identity: asyncpg.Record = rows[0]
-    return identity
+async def identify(connection: asyncpg.Connection[Any]) -> Identity:
+    """Who and where we are on the server, in one round trip."""
+    return (await _read(connection, _IDENTIFY, Identity))[0]
+
+
+async def _read(connection: asyncpg.Connection[Any], query: str, row: type[_Row]) -> list[_Row]:
+    lines = bytearray()
+
+    async def receive(data: bytes) -> None:
+        lines.extend(data)
+
+    await connection.copy_from_query(fill(_AS_JSON, query=Sql(query)), output=receive)
+    # JSON has no line break of its own. COPY doubles the backslashes of its escapes, and needs no others.
+    return [msgspec.json.decode(line.replace(b"\\\\", b"\\"), type=row) for line in lines.splitlines()]
