@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from report import Row
 from rig import Rig
 
-from . import applying, large, over_network, replicas, serving, starting, storm
+from . import applying, large, over_network, replicas, scale, serving, starting, storm
 
 Case = Callable[[Rig], list[Row]]
 
@@ -28,6 +28,7 @@ CASES: Mapping[str, Case] = {
     "copy": large.copied,
     "probes": serving.probes,
     "listeners": serving.listeners,
+    "scale": scale.scale,
     "storm": storm.storm,
 }
 
