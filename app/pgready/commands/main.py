@@ -76,12 +76,28 @@ def pgready() -> None:
     """Makes a PostgreSQL schema ready, and tells everyone when it is."""
 
 
+def _show(error: click.ClickException, arguments: Sequence[str]) -> None:
+    """Tell *error* without those of *arguments* that may be an address: no password of one is repeated."""
+    import io
+    import re
+
+    told = io.StringIO()
+    error.show(told)
+    message = told.getvalue()
+    for argument in sorted(arguments, key=len, reverse=True):
+        for text in (argument, *argument.split("=", 1)):
+            if not re.fullmatch(r"[\w.-]*", text):
+                for written in (text, repr(text)[1:-1]):
+                    message = message.replace(written, "***")
+    sys.stderr.write(message)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run the command line to its exit code. No traceback passes."""
     try:
         code = pgready.main(args=list(arguments), prog_name="pgready", standalone_mode=False)
     except click.ClickException as error:
-        error.show(sys.stderr)
+        _show(error, arguments)
         return ExitCode.USAGE
     except click.Abort:
         return ExitCode.INTERRUPTED
