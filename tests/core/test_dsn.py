@@ -141,6 +141,7 @@ def test_tls_modes_of_every_driver_become_libpq_s(query: str, sslmode: str) -> N
         ("sslpassword=hunter2", "sslpassword cannot be kept: a TLS key with a passphrase"),
         ("gssencmode=require", "gssencmode must be one of disable, prefer"),
         ("connect_timeout=soon", "connect_timeout must be a whole number of seconds"),
+        ("connect_timeout=--5", "connect_timeout must be a whole number of seconds"),
         ("port=0", "a port is not a number from 1 to 65535"),
         ("port=99999", "a port is not a number from 1 to 65535"),
         ("host=a,b&port=1,2,3", "2 hosts but 3 ports"),

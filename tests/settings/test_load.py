@@ -50,6 +50,11 @@ def test_defaults_are_those_of_the_design() -> None:
     assert settings.notices == ()
 
 
+@pytest.mark.parametrize("name", ["PGREADY_DIR", "PGREADY_HOST", "PGREADY_EMBEDDED"])
+def test_bytes_that_are_no_text_are_a_problem(name: str) -> None:
+    assert problems({name: "a\udcff"}) == (f"{name} is not UTF-8 text",)
+
+
 LAYERS = [
     ("--dir", {"flags": {"dir": "flag"}}),
     ("PGREADY_DIR", {"environ": {"PGREADY_DIR": "variable"}}),

@@ -217,7 +217,7 @@ class _Builder:
 
     def _connect_timeout(self) -> float | None:
         text = self.values.get("connect_timeout", "0").strip()
-        if not text.lstrip("-").isdigit() or not text.isascii():
+        if not re.fullmatch(r"(?a)-?\d+", text):
             self.problems.append("connect_timeout must be a whole number of seconds")
             return None
         seconds = int(text[:9])

@@ -16,6 +16,8 @@ _NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,6})?"
 def text(value: str) -> str:
     if "\0" in value:  # a TOML file can hold one, and no path, address or name may
         raise ValueError("must not hold a NUL character")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("is not UTF-8 text")  # Python's stand-ins for bytes: no output could show them
     return value
 
 
@@ -54,7 +56,7 @@ def embedded(value: str) -> str | None:
     try:
         return "" if boolean(value) else None
     except ValueError:
-        return value
+        return text(value)
 
 
 def choice(*choices: str) -> Callable[[str], str]:
