@@ -27,6 +27,10 @@ GOOSE = {
 NATIVE = {"0001_cats.sql": "CREATE TABLE cats (id int);\n", "0002_dogs.sql": "CREATE TABLE dogs (id int);\n"}
 
 
+CATS_TWICE = "CREATE TABLE IF NOT EXISTS cats (id int);\nINSERT INTO cats VALUES (1);\n"
+"""What shows in the data when it is run again."""
+
+
 class Target:
     """A database, and the commands on it with a folder."""
 
@@ -441,6 +445,61 @@ async def test_the_namespace_that_has_nothing_to_hand_over_is_named(
 
     assert result.exit_code == 6
     assert "in the namespace shop" in result.stderr and "--namespace" in result.stderr
+
+
+async def test_what_was_ejected_is_not_run_again_by_who_still_has_the_native_folder(
+    target: Target, sql_folder: SqlFolder
+) -> None:
+    old = sql_folder({"0001_cats.sql": CATS_TWICE})
+    await target("up", old)
+    await target("eject", sql_folder({"00001_cats.sql": f"-- +goose Up\n{CATS_TWICE}"}))
+
+    result = await target("up", old)
+
+    assert result.exit_code == 6
+    assert "was handed over to public.goose_db_version (pgready eject, " in result.stderr
+    assert await target.database.value("SELECT count(*) FROM cats") == 1
+
+
+async def test_plain_files_that_were_ejected_are_not_native_any_more(
+    target: Target, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder({"0001_cats.sql": CATS_TWICE})
+    await target("up", folder)
+    await target("eject", folder, "--dialect", "sqlx")
+
+    result = await target("up", folder)
+
+    assert result.exit_code == 2
+    assert await target.database.value("SELECT count(*) FROM cats") == 1
+
+
+async def test_what_is_pending_in_an_adopted_history_is_left_to_the_native_folder(
+    target: Target, with_goose: Path, tmp_path: Path
+) -> None:
+    await target("adopt", with_goose, "--to", tmp_path / "sql")
+
+    result = await target("up", with_goose)
+
+    assert result.exit_code == 6
+    assert "was taken over by pgready.history:default (pgready adopt, " in result.stderr
+    assert await target.goose_rows() == [0, 1, 2]
+
+
+async def test_who_was_ejected_comes_back_by_adoption(
+    target: Target, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    await target("up", sql_folder({"0001_cats.sql": CATS_TWICE}))
+    peer = sql_folder({"00001_cats.sql": f"-- +goose Up\n{CATS_TWICE}"})
+    await target("eject", peer)
+    back = tmp_path / "sql"
+    await target("adopt", peer, "--to", back)
+    (back / "migrations" / "00002_dogs.sql").write_text("CREATE TABLE dogs (id int);\n")
+
+    result = await target("up", back)
+
+    assert result.exit_code == 0
+    assert await target.recorded() == [("00001", "cats"), ("00002", "dogs")]
 
 
 async def test_there_is_nobody_to_hand_a_native_folder_to(target: Target, sql_folder: SqlFolder) -> None:

@@ -52,6 +52,19 @@ async def test_plain_files_are_native_where_the_native_history_is_there_already(
     assert (status.dialect, status.counts.applied) == ("native", 2)
 
 
+async def test_a_native_table_that_serves_a_peers_views_does_not_make_its_files_native(
+    database: Database, sql_folder: Folder
+) -> None:
+    folder = sql_folder({**PLAIN, "repeatable/v.sql": "CREATE OR REPLACE VIEW v AS SELECT 1 AS one;"})
+    await pgready.migrate(database.url, dir=folder, dialect="sqlx")
+
+    with pytest.raises(FolderError) as refused:
+        await pgready.migrate(database.url, dir=folder)
+
+    assert refused.value.hint == "--dialect native or --dialect sqlx"
+    assert await database.value("SELECT count(*) FROM pgready.history WHERE kind = 'versioned'") == 0
+
+
 async def test_plain_files_are_the_named_dialects(database: Database, sql_folder: Folder) -> None:
     status = await pgready.migrate(database.url, dir=sql_folder(PLAIN), dialect="sqlx")
 

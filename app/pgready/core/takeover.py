@@ -174,7 +174,8 @@ _STRICT = Policies(
 def doubts(plan: Plan) -> tuple[Finding, ...]:
     """What forbids to hand over the history of *plan*, whatever the policies say of running on with it."""
     found = [*planning.findings(plan.entries, _STRICT), *map(_unfinished, _partly_applied(plan))]
-    found += [error for error in plan.errors if error.flag is None]
+    # What concerns no version says that the history was handed over before: this may be the way back.
+    found += [error for error in plan.errors if error.flag is None and error.version]
     return tuple(dict.fromkeys(map(_without_policy, found)))
 
 

@@ -15,20 +15,20 @@ async def verify(session: Session, chosen: Dialect, candidates: Sequence[str]) -
     """Raise FolderError unless *chosen* is what the folder is, which fits all *candidates* alike.
 
     The history of one of them in the database is the proof. Where there is none, it is the dialect that is
-    presumed, or a person has to say; and where there are several, whoever came from another's history to the
-    presumed one may have left that there.
+    presumed, or a person has to say. The presumed one's table without a version in it proves nothing beside
+    another's: the native one also serves a peer's repeatables, and what was handed over to that.
     """
     dialects = [chosen if name == chosen.name else detect.make(name) for name in candidates]
     for dialect in dialects:
         dialect.settle(session.schema)
     found = await history.present(session, dialects)
-    if found == [chosen] or (chosen.presumed and (not found or chosen in found)):
+    if found == [chosen] or (chosen.presumed and not found):
         return
     raise _undecided(candidates, found)
 
 
 def _undecided(candidates: Sequence[str], found: Sequence[Dialect]) -> FolderError:
-    either = " or ".join(f"--dialect {name}" for name in candidates)
+    either = " or ".join(f"--dialect {name}" for name in [each.name for each in found] or candidates)
     if not found:
         problem = (
             f"the folder may be {' or '.join(candidates)}, and the database has no history of either yet"
@@ -36,7 +36,6 @@ def _undecided(candidates: Sequence[str], found: Sequence[Dialect]) -> FolderErr
         return FolderError((problem,), hint=f"say which it is: {either}")
     lines = [f"{each.name}: the database has its history, {each.table}" for each in found]
     problem = f"the folder's files may be {' or '.join(candidates)}, and it was not said which"
-    named = f"--dialect {found[0].name}" if len(found) == 1 else either
     return FolderError(
-        (problem, *lines), hint=f"to go on with that history: {named}" if len(found) == 1 else named
+        (problem, *lines), hint=f"to go on with that history: {either}" if len(found) == 1 else either
     )

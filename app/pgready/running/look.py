@@ -24,7 +24,7 @@ from pgready.core.segments import SegmentKind, place
 from pgready.database import history, lock
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
-from pgready.dialects.native import HISTORY, JOURNAL, Native
+from pgready.dialects.native import AUDIT, HISTORY, JOURNAL, Native
 from pgready.running.source import Source, all_refused
 from pgready.running.watch import Watcher
 
@@ -90,14 +90,18 @@ class Looker:
             session, dialect, self._native, self._source.folder, read_only=self._read_only
         )
         candidates = self._source.folder.candidates
-        if len(candidates) > 1 and not (dialect.presumed and dialect.table in tables):
-            from pgready.running import choice  # a target with the history that is presumed needs none
+        if len(candidates) > 1 and not (dialect.presumed and _holds_versions(found)):
+            from pgready.running import choice  # whoever came from another's history may have left that
 
             await choice.verify(session, dialect, candidates)
         plan = planning.plan(self._source.folder, found, self._policies)
         work, problems = await self._compile(plan, found)
         if not dialect.proven:
             problems.append(_unproven(dialect))
+        if _has_new_versions(plan) and AUDIT in tables and AUDIT not in tables.unreadable:
+            from pgready.running import handover  # hardly anybody has changed a history by hand
+
+            problems += await handover.findings(session, dialect)
         if problems:
             plan = replace(plan, findings=(*plan.findings, *problems))
         needs = await self._needs(session)
@@ -212,6 +216,16 @@ class Looker:
         script = self._source.migration(kind, version).script
         compiled = await self._source.compiled(kind, version)
         return place(script, compiled.segments[segment].statements[0].start)
+
+
+def _holds_versions(found: History) -> bool:
+    """Whether it says anything of versions: the native tables also serve what a peer's history lacks."""
+    rows = [row.kind for row in found.applied] + [mark.kind for mark in found.journal]
+    return Kind.VERSIONED in rows
+
+
+def _has_new_versions(plan: Plan) -> bool:
+    return any(entry.kind is Kind.VERSIONED for entry in plan.pending)
 
 
 def _unproven(dialect: Dialect) -> Finding:
