@@ -95,6 +95,10 @@ class Looker:
 
             await choice.verify(session, dialect, candidates)
         plan = planning.plan(self._source.folder, found, self._policies)
+        if any(entry.migration is None for entry in plan.entries):
+            from pgready.core import renames  # most folders have a file for every row
+
+            plan = renames.refused(plan)
         work, problems = await self._compile(plan, found)
         if not dialect.proven:
             problems.append(_unproven(dialect))
