@@ -123,6 +123,21 @@ async def test_a_peers_history_is_where_the_session_creates_tables(
     assert await database.value(f"SELECT version FROM {role.name}.schema_migrations") == 1
 
 
+async def test_a_history_that_goose_would_find_in_another_schema_is_not_begun_anew(
+    database: Database, sql_folder: Folder
+) -> None:
+    folder = sql_folder({"1_a.sql": "-- +goose Up\nCREATE TABLE a (i int);\n"})
+    await pgready.migrate(database.url, dir=folder)
+    role = await database.role()
+    await database.execute(f"CREATE SCHEMA {role.name} AUTHORIZATION {role.name}")
+
+    with pytest.raises(HistoryRefused) as refused:
+        await pgready.migrate(role.url, dir=folder)
+
+    assert "--history-table public.goose_db_version" in (refused.value.hint or "")
+    assert await database.value("SELECT to_regclass($1) IS NULL", f"{role.name}.a")
+
+
 async def test_a_flyway_folder_in_front_of_refinerys_history_is_refused(
     database: Database, sql_folder: Folder
 ) -> None:

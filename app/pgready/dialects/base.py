@@ -215,6 +215,9 @@ class InCurrentSchema(Dialect):
     table_variable: ClassVar[str] = ""
     """The tool's own environment variable that gives its table another name, where there is one."""
 
+    along_search_path: ClassVar[bool] = False
+    """Whether the tool finds a table that is there along search_path, wherever it would make one."""
+
     def __init__(self, table: str = "") -> None:
         """*table* is `name` or `schema.name`; nothing for the tool's own."""
         self._own_schema, _, self._name = table.rpartition(".")
@@ -231,6 +234,11 @@ class InCurrentSchema(Dialect):
 
     def settle(self, schema: str) -> None:
         self._schema = schema
+
+    @property
+    def sought(self) -> str:
+        """The name that the tool looks up along search_path; nothing where it asks one schema alone."""
+        return self.table.name if self.along_search_path and not self._own_schema else ""
 
     @property
     def table(self) -> TableName:

@@ -67,6 +67,7 @@ class Goose(InCurrentSchema):
     name: ClassVar[str] = "goose"
     table_name: ClassVar[str] = "goose_db_version"
     table_variable: ClassVar[str] = "GOOSE_TABLE"
+    along_search_path: ClassVar[bool] = True
     differences: ClassVar[tuple[str, ...]] = (
         "a lock keeps replicas apart; goose's command takes none",
         "a file merged below the newest applied one is applied, with a warning; goose refuses to run",

@@ -110,6 +110,10 @@ class Tern(InCurrentSchema):
         self._newest_file = 0
 
     @property
+    def sought(self) -> str:
+        return "" if "." in (self._named or _TABLE) else self._named
+
+    @property
     def table(self) -> TableName:
         schema, _, name = (self._named or _TABLE).rpartition(".")
         return TableName(schema or self._schema, name)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pgready.core.errors import FolderError
+from pgready.core.errors import FolderError, HistoryRefused
 from pgready.database import history
 from pgready.database.session import Session
 from pgready.dialects import detect
-from pgready.dialects.base import Dialect
+from pgready.dialects.base import Dialect, InCurrentSchema
 
 
 async def verify(session: Session, chosen: Dialect, candidates: Sequence[str]) -> None:
@@ -25,6 +25,31 @@ async def verify(session: Session, chosen: Dialect, candidates: Sequence[str]) -
     if found == [chosen] or (chosen.presumed and not found):
         return
     raise _undecided(candidates, found)
+
+
+_ALONG_SEARCH_PATH = """
+SELECT n.nspname::pg_catalog.text
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident($1))
+"""
+
+
+async def refuse_elsewhere(session: Session, chosen: Dialect) -> None:
+    """Raise HistoryRefused where *chosen*'s tool would find a history that lies in another schema.
+
+    Its own is not there: all that the other says is applied would run again.
+    """
+    if not (isinstance(chosen, InCurrentSchema) and chosen.sought):
+        return
+    schema = await session.fetchval(_ALONG_SEARCH_PATH, chosen.sought)
+    if schema is not None:
+        found = f"{schema}.{chosen.sought}"
+        raise HistoryRefused(
+            f"{chosen.name} finds its history along search_path in {found}, and this session's schema is "
+            f"{session.schema}, which has none: what is applied there would run again",
+            hint=f"to go on with it: --history-table {found}; for another: --history-table {chosen.table}",
+            done="nothing was run",
+        )
 
 
 def _undecided(candidates: Sequence[str], found: Sequence[Dialect]) -> FolderError:

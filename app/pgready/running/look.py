@@ -94,6 +94,10 @@ class Looker:
             from pgready.running import choice  # whoever came from another's history may have left that
 
             await choice.verify(session, dialect, candidates)
+        if dialect.table not in tables and dialect.table != HISTORY:
+            from pgready.running import choice
+
+            await choice.refuse_elsewhere(session, dialect)
         plan = planning.plan(self._source.folder, found, self._policies)
         if any(entry.migration is None for entry in plan.entries):
             from pgready.core import renames  # most folders have a file for every row
