@@ -237,7 +237,7 @@ async def test_a_failure_says_what_where_what_was_done_and_what_to_do(
         "      |   ^",
         "sqlstate: 42703",
         "done: nothing of 0002 was applied; 1 before it were applied in this run",
-        "hint: mend it, then: pgready up",
+        f"hint: mend it, then: pgready up --dir {folder}",
     ]
 
 
@@ -254,7 +254,7 @@ async def test_a_failure_is_one_event_with_the_same_facts_where_logs_are_json(
     assert failed["place"] == "0002_b.sql:3:3"
     assert failed["sqlstate"] == "42703"
     assert failed["done"] == "nothing of 0002 was applied; 1 before it were applied in this run"
-    assert failed["hint"] == "mend it, then: pgready up"
+    assert failed["hint"] == f"mend it, then: pgready up --dir {folder}"
 
 
 @pytest.mark.parametrize("command", ["up", "serve", "status", "plan", "wait", "schema", "repair", "config"])

@@ -63,7 +63,7 @@ async def test_a_procedure_killed_in_the_middle_is_uncertain_and_names_the_way_o
 
     assert result.exit_code == 6
     assert "0001_call.sql:2:1" in result.stderr
-    assert "pgready repair 0001 --done | --not-done" in result.stderr
+    assert f"pgready repair 0001 --dir {uncertain.folder} --done | --not-done" in result.stderr
     assert await uncertain.entries() == ["called"]
 
 

@@ -38,6 +38,7 @@ class Console:
         level = "warning" if quiet and settings.log_level == "info" else settings.log_level
         bound = {"environment": settings.environment} if settings.environment else {}
         self._log = _logger(settings.log_format, settings.log_level, **bound)
+        self._settings = settings
         self._write = eventlog.log_events(self._log, level)
         self._people = settings.log_format == "console"
         self._line: display.Line | None = None
@@ -103,6 +104,10 @@ class Console:
 
     def fail(self, error: PgreadyError, retry_seconds: float | None = None) -> None:
         """Tell how a run ended: as text for people, as one event for programs."""
+        if error.hint:
+            from pgready.commands.hints import completed
+
+            error.hint = completed(error.hint, self._settings)
         event = eventlog.failed(error, retry_seconds)
         self._status = statuses.advance(self.status, event, datetime.now(UTC))
         if self._line is not None:

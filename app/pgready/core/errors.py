@@ -187,6 +187,13 @@ def render(error: PgreadyError) -> str:
     return "\n".join(lines)
 
 
+def typed(word: str) -> str:
+    """*word* as a shell takes it whole, for the command in a hint."""
+    if word and all(each.isalnum() or each in "_-./:+@%" for each in word):
+        return word
+    return "'" + word.replace("'", "'\"'\"'") + "'"
+
+
 _EXCERPT_CHARACTERS = 160
 
 

@@ -17,7 +17,7 @@ from operator import attrgetter, itemgetter
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pgready.core.errors import ExitCode
+from pgready.core.errors import ExitCode, typed
 from pgready.core.model import Applied, Folder, History, JournalRow, Kind, Migration, SegmentState
 from pgready.core.segments import SegmentKind
 
@@ -311,7 +311,7 @@ def _skipped(folder: Folder) -> Iterator[Finding]:
 
 def _failed(entry: Entry) -> Finding:
     message = f"{_label(entry)}: the history says that it failed"
-    hint = f"undo or complete it by hand, then: pgready repair {entry.version} --done | --not-done"
+    hint = f"undo or complete it by hand, then: pgready repair {typed(entry.version)} --done | --not-done"
     return Finding(Severity.ERROR, entry.version, None, message, hint)
 
 
@@ -328,7 +328,7 @@ def _changed(entry: Entry) -> tuple[str, str]:
     return (
         f"changed after it was applied (recorded {recorded}, found {found})",
         "restore the file and put the change in a new migration, or accept it: "
-        f"pgready repair {entry.version}",
+        f"pgready repair {typed(entry.version)}",
     )
 
 
@@ -346,7 +346,7 @@ def _cut(text: str, width: int) -> str:
 def _cosmetic(entry: Entry) -> tuple[str, str]:
     return (
         "comments or white space changed after it was applied",
-        f"accept the new text: pgready repair {entry.version}",
+        f"accept the new text: pgready repair {typed(entry.version)}",
     )
 
 
@@ -367,7 +367,7 @@ def _ahead(entry: Entry) -> tuple[str, str]:
 def _missing(entry: Entry) -> tuple[str, str]:
     return (
         "applied, but the folder has no such file",
-        f"restore the file, or accept that it is gone: pgready repair {entry.version}",
+        f"restore the file, or accept that it is gone: pgready repair {typed(entry.version)}",
     )
 
 

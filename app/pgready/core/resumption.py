@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pgready.core.errors import typed
 from pgready.core.model import History, JournalRow, Kind, SegmentState
 from pgready.core.planning import Entry, Finding, Plan, Severity, State, Work
 from pgready.core.quoting import fill
@@ -72,8 +73,10 @@ def _problem(entry: Entry, row: JournalRow, segments: tuple[Segment, ...]) -> st
 def _finding(entry: Entry, problem: str) -> Finding:
     label = entry.migration.script.path if entry.migration else entry.version
     if entry.segment_started:
-        then = f"say what became of what was started: pgready repair {entry.version} --done | --not-done"
+        then = (
+            f"say what became of what was started: pgready repair {typed(entry.version)} --done | --not-done"
+        )
     else:
-        then = f"take its parts as they are now for done: pgready repair {entry.version}"
+        then = f"take its parts as they are now for done: pgready repair {typed(entry.version)}"
     hint = f"restore the file and start again, or {then}"
     return Finding(Severity.ERROR, entry.version, None, f"{label}: {problem}", hint)

@@ -13,6 +13,7 @@ from pgready.core.errors import (
     Place,
     Uncertain,
     Unreachable,
+    typed,
 )
 from pgready.core.model import LockHolder
 from pgready.core.patience import Patience
@@ -86,7 +87,7 @@ def uncertain(version: str, place: Place | None) -> PgreadyError:
         f"{version}: a statement outside a transaction was started by a run that died, "
         "and nothing can tell whether it happened",
         place=place,
-        hint=f"look, then say so: pgready repair {version} --done | --not-done",
+        hint=f"look, then say so: pgready repair {typed(version)} --done | --not-done",
         done="nothing was run",
     )
 
