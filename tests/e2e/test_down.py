@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from harness.database import Database
@@ -166,7 +168,8 @@ async def test_a_count_that_failed_half_way_goes_on_to_its_goal_and_no_further(t
     (target.folder / "0003_dogs.down.sql").write_text("DROP TABLE dogs;\n")
     again = await target("down", "--to", "0002", "--yes")
 
-    assert failed.exit_code == 1 and "then: pgready down --to 0002" in failed.stderr
+    assert failed.exit_code == 1
+    assert f"then: pgready down --to 0002 --dir {target.folder}\n" in failed.stderr
     assert again.exit_code == 0
     assert await target.recorded() == ["0001", "0002"]
 
@@ -192,3 +195,48 @@ async def test_an_index_that_cannot_be_told_apart_is_not_dropped(target: Target)
     assert result.exit_code == 6
     assert "nothing can tell" in result.stderr
     assert await target.exists("later.cats_id")
+
+
+async def test_a_view_that_went_with_its_table_is_made_again_by_up(target: Target) -> None:
+    (target.folder / "repeatable").mkdir()
+    target.write("repeatable/dog_names.sql", "CREATE VIEW dog_names AS SELECT id FROM dogs;\n")
+    target.write("0003_dogs.down.sql", "DROP VIEW dog_names; DROP TABLE dogs;\n")
+    await target("up")
+
+    down = await target("down", "--yes")
+    up = await target("up")
+
+    assert down.exit_code == up.exit_code == 0
+    assert await target.exists("dog_names")
+
+
+async def test_which_views_are_made_again_is_said_before(target: Target) -> None:
+    (target.folder / "repeatable").mkdir()
+    target.write("repeatable/dog_names.sql", "CREATE VIEW dog_names AS SELECT id FROM dogs;\n")
+    await target("up")
+
+    result = await target("down", "--dry-run")
+
+    assert result.stdout.splitlines() == [
+        "would run: 0003: 0003_dogs.down.sql",
+        "to be run again by the next up: dog_names",
+    ]
+
+
+async def test_who_lost_the_connection_in_a_way_back_is_told_how_to_go_on(target: Target) -> None:
+    target.write("0003_dogs.down.sql", "DROP TABLE dogs; SELECT pg_sleep(60);\n")
+    down = target.start("down", "--yes")
+    terminate = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event = 'PgSleep'
+    """
+    with anyio.fail_after(30):
+        while not await target.database.value(terminate):
+            await anyio.lowlevel.checkpoint()
+
+    result = await down.wait()
+
+    assert result.exit_code == 3
+    assert "the server did not say which; nothing else was run" in result.stderr
+    assert "then: pgready down --to 0002 " in result.stderr
+    assert await target.recorded() == ["0001", "0002", "0003"]

@@ -13,7 +13,7 @@ from pgready.commands.options import load_settings, settings_options
 from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode, SettingsError
 from pgready.core.planning import Plan
-from pgready.core.reverting import Goal, last, told
+from pgready.core.reverting import Goal, last, told, told_again
 from pgready.running import assemble
 from pgready.running.reverter import Agreement
 from pgready.settings import Settings
@@ -48,10 +48,11 @@ def command(
     if code or down.agreement is None:
         return code
     lines = told(down.agreement.reversals)
+    again = [line for line in (told_again(down.agreement.again),) if line]
     if dry_run or not lines:
-        show("\n".join(f"would run: {line}" for line in lines) or "nothing to revert")
+        show("\n".join([*(f"would run: {line}" for line in lines), *again]) or "nothing to revert")
         return ExitCode.DONE
-    if not yes and not _agrees(down, lines, settings):
+    if not yes and not _agrees(down, lines, again, settings):
         return ExitCode.INTERRUPTED if sys.stdin.isatty() else ExitCode.USAGE
     return down.revert(down.agreement)
 
@@ -85,9 +86,9 @@ class _Down:
         return finish(work, self.console.fail)
 
 
-def _agrees(down: _Down, lines: Sequence[str], settings: Settings) -> bool:
+def _agrees(down: _Down, lines: Sequence[str], again: Sequence[str], settings: Settings) -> bool:
     target = settings.target.masked if settings.target else "the embedded server"
-    show("\n".join(["this will be run, in this order:", *(f"  {line}" for line in lines)]))
+    show("\n".join(["this will be run, in this order:", *(f"  {line}" for line in lines), *again]))
     if sys.stdin.isatty():
         return click.confirm(f"on {target}?", default=False)
     down.console.fail(

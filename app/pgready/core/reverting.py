@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from pgready.core.compile import compile_script
-from pgready.core.errors import Diverged, PgreadyError, ScriptError, SettingsError
+from pgready.core.errors import Diverged, PgreadyError, ScriptError, SettingsError, typed
 from pgready.core.model import Applied, Kind, Migration, Script
 from pgready.core.planning import Entry, Plan, State
 from pgready.core.segments import CompiledScript, SegmentKind, Single
@@ -49,7 +49,7 @@ class Goal(Struct, frozen=True):
 
     @property
     def command(self) -> str:
-        return "pgready down --all" if self.stays is None else f"pgready down --to {self.stays}"
+        return "pgready down --all" if self.stays is None else f"pgready down --to {typed(self.stays)}"
 
 
 def last(plan: Plan, count: int) -> Goal:
@@ -82,6 +82,18 @@ def reversals(plan: Plan, goal: Goal) -> tuple[Reversal, ...]:
             done=_NOTHING,
         )
     return tuple(ready)
+
+
+def repeatables(plan: Plan) -> tuple[Entry, ...]:
+    """The repeatable scripts whose record goes as well, so that the next run makes them again.
+
+    A view cannot outlive its table: what takes that back drops the view, too.
+    """
+    return tuple(
+        entry
+        for entry in plan.entries
+        if entry.kind is Kind.REPEATABLE and entry.state is State.APPLIED and entry.applied
+    )
 
 
 def _behind(plan: Plan, goal: Goal) -> list[Entry]:
@@ -131,6 +143,12 @@ def _refuse_parts(script: CompiledScript) -> None:
 def told(planned: Sequence[Reversal]) -> tuple[str, ...]:
     """A line for each of *planned*, in the order in which they are run."""
     return tuple(f"{each.migration.version}: {each.revert.path}{_size(each)}" for each in planned)
+
+
+def told_again(repeated: Sequence[Entry]) -> str:
+    """What becomes of *repeated*, in a few words; nothing where there are none."""
+    names = ", ".join(entry.version for entry in repeated)
+    return f"to be run again by the next up: {names}" if names else ""
 
 
 def _size(reversal: Reversal) -> str:

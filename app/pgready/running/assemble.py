@@ -240,6 +240,7 @@ async def down(settings: Settings, emit: Emit, agreement: Agreement, reason: str
             session,
             sight.keys,
             source.dialect,
+            Native(settings.namespace),
             told_to.patience,
             emit,
             statement_timeout_ms=told_to.statement_timeout_ms,

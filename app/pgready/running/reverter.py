@@ -12,41 +12,45 @@ import anyio
 from msgspec import Struct
 
 from pgready.core.diagnostics import explain
-from pgready.core.errors import Diverged, LockLost, LockNotObtained, PgreadyError, Uncertain
+from pgready.core.errors import Diverged, LockLost, LockNotObtained, PgreadyError, Uncertain, Unreachable
 from pgready.core.events import Event, MigrationFailed, MigrationRetried, MigrationReverted
 from pgready.core.ladder import Ladder
 from pgready.core.patience import Patience
-from pgready.core.planning import Plan
+from pgready.core.planning import Entry, Plan
 from pgready.core.quoting import fill
-from pgready.core.reverting import Goal, Reversal, reversals, same
+from pgready.core.reverting import Goal, Reversal, repeatables, reversals, same, told_again
 from pgready.core.segments import CompiledScript, Segment, Single, place
 from pgready.core.steps import ProbeAnswer
 from pgready.database import audit, catalog, execute, journal, lock
 from pgready.database.execute import Progress
-from pgready.database.refusals import OpeningRefused, StatementRefused
+from pgready.database.refusals import OpeningRefused, StatementRefused, lost_connection
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
+from pgready.dialects.native import Native
 from pgready.running import peers, reasons
 from pgready.running.apply import BEGIN, LOCK_CODES
 from pgready.running.look import Sight
 from pgready.running.recording import Author, locked
-from pgready.running.runner import Run
+from pgready.running.runner import DRIVER_ERRORS, Run
 
 _PAUSE_SECONDS = 0.2
 
 
 class Agreement(Struct, frozen=True):
-    """What somebody was shown and agreed to: the *goal*, and what is run to reach it."""
+    """What somebody was shown and agreed to: the *goal*, what is run to reach it, and which repeatable
+    scripts the next run makes *again*."""
 
     goal: Goal
     reversals: tuple[Reversal, ...]
+    again: tuple[Entry, ...] = ()
 
 
 async def plan(run: Run, goal_of: Callable[[Plan], Goal]) -> Agreement:
     """What would be reverted. Raises PgreadyError."""
     sight = await run.look_only()
     goal = goal_of(sight.plan)
-    return Agreement(goal, reversals(sight.plan, goal))
+    planned = reversals(sight.plan, goal)
+    return Agreement(goal, planned, repeatables(sight.plan) if planned else ())
 
 
 async def revert(
@@ -74,10 +78,12 @@ async def revert(
         create = await audit.creation(session)
         at_work = reverter(session, under_lock)
         records = [at_work.end_of_record(each) for each in planned]  # refused before the first is run
+        again = repeatables(under_lock.plan)  # with the first, lest a crash part them
         for reversal, record in zip(planned, records, strict=True):
-            entry = author.entry(f"{reversal.migration.version} reverted")
-            await at_work.revert(reversal, [*record, *create, entry])
-            create = ()
+            what = filter(None, (f"{reversal.migration.version} reverted", told_again(again)))
+            forgotten = [at_work.forget(each) for each in again]
+            await at_work.revert(reversal, [*record, *forgotten, *create, author.entry("; ".join(what))])
+            create, again = (), ()
 
 
 class Reverter:
@@ -88,6 +94,7 @@ class Reverter:
         session: Session,
         keys: lock.LockKeys,
         dialect: Dialect,
+        native: Native,
         patience: Patience,
         emit: Callable[[Event], None],
         *,
@@ -98,6 +105,7 @@ class Reverter:
         self._session = session
         self._keys = keys
         self._dialect = dialect
+        self._native = native
         self._patience = patience
         self._emit = emit
         self._own_settings = session.own_settings(statement_timeout_ms)
@@ -108,6 +116,12 @@ class Reverter:
         where it has no record of its own."""
         forget = self._dialect.forget(reversal.applied)
         return (forget, journal.refuse_recorded(self._dialect.recorded(reversal.migration)))
+
+    def forget(self, repeatable: Entry) -> str:
+        """A statement after which the script is not recorded, so that the next run makes it again."""
+        assert repeatable.migration and repeatable.applied, "an applied script of the folder"
+        keeper = self._dialect if self._dialect.keeps(repeatable.migration) else self._native
+        return keeper.forget(repeatable.applied)
 
     async def revert(self, reversal: Reversal, closing: Sequence[str]) -> None:
         """Raises PgreadyError; what was reverted before stays reverted. *closing* ends its transaction."""
@@ -123,6 +137,10 @@ class Reverter:
             ) from refused
         except StatementRefused as refused:
             raise self._explained(reversal, refused) from refused
+        except DRIVER_ERRORS as problem:
+            if not lost_connection(problem):
+                raise
+            raise self._lost(reversal) from problem
         self._reverted += 1
         migration = reversal.migration
         duration_ms = round(1000 * (anyio.current_time() - began))
@@ -224,10 +242,22 @@ class Reverter:
         self._emit(MigrationFailed(reversal.migration.version, error.what, error.sqlstate, error.place))
         return error
 
+    def _lost(self, reversal: Reversal) -> PgreadyError:
+        version = reversal.migration.version
+        whole = "all of it was reverted or nothing" if reversal.transactional else "a part may be reverted"
+        return Unreachable(
+            f"the connection was lost while {version} was reverted",
+            hint=f"look (pgready status), then: {self._command}",
+            done=f"{whole}, and the server did not say which; {self._before}",
+        )
+
+    @property
+    def _before(self) -> str:
+        return f"{self._reverted} before it were reverted" if self._reverted else "nothing else was run"
+
     def _done(self, reversal: Reversal) -> str:
-        before = f"{self._reverted} before it were reverted" if self._reverted else "nothing else was run"
         kept = "is applied as before" if reversal.transactional else "is recorded as applied still"
-        return f"{reversal.migration.version} {kept}; {before}"
+        return f"{reversal.migration.version} {kept}; {self._before}"
 
 
 def _timeout(script: CompiledScript, *, local: bool) -> list[str]:

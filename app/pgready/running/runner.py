@@ -47,7 +47,7 @@ if TYPE_CHECKING:  # what changes something is loaded where there is something t
     from pgready.running.apply import Applier
     from pgready.running.bootstrapper import Bootstrapper
 
-_DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _TELL_HOLDER_SECONDS = 5.0
 
 
@@ -118,7 +118,7 @@ class Run:
                 observation = await self._observe(action)
             try:
                 yield self._here(), self._seen()
-            except _DRIVER_ERRORS as problem:
+            except DRIVER_ERRORS as problem:
                 raise reasons.unexpected(problem) from problem
         finally:
             await self._close()
@@ -157,7 +157,7 @@ class Run:
         except StatementRefused as refused:  # outside any script, such as CREATE SCHEMA pgready
             self._error = reasons.unexpected(refused.problem)
             return steps.Failed(anyio.current_time())
-        except _DRIVER_ERRORS as problem:
+        except DRIVER_ERRORS as problem:
             closed = self._session is None or self._session.closed
             if not closed and not lost_connection(problem):
                 self._error = reasons.unexpected(problem)
