@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shlex
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,7 @@ async def test_a_failed_row_stops_everything_until_it_is_resolved(
     done = await pgready("up", *flags, env=env)
 
     assert refused.exit_code == 6
-    assert "pgready repair 1 --done | --not-done" in refused.stderr
+    assert f"pgready repair 1 {shlex.join(flags)} --done | --not-done" in refused.stderr
     assert (repaired.exit_code, done.exit_code) == (0, 0)
     assert await database.value("SELECT count(*) FROM pg_tables WHERE tablename IN ('a', 'b')") == made
     assert await database.fetch("SELECT version, success FROM _sqlx_migrations") == [(1, True), (2, True)]
@@ -92,3 +94,36 @@ async def test_a_script_that_the_tool_passes_over_is_warned_of_and_not_run(
     assert done.exit_code == 0
     assert "seed.sql: not one of sqlx's migrations, and never run" in done.stderr
     assert await database.value("SELECT to_regclass('seeded') IS NULL")
+
+
+def committed(*bodies: str) -> dict[str, str]:
+    """A folder of graphile-migrate's in which each file follows the one before."""
+    files, previous = {}, ""
+    for number, body in enumerate(bodies, 1):
+        text = f"{previous}\n{body}\n".lstrip()
+        digest = f"sha1:{hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()}"
+        headers = f"--! Previous: {previous or '-'}\n--! Hash: {digest}\n\n"
+        files[f"committed/{number:06}.sql"] = f"{headers}{body}\n"
+        previous = digest
+    return files
+
+
+async def test_a_chain_that_was_committed_anew_is_accepted_link_by_link(
+    database: Database, sql_folder: Folder, pgready: Command
+) -> None:
+    env = {"DATABASE_URL": database.url}
+    await pgready("up", "--dir", sql_folder(committed("SELECT 1;", "SELECT 2;")), env=env)
+    folder = sql_folder(committed("SELECT 1; -- one", "SELECT 2;"))
+
+    codes = [
+        (await pgready(*words, "--dir", folder, env=env)).exit_code
+        for words in (["up"], ["repair", "000002"], ["repair", "000001"], ["up"])
+    ]
+
+    assert codes == [6, 0, 0, 0]
+    broken = """
+    SELECT count(*) FROM graphile_migrate.migrations AS m
+    WHERE filename = '000002.sql' AND previous_hash IS DISTINCT FROM
+          (SELECT hash FROM graphile_migrate.migrations WHERE filename = '000001.sql')
+    """
+    assert await database.value(broken) == 0

@@ -77,8 +77,14 @@ _RECORDED = "SELECT " + _ITS_ROW
 
 _FORGET = "DELETE " + _ITS_ROW
 
+# The next row refers to this one's hash, and must go on doing so.
 _ACCEPT = """
-UPDATE graphile_migrate.migrations SET hash = :hash WHERE filename OPERATOR(pg_catalog.=) :filename
+UPDATE graphile_migrate.migrations AS m
+SET hash = CASE WHEN m.filename OPERATOR(pg_catalog.=) :filename THEN :hash ELSE m.hash END,
+    previous_hash = CASE WHEN m.filename OPERATOR(pg_catalog.=) :filename THEN m.previous_hash ELSE :hash END
+FROM graphile_migrate.migrations AS accepted
+WHERE accepted.filename OPERATOR(pg_catalog.=) :filename
+ AND (m.hash OPERATOR(pg_catalog.=) accepted.hash OR m.previous_hash OPERATOR(pg_catalog.=) accepted.hash)
 """
 
 
