@@ -138,6 +138,7 @@ def test_what_cannot_be_run_is_refused_with_its_place(text: str, column: int, sa
         "SET NAMES utf8",
         "DISCARD TEMP",
         "COPY t TO stdout",
+        "COPY t TO '/tmp/x'",
         "COPY t FROM '/tmp/stdin'",
         "COPY (SELECT 1 FROM stdin) TO '/tmp/x'",
         "SELECT E'\\\\gset' ",

@@ -167,7 +167,7 @@ def test_connecting_is_tried_until_its_patience_ends_and_once_more_at_the_end() 
     assert sum(waited) == pytest.approx(60)
     assert [wait for at, wait in enumerate(waited[1:6]) if not 0.1 * 2**at < wait <= 0.2 * 2**at] == []
     assert max(waited) <= 5
-    assert len({wait % 0.1 for wait in waited}) > 5, "no chance in it"
+    assert len({round(wait / 2**at, 9) for at, wait in enumerate(waited[1:6])}) == 5, "no chance in it"
 
 
 def test_after_a_loss_the_waits_between_attempts_begin_anew() -> None:

@@ -208,6 +208,13 @@ def test_a_named_drizzle_folder_without_its_journal_says_what_is_missing() -> No
         read({"0000_a.sql": "select 1"}, "drizzle")
 
 
+def test_a_folder_is_recognised_as_what_it_would_be_read_as() -> None:
+    files = [SourceFile("1_a.sql", b"-- +goose Up\nSELECT 1;")]
+    plain = [SourceFile("1_a.sql", b"SELECT 1;")]
+
+    assert [detect.recognise(files, None), detect.recognise(plain, "sqlx")] == ["goose", "sqlx"]
+
+
 def test_an_unknown_dialect_suggests_the_nearest() -> None:
     with pytest.raises(SettingsError, match=r"did you mean drizzle\?"):
         read({}, "drizle")

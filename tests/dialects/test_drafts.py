@@ -144,6 +144,11 @@ def test_a_tool_that_makes_its_files_itself_is_named_with_its_command(name: str)
     assert "add_users" in (refused.value.hint or "")
 
 
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_tool_whose_files_are_written_by_hand_is_refused_nothing(name: str) -> None:
+    drafts.refuse_generated(detect.make(name), "add_users")
+
+
 @pytest.mark.parametrize(
     ("words", "name"),
     [
