@@ -170,6 +170,23 @@ async def test_a_file_that_is_gone_is_accepted(target: Books) -> None:
     assert await target.database.value("SELECT to_regclass('a') IS NOT NULL")
 
 
+async def test_the_row_of_a_renamed_file_gets_its_new_version_and_nothing_runs_again(target: Books) -> None:
+    target.write(
+        "0003_book.sql",
+        "CREATE TABLE IF NOT EXISTS ledger (entry text);\nINSERT INTO ledger VALUES ('book');\n",
+    )
+    await target("up")
+    (target.folder / "0003_book.sql").rename(target.folder / "0002_book.sql")
+
+    refused = await target("up")
+    repaired = await target("repair", "0003")
+    up = await target("up")
+
+    assert "pgready repair 0003" in refused.stderr
+    assert (refused.exit_code, repaired.exit_code, up.exit_code) == (6, 0, 0)
+    assert await target.entries() == ["book"]
+
+
 async def test_a_file_edited_behind_its_done_parts_is_accepted(target: Books) -> None:
     target.write("0001_a.sql", "CREATE TABLE a (id integer);\nVACUUM;\nSELECT 1 / 0;")
     failed = await target("up")

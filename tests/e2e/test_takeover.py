@@ -486,6 +486,19 @@ async def test_what_is_pending_in_an_adopted_history_is_left_to_the_native_folde
     assert await target.goose_rows() == [0, 1, 2]
 
 
+async def test_what_was_adopted_is_not_taken_back_behind_the_native_historys_back(
+    target: Target, with_goose: Path, tmp_path: Path
+) -> None:
+    (with_goose / "00003_dogs.sql").unlink()
+    await target("adopt", with_goose, "--to", tmp_path / "sql")
+
+    result = await target("down", with_goose, "--yes")
+
+    assert result.exit_code == 6
+    assert "was taken over by pgready.history:default" in result.stderr
+    assert await target.goose_rows() == [0, 1, 2]
+
+
 async def test_who_was_ejected_comes_back_by_adoption(
     target: Target, sql_folder: SqlFolder, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from pgready.core.errors import typed
 from pgready.core.model import Kind
 from pgready.core.planning import Entry, Finding, Plan, Severity, State
 
@@ -20,6 +21,11 @@ def refused(plan: Plan) -> Plan:
     lost = {gone.version for gone, _ in renamed}
     others = (finding for finding in plan.findings if finding.version not in lost)
     return replace(plan, findings=(*others, *(_finding(gone, twin) for gone, twin in renamed)))
+
+
+def renamed(plan: Plan, gone: Entry) -> Entry | None:
+    """The pending entry that has the text of *gone*, which is applied and has no file."""
+    return next((twin for lost, twin in _renamed(plan) if lost is gone), None)
 
 
 def _renamed(plan: Plan) -> list[tuple[Entry, Entry]]:
@@ -45,5 +51,8 @@ def _finding(gone: Entry, twin: Entry) -> Finding:
     message = (
         f"{path}: has the text of {old}, which is applied and has no file: was it renamed? It would run again"
     )
-    hint = f"give it its old version back, {gone.version}; where it is to run once more, add a comment to it"
+    hint = (
+        f"give it its old version back, {gone.version}, or let its row say the new one: "
+        f"pgready repair {typed(gone.version)}; where it is to run once more, add a comment to it"
+    )
     return Finding(Severity.ERROR, twin.version, None, message, hint)

@@ -74,6 +74,7 @@ class Prisma(InCurrentSchema):
     name: ClassVar[str] = "prisma"
     generator: ClassVar[str] = "npx prisma migrate dev --create-only --name {name}"
     table_name: ClassVar[str] = "_prisma_migrations"
+    along_search_path: ClassVar[bool] = True  # not quite: without ?schema= it is in public
     differences: ClassVar[tuple[str, ...]] = (
         "each migration is a transaction of its own, with its record; what fails leaves no failed row",
         "a file that changed after it was applied is refused; `migrate deploy` does not look",

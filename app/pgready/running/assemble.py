@@ -225,7 +225,7 @@ async def plan_down(settings: Settings, emit: Emit, goal_of: Callable[[Plan], Go
     from pgready.running import reverter
 
     source = await read_source(settings)
-    return await reverter.plan(run_of(settings, source, emit), goal_of)
+    return await reverter.plan(run_of(settings, source, emit), source.dialect, goal_of)
 
 
 async def down(settings: Settings, emit: Emit, agreement: Agreement, reason: str | None) -> None:

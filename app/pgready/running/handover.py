@@ -6,10 +6,12 @@ The audit remembers who went where; the newest of its rows about a history count
 
 from __future__ import annotations
 
+from pgready.core.errors import Diverged
 from pgready.core.planning import Finding, Severity
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
-from pgready.dialects.native import Native
+from pgready.dialects.native import AUDIT, Native
+from pgready.running.look import Sight
 
 _NEWEST = """
 SELECT action, history, pg_catalog.to_char(
@@ -27,6 +29,12 @@ _HINTS = {
 }
 
 
+async def refuse(session: Session, dialect: Dialect, sight: Sight) -> None:
+    """Raise Diverged where *dialect*'s history was handed over: what is taken back there stays recorded."""
+    if AUDIT in sight.tables and (found := await findings(session, dialect)):
+        raise Diverged(found[0].message, hint=found[0].hint, done="nothing was run")
+
+
 async def findings(session: Session, dialect: Dialect) -> tuple[Finding, ...]:
     """Why nothing that is pending in *dialect*'s history may run; asked where the audit can be read."""
     left_by = "eject" if dialect.name == Native.name else "adopt"
@@ -36,6 +44,6 @@ async def findings(session: Session, dialect: Dialect) -> tuple[Finding, ...]:
     heir = next(name for name in row["history"].split(", ") if name != dialect.identity)
     message = (
         f"the history {dialect.identity} was {_WENT[left_by]} {heir} (pgready {left_by}, "
-        f"{row['recorded_at']}): what is pending here may be applied there"
+        f"{row['recorded_at']}): what is pending or applied here is that history's to say"
     )
     return (Finding(Severity.ERROR, "", None, message, _HINTS[left_by]),)

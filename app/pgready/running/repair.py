@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from pgready.core import renames
 from pgready.core.errors import SettingsError
 from pgready.core.model import Applied, Migration, Outcome, SegmentState
 from pgready.core.planning import Entry, Flag, Severity, State
@@ -43,7 +44,8 @@ class Repairer:
         if answer is not None:
             return await self._resolve(sight, entry, answer)
         if entry.migration is None:
-            return self._forget(entry)
+            twin = renames.renamed(sight.plan, entry)
+            return self._forget(entry) if twin is None else await self._rename(sight, entry, twin)
         if {Flag.CHANGED, Flag.COSMETIC} & set(entry.flags):
             return await self._accept(entry, entry.migration)
         if entry.state is State.PARTLY_APPLIED and not entry.segment_started and _is_refused(sight, entry):
@@ -78,6 +80,15 @@ class Repairer:
         what = f"{entry.version}: its row is deleted; the database keeps what it made"
         return _recording(what, (self._source.dialect.forget(applied),))
 
+    async def _rename(self, sight: Sight, gone: Entry, twin: Entry) -> Recording:
+        """Let the row of a file that was renamed say its new version: what it made is there."""
+        assert gone.applied and twin.migration, "an applied row, and a file that is pending"
+        script = await self._source.compiled(twin.kind, twin.version)
+        tables = Tables(self._source.dialect, self._native, sight.columns)
+        what = f"{gone.version} is {twin.migration.script.path} now: it is recorded as {twin.version}"
+        forget = self._source.dialect.forget(gone.applied)
+        return _recording(what, (forget, tables.record(twin.migration, self._outcome(script))))
+
     async def _resolve(self, sight: Sight, entry: Entry, answer: Answer) -> Recording:
         version, migration = entry.version, entry.migration
         if entry.state is State.FAILED and entry.applied is not None:
@@ -109,16 +120,18 @@ class Repairer:
         if segment + 1 < len(script.segments):
             checksum = script.segments[segment].checksum
             return (self._marks.record(migration, segment, SegmentState.DONE, checksum),)
-        outcome = Outcome(
+        tables = Tables(self._source.dialect, self._native, sight.columns)
+        return (
+            tables.record(migration, self._outcome(script)),
+            self._marks.forget(migration.kind, migration.version),
+        )
+
+    def _outcome(self, script: CompiledScript) -> Outcome:
+        return Outcome(
             segments=len(script.segments),
             token_checksum=script.token_checksum,
             applied_by=self._by,
             pgready_version=self._pgready_version,
-        )
-        tables = Tables(self._source.dialect, self._native, sight.columns)
-        return (
-            tables.record(migration, outcome),
-            self._marks.forget(migration.kind, migration.version),
         )
 
 

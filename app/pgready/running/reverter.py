@@ -27,7 +27,7 @@ from pgready.database.refusals import OpeningRefused, StatementRefused, lost_con
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import Native
-from pgready.running import peers, reasons
+from pgready.running import handover, peers, reasons
 from pgready.running.apply import BEGIN, LOCK_CODES
 from pgready.running.look import Sight
 from pgready.running.recording import Author, locked
@@ -45,9 +45,10 @@ class Agreement(Struct, frozen=True):
     again: tuple[Entry, ...] = ()
 
 
-async def plan(run: Run, goal_of: Callable[[Plan], Goal]) -> Agreement:
-    """What would be reverted. Raises PgreadyError."""
-    sight = await run.look_only()
+async def plan(run: Run, dialect: Dialect, goal_of: Callable[[Plan], Goal]) -> Agreement:
+    """What would be reverted in the history of *dialect*. Raises PgreadyError."""
+    async with run.looking() as (session, sight):
+        await handover.refuse(session, dialect, sight)
     goal = goal_of(sight.plan)
     planned = reversals(sight.plan, goal)
     return Agreement(goal, planned, repeatables(sight.plan) if planned else ())
@@ -77,6 +78,7 @@ async def revert(
             )
         create = await audit.creation(session)
         at_work = reverter(session, under_lock)
+        await handover.refuse(session, at_work.dialect, under_lock)
         records = [at_work.end_of_record(each) for each in planned]  # refused before the first is run
         again = repeatables(under_lock.plan)  # with the first, lest a crash part them
         for reversal, record in zip(planned, records, strict=True):
@@ -104,7 +106,7 @@ class Reverter:
         self._command = command
         self._session = session
         self._keys = keys
-        self._dialect = dialect
+        self.dialect = dialect
         self._native = native
         self._patience = patience
         self._emit = emit
@@ -114,13 +116,13 @@ class Reverter:
     def end_of_record(self, reversal: Reversal) -> tuple[str, ...]:
         """Statements after which the version is not recorded; they fail where it still is. Raises Diverged
         where it has no record of its own."""
-        forget = self._dialect.forget(reversal.applied)
-        return (forget, journal.refuse_recorded(self._dialect.recorded(reversal.migration)))
+        forget = self.dialect.forget(reversal.applied)
+        return (forget, journal.refuse_recorded(self.dialect.recorded(reversal.migration)))
 
     def forget(self, repeatable: Entry) -> str:
         """A statement after which the script is not recorded, so that the next run makes it again."""
         assert repeatable.migration and repeatable.applied, "an applied script of the folder"
-        keeper = self._dialect if self._dialect.keeps(repeatable.migration) else self._native
+        keeper = self.dialect if self.dialect.keeps(repeatable.migration) else self._native
         return keeper.forget(repeatable.applied)
 
     async def revert(self, reversal: Reversal, closing: Sequence[str]) -> None:
