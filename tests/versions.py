@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".cache" / "postgres"
 EMBEDDED = "18"
-SUITES = ("tests/postgres", "tests/e2e")
+SUITES = ("tests/postgres", "tests/e2e", "tests/chaos/test_simulation.py")
 
 
 def bindir(major: str) -> Path:

@@ -157,6 +157,7 @@ class Link:
 
     def close(self) -> None:
         """Stop listening, and end what is open."""
+        self.refusing = True  # whom the kernel has let in meanwhile, too
         if self._server is not None:
             self._server.close()
         self.reset()

@@ -61,6 +61,12 @@ class Place:
             self._poolers[mode] = pooler
         return self._poolers[mode]
 
+    def refuse_dead_poolers(self) -> None:
+        """Raise RuntimeError where a pooler has ended, which is no fault of any schedule."""
+        for mode, pooler in self._poolers.items():
+            if not pooler.running:
+                raise RuntimeError(f"the {mode} pooler has ended by itself:\n{pooler.log.read_text()}")
+
     def _stop_poolers(self) -> None:
         while self._poolers:
             self._poolers.popitem()[1].stop()
@@ -68,8 +74,9 @@ class Place:
     # Databases
 
     async def create(self, name: str) -> None:
+        cheapest = "STRATEGY file_copy" if self.server.version >= 15 else ""  # 14 knows no other
         async with connected(self.server, "postgres") as admin:
-            await admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
+            await admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 {cheapest}")
 
     async def drop(self, name: str) -> None:
         async with connected(self.server, "postgres") as admin:

@@ -43,6 +43,7 @@ class Simulator:
             except Found as found:
                 finding = found.finding
             log = scene.log() if finding else ""
+            self._place.refuse_dead_poolers()
         seconds = anyio.current_time() - began
         return Verdict(schedule.seed, finding, seconds, tuple(scene.dealt), scene.missed, log)
 

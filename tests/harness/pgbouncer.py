@@ -59,6 +59,10 @@ class PgBouncer:
             )  # fmt: skip
         wait_until(self._listening, "PgBouncer to listen")
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def stop(self) -> None:
         """Stop at once, cutting every client off, and delete its files."""
         if self._process is not None:
