@@ -237,7 +237,7 @@ async def test_wrong_use_is_told(arguments: tuple[str, ...], words: str, target:
     target.write("0003_c.sql", "SELECT 1;")
     await target("up")
     (target.folder / "0003_c.sql").unlink()
-    target.write("0002_b.sql", "SELECT 1;")
+    target.write("0002_b.sql", "SELECT 2;")
 
     result = await target("repair", *arguments)
 
