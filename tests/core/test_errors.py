@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from pgready.core.errors import ExitCode, MigrationFailed, PgreadyError, Place, SettingsError, excerpt, render
+from pgready.core.errors import (
+    ExitCode,
+    MigrationFailed,
+    PgreadyError,
+    Place,
+    SettingsError,
+    excerpt,
+    render,
+    typed,
+)
 
 
 def test_an_error_is_told_with_its_place_its_facts_and_its_cure() -> None:
@@ -57,3 +66,10 @@ def test_an_exit_code_says_whether_the_same_command_may_succeed_later() -> None:
         ExitCode.INTERRUPTED,
         ExitCode.TERMINATED,
     }
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"), [("a/b-1.sql", "a/b-1.sql"), ("a b", "'a b'"), ("it's", "'it'\"'\"'s'"), ("", "''")]
+)
+def test_a_word_of_a_hints_command_is_quoted_where_a_shell_needs_it(word: str, shown: str) -> None:
+    assert typed(word) == shown

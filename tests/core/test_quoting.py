@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pgready.core.model import TableName
-from pgready.core.quoting import Name, Sql, fill, fragment, names
+from pgready.core.quoting import Name, Sql, fill, fragment, literals, names
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,7 @@ def test_template_names_a_value_that_is_not_there() -> None:
 def test_nul_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="NUL"):
         fill(":value", value=value)
+
+
+def test_several_literals_stand_with_commas_between() -> None:
+    assert literals(["a", "it's"]) == "'a', 'it''s'"

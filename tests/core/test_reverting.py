@@ -7,7 +7,7 @@ import pytest
 from pgready.core.errors import Diverged, SettingsError
 from pgready.core.model import Applied, Kind, Migration, Script, Unrunnable
 from pgready.core.planning import Entry, Plan, State
-from pgready.core.reverting import Goal, last, reversals, same, told
+from pgready.core.reverting import Goal, last, repeatables, reversals, same, told, told_again
 
 
 def entry(version: str, state: State = State.APPLIED, revert: str | None = "SELECT 1;") -> Entry:
@@ -135,3 +135,16 @@ def test_what_cannot_be_taken_back_whole_is_refused(revert: str | None) -> None:
 )
 def test_what_can_be_taken_back_whole_is_not(revert: str) -> None:
     assert versions(Plan((entry("1"), entry("2", revert=revert)))) == ["2"]
+
+
+def test_what_is_run_again_is_named_where_there_is_any() -> None:
+    assert told_again([entry("a"), entry("b")]) == "to be run again by the next up: a, b"
+    assert told_again([]) == ""
+
+
+def test_views_that_are_applied_are_made_again_behind_a_down() -> None:
+    row = Applied("v", kind=Kind.REPEATABLE)
+    view = Entry("v", "v", Kind.REPEATABLE, State.APPLIED, applied=row)
+    pending = Entry("w", "w", Kind.REPEATABLE, State.PENDING)
+
+    assert repeatables(Plan((entry("1"), view, pending))) == (view,)

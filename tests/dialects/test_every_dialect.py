@@ -157,3 +157,10 @@ async def test_a_dialect_whose_table_is_in_the_current_schema_follows_it(
 
     assert dialect.table in (before, type(before)("elsewhere", before.name))
     assert await columns(database, dialect)
+
+
+@pytest.mark.parametrize("name", detect.DIALECTS)
+def test_a_history_of_one_schema_is_not_looked_for_in_others(name: str) -> None:
+    dialect = detect.make(name)
+
+    assert getattr(dialect, "sought", "") in ("", dialect.table.name)

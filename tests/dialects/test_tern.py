@@ -172,3 +172,8 @@ def test_a_problem_of_what_reverts_has_its_line_in_the_file() -> None:
 @pytest.mark.parametrize("below", ["", "\n-- only words\n  -- and more\n"])
 def test_what_has_no_sql_below_has_no_way_back(below: str) -> None:
     assert one(f"SELECT 1;\n{SEPARATOR}{below}").revert is None
+
+
+@pytest.mark.parametrize(("table", "sought"), [("", ""), ("log", "log"), ("other.log", "")])
+def test_a_table_without_a_schema_is_looked_up_along_the_search_path(table: str, sought: str) -> None:
+    assert Tern(table).sought == sought
