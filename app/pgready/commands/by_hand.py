@@ -17,6 +17,7 @@ from pgready.core.errors import ExitCode
 from pgready.running import assemble
 from pgready.running.assemble import ByHand, Emit
 from pgready.settings import Settings
+from pgready.settings.values import text
 
 if TYPE_CHECKING:
     from pgready.running.recording import Recording
@@ -24,11 +25,22 @@ if TYPE_CHECKING:
 Record = Callable[[Settings, Emit, ByHand], Awaitable["Recording"]]
 
 
+def _stored_as_it_is(_context: click.Context, _parameter: click.Parameter, reason: str | None) -> str | None:
+    try:
+        return reason if reason is None else text(reason)
+    except ValueError as problem:
+        raise click.BadParameter(str(problem)) from None
+
+
+reason_option = click.option(
+    "--reason", metavar="TEXT", callback=_stored_as_it_is, help="why: kept in pgready.audit with who and when"
+)
+
+
 def by_hand_options(command: Callable[..., int]) -> Callable[..., int]:
     """The settings, `--reason` and `--dry-run`; the command receives them as `**flags` for `recorded`."""
-    reason = click.option("--reason", metavar="TEXT", help="why: kept in pgready.audit with who and when")
     dry_run = click.option("--dry-run", is_flag=True, help="say what would be recorded, and record nothing")
-    return settings_options(reason(dry_run(command)))
+    return settings_options(reason_option(dry_run(command)))
 
 
 def recorded(flags: dict[str, object], record: Record, directory: Path | None = None) -> int:

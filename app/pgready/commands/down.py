@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
+from pgready.commands.by_hand import reason_option
 from pgready.commands.console import Console
 from pgready.commands.options import load_settings, settings_options
 from pgready.commands.process import finish, show
@@ -26,7 +27,7 @@ from pgready.settings import Settings
 @click.option("--all", "everything", is_flag=True, help="take back everything")
 @click.option("--yes", is_flag=True, help="do not ask; where nobody can be asked it must be said")
 @click.option("--dry-run", is_flag=True, help="say what would be run, and run nothing")
-@click.option("--reason", metavar="TEXT", help="why: kept in pgready.audit with who and when")
+@reason_option
 def command(
     count: int | None,
     to: str | None,
