@@ -44,3 +44,15 @@ def test_two_files_of_one_text_are_two_migrations() -> None:
 
 def test_another_text_is_no_renamed_file() -> None:
     assert errors(made({"1": "a", "4": "c"}, {"1": "a", "3": "b"})) == []
+
+
+@pytest.mark.parametrize(("gone", "twin"), [("3", "4"), ("5", None)])
+def test_the_row_of_a_lost_file_has_the_pending_file_of_its_text_for_a_twin(
+    gone: str, twin: str | None
+) -> None:
+    plan = made({"1": "a", "4": "b"}, {"1": "a", "3": "b", "5": "c"})
+    (lost,) = (entry for entry in plan.entries if entry.version == gone)
+
+    found = renames.renamed(plan, lost)
+
+    assert (found.version if found else None) == twin
