@@ -14,7 +14,7 @@ CHARTS = {
     "bench-round-trips": "Round trips of each migration",
     "bench-no-op-20": "No-op start over 20 ms",
     "bench-apply-20": "Apply 50 over 20 ms",
-    "bench-replicas": "50 replicas at once, 20 migrations of 1 s",
+    "bench-replicas": "50 replicas at once, 10 migrations of 1 s",
 }
 """Files of docs/images, and the case that each shows."""
 

@@ -46,10 +46,12 @@ class Row(Struct, frozen=True):
 
 
 class Results(Struct):
-    """All that was measured. *setting* says on what, for each case as it was measured last."""
+    """All that was measured. *setting* says how, for each case as it was measured last; *peers* are their
+    versions."""
 
     rows: list[Row] = []
     setting: dict[str, str] = {}
+    peers: dict[str, str] = {}
 
     def replace(self, rows: Sequence[Row], setting: str) -> None:
         """Put *rows* in the place of those of the same cases."""

@@ -65,6 +65,7 @@ def main() -> None:
         # The network and the server inherit the priority; what is installed before does not.
         server = Server(settings=DURABLE)
         rig = Rig(server, Path(work), chosen.rounds, chosen_peers(chosen))
+        results.peers |= {entry.name: tools.version(tool) for entry, tool in rig.peers}
         if chosen.realtime:
             take_realtime_priority()
         server.start()
@@ -74,7 +75,7 @@ def main() -> None:
                 results.replace(CASES[case](rig), setting(chosen))
                 if chosen.record:
                     report.save(results, path)
-            text = report.table(results, f"{datetime.now(UTC):%Y-%m-%d}", preface(rig))
+            text = report.table(results, f"{datetime.now(UTC):%Y-%m-%d}", preface(server, results))
         finally:
             server.remove()
     print(text)
@@ -90,11 +91,11 @@ def setting(chosen: argparse.Namespace) -> str:
     return f"{datetime.now(UTC):%H:%M} UTC, --rounds {chosen.rounds}, {priority}, load {load:.0f}."
 
 
-def preface(rig: Rig) -> str:
+def preface(on: Server, results: report.Results) -> str:
     """The machine and the versions."""
-    peers = ", ".join(f"{entry.name} {tools.version(tool)}" for entry, tool in rig.peers)
+    peers = ", ".join(f"{name} {version}" for name, version in results.peers.items())
     missing = " ".join(f"Not measured: {name} ({why})." for name, why in NOT_HAD.items())
-    server = f"PostgreSQL {rig.server.version}, durable (fsync, synchronous_commit, full_page_writes)"
+    server = f"PostgreSQL {on.version}, durable (fsync, synchronous_commit, full_page_writes)"
     return (
         f"{os.cpu_count()} x {processor()}; Python {platform.python_version()}; {server}, "
         "on the same machine. All contenders of a case run interleaved, in alternating order; medians, the "

@@ -75,6 +75,28 @@ def test_compose_variables_are_documented_as_the_files_use_them() -> None:
     assert documented == set(re.findall(r"\$\{(\w+):-([^}]+)\}", files))
 
 
+def test_every_case_of_the_bench_is_described() -> None:
+    cases = set(
+        re.findall(r'^    "([\w-]+)": ', (CHECKOUT / "bench/cases/__init__.py").read_text(), re.MULTILINE)
+    )
+    described = {
+        name
+        for names, _ in table_rows(CHECKOUT / "bench/README.md")
+        for name in re.findall(r"`([\w-]+)`", names)
+    }
+
+    assert described == cases
+
+
+def test_every_peer_of_the_bench_is_named_with_its_rule_or_why_it_is_not_measured() -> None:
+    peers = re.findall(
+        r'^    (?:Entry\()?"([\w-]+)"', (CHECKOUT / "bench/peers/__init__.py").read_text(), re.MULTILINE
+    )
+    documented = [row[0] for row in table_rows(DOCS / "benchmarks.md", below="## The peers")]
+
+    assert sorted(documented) == sorted(peers)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
@@ -84,7 +106,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 def test_every_picture_is_shown_somewhere_and_every_picture_shown_is_there() -> None:
     texts = "".join(path.read_text() for path in PAGES)
-    shown = set(re.findall(r"images/([\w-]+\.png)", texts))
+    shown = set(re.findall(r"images/([\w-]+\.(?:png|svg))", texts))
 
     assert shown == {path.name for path in (DOCS / "images").iterdir()}
 

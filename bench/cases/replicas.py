@@ -23,7 +23,7 @@ def busy(rig: Rig) -> list[Row]:
 
 
 def waiting(rig: Rig) -> list[Row]:
-    return _compared(rig, "20 migrations of 1 s", "waiting", folders.sleeping(20, 1.0))
+    return _compared(rig, "10 migrations of 1 s", "waiting", folders.sleeping(10, 1.0))
 
 
 def _compared(rig: Rig, what: str, case: str, steps: Sequence[Step]) -> list[Row]:

@@ -31,7 +31,7 @@ class DrizzleKit(Tool):
 
     def up(self, folder: Path, url: str) -> Ran:
         # It takes neither an absolute folder nor a driver from anywhere but beside its settings.
-        settings = self.home / f"{folder.name}.config.json"
+        settings = self.home / f"{folder.parent.name}.config.json"
         out = os.path.relpath(folder, self.home)
         settings.write_text(json.dumps({"dialect": "postgresql", "out": out, "dbCredentials": {"url": url}}))
         return self.run("migrate", "--config", settings.name, cwd=self.home)
