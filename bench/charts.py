@@ -20,6 +20,9 @@ CHARTS = {
 
 _FLOORS = {"floor", "driver_alone", "same_imports", "psql -1"}
 _WIDTH, _LEFT, _RIGHT, _TOP, _STEP, _BAR = 720, 150, 90, 40, 26, 16
+_MOST_OF_OWN = 12
+"""Bars that are longer than so many times pgready's are cut, lest all others look alike."""
+
 _STYLE = """\
 text { font: 13px ui-sans-serif, system-ui, sans-serif; fill: #24292f }
 .title { font-weight: 600 } .value { fill: #57606a; font-variant-numeric: tabular-nums }
@@ -42,7 +45,8 @@ def svg(title: str, rows: Sequence[Row]) -> str:
     """A bar for each of *rows*, the shortest first; pgready's stands out, and floors stand back."""
     ordered = sorted(rows, key=_value)
     height = _TOP + _STEP * len(ordered) + 8
-    longest = max(map(_value, ordered)) or 1.0
+    own = max((_value(row) for row in ordered if row.name == "pgready"), default=0.0)
+    longest = min(max(map(_value, ordered)), _MOST_OF_OWN * own) or 1.0
     bars = [_bar(row, _TOP + _STEP * index, longest) for index, row in enumerate(ordered)]
     said = escape(f"{title}: " + ", ".join(f"{row.name} {row.cells[1]}" for row in ordered))
     return "\n".join(
@@ -58,13 +62,14 @@ def svg(title: str, rows: Sequence[Row]) -> str:
 
 
 def _bar(row: Row, top: int, longest: float) -> str:
-    width = max(1.0, (_WIDTH - _LEFT - _RIGHT) * _value(row) / longest)
+    shown = f"… {row.cells[1]}" if _value(row) > longest else row.cells[1]
+    width = max(1.0, (_WIDTH - _LEFT - _RIGHT) * min(1.0, _value(row) / longest))
     kind = "own" if row.name == "pgready" else "floor" if row.name in _FLOORS else "peer"
     middle = top + _BAR / 2 + 5
     return (
         f'<text x="{_LEFT - 8}" y="{middle:.0f}" text-anchor="end">{escape(row.name)}</text>'
         f'<rect class="{kind}" x="{_LEFT}" y="{top}" width="{width:.1f}" height="{_BAR}" rx="2"/>'
-        f'<text class="value" x="{_LEFT + width + 8:.1f}" y="{middle:.0f}">{escape(row.cells[1])}</text>'
+        f'<text class="value" x="{_LEFT + width + 8:.1f}" y="{middle:.0f}">{escape(shown)}</text>'
     )
 
 
