@@ -240,14 +240,18 @@ async def test_a_flood_takes_no_file_from_the_migration(
         attack.start()
         await running.wait_for("run.ready")
         # With so few files one probe may be crowded out; an orchestrator asks again.
-        statuses = [await anyio.to_thread.run_sync(_probe, port) for _ in range(3)]
+        answered = await anyio.to_thread.run_sync(_answered, port, 10)
         attack.stop()
     finally:
         running.kill()
 
-    assert 200 in statuses
+    assert answered
     assert "Too many open files" not in running.stderr
     assert await database.value("SELECT count(*) FROM pgready.history") == 6
+
+
+def _answered(port: int, tries: int) -> bool:
+    return any(_probe(port) == 200 for _ in range(tries))
 
 
 def _probe(port: int) -> int:
