@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pgready.commands.config import render as render_config
@@ -121,6 +121,9 @@ def test_no_address_shows_a_piece_of_its_password_whatever_its_parameters(
     host: str,
     scheme: str,
 ) -> None:
+    said_openly = "".join(value for _, value in parts)
+    assume(not any(piece in said_openly for piece in pieces(password)))
+
     shown = "\n".join(told({}, {variable: form(parts, password, host, scheme)}, {}))
 
     assert [piece for piece in pieces(password) if piece in shown] == []
