@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pgready.commands.config import render as render_config
@@ -121,12 +121,13 @@ def test_no_address_shows_a_piece_of_its_password_whatever_its_parameters(
     host: str,
     scheme: str,
 ) -> None:
-    said_openly = "".join(value for _, value in parts)
-    assume(not any(piece in said_openly for piece in pieces(password)))
+    shown, without = (
+        "\n".join(told({}, {variable: form(parts, secret, host, scheme)}, {}))
+        for secret in (password, "x" * len(password))
+    )
 
-    shown = "\n".join(told({}, {variable: form(parts, password, host, scheme)}, {}))
-
-    assert [piece for piece in pieces(password) if piece in shown] == []
+    # A parameter may say by chance what stands in the password, too.
+    assert [piece for piece in pieces(password) if piece in shown and piece not in without] == []
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
