@@ -7,12 +7,12 @@ thing of ours in a target whose history is a peer's and that needed no journal.
 from __future__ import annotations
 
 from pgready.core.errors import AccessDenied
-from pgready.core.quoting import fill, identifier
+from pgready.core.quoting import create_schema, fill, identifier
 from pgready.database.session import Session
 
-_CREATE_SCHEMA = "CREATE SCHEMA IF NOT EXISTS pgready"
-
-_CREATE_TABLE = """
+CREATE = (
+    f"{create_schema('pgready')};"
+    + """
 CREATE TABLE IF NOT EXISTS pgready.audit (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     recorded_at     timestamp with time zone NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -26,9 +26,8 @@ CREATE TABLE IF NOT EXISTS pgready.audit (
 );
 REVOKE ALL ON pgready.audit FROM PUBLIC
 """
-
-CREATE = f"{_CREATE_SCHEMA};\n{_CREATE_TABLE}"
-"""The table with its schema; it takes the right to create one even where that exists (see `creation`)."""
+)
+"""Makes the table, and its schema where that is missing."""
 
 _SITUATION = """
 SELECT x.schema IS NOT NULL AS has_schema, x.audit IS NOT NULL AS has_table,
@@ -51,10 +50,10 @@ async def creation(session: Session) -> tuple[str, ...]:
     if row["has_table"]:
         allowed, needed = row["writes"], "INSERT ON pgready.audit"
     elif row["has_schema"]:
-        allowed, needed, create = row["makes_table"], "USAGE, CREATE ON SCHEMA pgready", (_CREATE_TABLE,)
+        allowed, needed, create = row["makes_table"], "USAGE, CREATE ON SCHEMA pgready", (CREATE,)
     else:
         allowed, needed = row["makes_schema"], f"CREATE ON DATABASE {identifier(row['database'])}"
-        create = (_CREATE_SCHEMA, _CREATE_TABLE)
+        create = (CREATE,)
     if not allowed:
         raise AccessDenied(
             f"permission denied: {session.user} cannot write pgready.audit, which keeps changes by hand",
