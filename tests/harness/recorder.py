@@ -18,6 +18,7 @@ from harness.server import PATIENCE_SECONDS, programs_under_test
 
 _PORT = "5432"
 _END = "SELECT 'that was the script'"
+_END_OF_DATA = "\\.\n"
 _COMMENT = r"(?:\s|--[^\n]*|/\*.*?\*/)"
 _COPIES = re.compile(rf"(?is){_COMMENT}*copy\s.*\sfrom{_COMMENT}+std(?:in|out)\b")
 _STRINGS = re.compile(r"(?is)\s*set\s+(?:session\s+)?standard_conforming_strings\s*(?:=|to)\s*'?(\w+)")
@@ -84,6 +85,7 @@ class Recorder:
             stream.write(_message(b"G", struct.pack("!bh", 0, 0)))
             stream.flush()
             data = "".join(body.decode() for body in _copy_data(stream))
+            data = data.removesuffix(_END_OF_DATA)  # which psql sent, too, until 18
         setting = _STRINGS.match(text)
         if setting or text == f"{_END};":
             off = setting is not None and setting[1].lower() in _FALSE
