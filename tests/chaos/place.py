@@ -102,8 +102,14 @@ class Place:
         self._standby = standby
         self.server._run(
             "pg_basebackup", "-h", self.server.socket_directory, "-p", str(self.server.port), "-U", SUPERUSER,
-            "-D", standby.data, "--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--no-manifest",
+            "-D", standby.data, "--checkpoint=fast", "--no-sync", "--no-manifest",
         )  # fmt: skip
+        # Not by --write-recovery-conf: that says options which an older libpq, where the standby's own
+        # binaries find that first, does not know.
+        primary = f"host={self.server.socket_directory} port={self.server.port} user={SUPERUSER}"
+        with (standby.data / "postgresql.auto.conf").open("a") as settings:
+            settings.write(f"primary_conninfo = '{primary}'\n")
+        (standby.data / "standby.signal").touch()
         standby.start()
         self.server.psql(_WAIT_FOR_STANDBYS)
         wait_until(lambda: self.server.psql(_STREAMING).strip() == "1", "the standby to stream")
