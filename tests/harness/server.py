@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -35,6 +36,10 @@ SETTINGS = {
 }
 
 
+_PORTS = range(10_000, 32_000)
+"""Below those that Linux gives to clients."""
+
+
 class ServerFailed(Exception):
     """The server did not start or stop; the message ends with the last lines of its log."""
 
@@ -54,11 +59,15 @@ def wait_until(
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on 127.0.0.1 that was free a moment ago, and that no client is given for its own end.
+
+    A server that crashed comes back on its port, which one of a thousand connections would have by then.
+    """
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            port = secrets.choice(_PORTS)
+            probe.bind((HOST, port))
+            return port
 
 
 def programs_under_test() -> Path:
