@@ -20,6 +20,7 @@ from pgready.core.events import (
 from pgready.core.events import (
     MigrationFailed as MigrationFailedEvent,
 )
+from pgready.core.tokens import token_checksum
 
 Folder = Callable[[Mapping[str, str | bytes]], Path]
 
@@ -68,6 +69,18 @@ async def test_what_is_recorded_says_who_when_and_how_long(database: Database, s
         " length(checksum), length(token_checksum) FROM pgready.history"
     )
     assert row == ("1", "nap", 1, True, True, pgready.__version__, True, 64, 64)
+
+
+async def test_each_row_has_the_token_checksum_of_its_own_script(
+    database: Database, sql_folder: Folder
+) -> None:
+    long = "".join(f"SELECT {n}; -- padding\n" for n in range(4000))  # compiled in a thread
+    texts = {"1_a.sql": "SELECT 1;", "2_b.sql": "SELECT  2; VACUUM;", "3_c.sql": long, "4_d.sql": "SELECT 4;"}
+
+    await migrate(database, sql_folder(texts))
+
+    recorded = await database.fetch("SELECT version, token_checksum FROM pgready.history ORDER BY version")
+    assert recorded == [(name[0], token_checksum(text)) for name, text in texts.items()]
 
 
 PARTS = [

@@ -32,7 +32,6 @@ from pgready.core.segments import (
 )
 from pgready.core.sql import Unscannable
 from pgready.core.statements import Batch
-from pgready.core.tokens import token_checksum
 
 # Settings under which the server reads the text of later statements differently.
 _READING_SETTINGS = (backslashes.SETTING, "backslash_quote", "escape_string_warning")
@@ -118,7 +117,6 @@ class _Compiler:
         found = self._directives or Directives()
         return CompiledScript(
             segments=tuple(self._segments),
-            token_checksum=token_checksum(self._script.text),
             stepwise=self._stepwise,
             lock_timeout_ms=found.lock_timeout_ms,
             statement_timeout_ms=found.statement_timeout_ms,

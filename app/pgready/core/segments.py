@@ -65,7 +65,7 @@ class Segment(Struct, frozen=True):
 
 
 class CompiledScript(Struct, frozen=True):
-    """A script ready to run. *token_checksum* is None where it could not be scanned or is too large.
+    """A script ready to run.
 
     *stepwise* is True where the script must be sent a statement at a time because one of its statements
     changes how the next is read (`SET standard_conforming_strings`). The timeouts are the script's own
@@ -73,7 +73,6 @@ class CompiledScript(Struct, frozen=True):
     """
 
     segments: tuple[Segment, ...]
-    token_checksum: str | None
     stepwise: bool = False
     lock_timeout_ms: int | None = None
     statement_timeout_ms: int | None = None

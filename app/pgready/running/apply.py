@@ -1,14 +1,17 @@
 """The actions on one segment: run it in its transaction, mark, run, probe and record a single.
 
 Each transaction opens with the fence and "not recorded yet", and closes by resetting what the script left
-in the session before its own, schema-qualified record. Between the segments of one script only what would
+in the session before its own, schema-qualified record. What the record of the next migration needs is
+computed while the server works on this one. Between the segments of one script only what would
 make the record somebody else's is reset; the script's own settings are repeated at the next opening, so
 that a run that resumes there after a crash sees the same session as one that never stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import anyio
 import asyncpg
@@ -18,6 +21,7 @@ from pgready.core.diagnostics import explain
 from pgready.core.errors import LockNotObtained, PgreadyError
 from pgready.core.events import Event, MigrationApplied, MigrationFailed, MigrationStarted
 from pgready.core.model import Kind, Migration, Outcome, SegmentState
+from pgready.core.planning import Work
 from pgready.core.quoting import fill
 from pgready.core.segments import CompiledScript, Segment, Single, place
 from pgready.core.steps import Observation
@@ -56,7 +60,7 @@ class Tables:
 
 
 class Applier:
-    """Carries out segment actions on *session*, whose lock is held."""
+    """Carries out segment actions on *session*, whose lock is held. *work* is what is to be applied."""
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class Applier:
         source: Source,
         tables: Tables,
         marks: journal.Journal,
+        work: Sequence[Work],
         watcher: Watcher,
         emit: Callable[[Event], None],
         *,
@@ -86,6 +91,8 @@ class Applier:
         self._lock_seconds = lock_seconds
         self._progress = Progress(session)
         self._durations_ms: dict[tuple[Kind, str], float] = {}
+        keys_of_work = [(each.kind, each.version) for each in work]
+        self._next = dict(pairwise(keys_of_work))
         self.applied = 0
 
     async def run_transaction(self, action: steps.RunTransaction) -> Observation:
@@ -93,13 +100,16 @@ class Applier:
             await anyio.sleep(action.delay_seconds)
         migration, script, segment = await self._at(action)
         started = self._begin(migration, script, action.segment)
+        opening = self._opening(action, migration, script, segment)
+        closing = self._closing(migration, script, action.segment)
+        self._prepare_next(action)
         try:
             await execute.run_transaction(
                 self._session,
                 migration.script.text,
                 segment,
-                opening=self._opening(action, migration, script, segment),
-                closing=self._closing(migration, script, action.segment),
+                opening=opening,
+                closing=closing,
                 progress=self._progress,
                 stepwise=script.stepwise,
             )
@@ -243,6 +253,12 @@ class Applier:
             self._marks.forget(migration.kind, migration.version),
         )
 
+    def _prepare_next(self, action: steps.SegmentAction) -> None:
+        """Have the next migration's checksum computed when this one was sent, and its answer is awaited."""
+        following = self._next.get((action.kind, action.version))
+        if following is not None:
+            asyncio.get_running_loop().call_soon(self._source.token_checksum, *following)
+
     async def _commit(
         self, action: steps.SegmentAction, migration: Migration, script: CompiledScript, *statements: str
     ) -> Observation:
@@ -358,7 +374,7 @@ class Applier:
         return Outcome(
             earlier_ms=round(self._durations_ms.get((migration.kind, migration.version), 0.0)),
             segments=len(script.segments),
-            token_checksum=script.token_checksum,
+            token_checksum=self._source.token_checksum(migration.kind, migration.version),
             applied_by=self._applied_by,
             pgready_version=self._pgready_version,
         )

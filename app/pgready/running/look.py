@@ -203,6 +203,7 @@ class Looker:
             self._source,
             Tables(self._source.dialect, self._native, sight.columns),
             journal.Journal(self._source.dialect, applied_by),
+            sight.work,
             watcher,
             self._emit,
             applied_by=applied_by,

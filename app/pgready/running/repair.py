@@ -9,6 +9,7 @@ from pgready.core.errors import SettingsError
 from pgready.core.model import Applied, Migration, Outcome, SegmentState
 from pgready.core.planning import Entry, Flag, Severity, State
 from pgready.core.segments import CompiledScript
+from pgready.core.tokens import token_checksum
 from pgready.database import journal
 from pgready.dialects.native import Native
 from pgready.running.apply import Tables
@@ -53,8 +54,8 @@ class Repairer:
         raise _nothing(entry, "there is nothing to accept")
 
     async def _accept(self, entry: Entry, migration: Migration) -> Recording:
-        script = await self._source.compiled(entry.kind, entry.version)
-        statement = self._source.dialect.accept(migration, script.token_checksum)
+        await self._source.compiled(entry.kind, entry.version)  # what cannot run is not taken for applied
+        statement = self._source.dialect.accept(migration, token_checksum(migration.script.text))
         return _recording(
             f"{entry.version}: the file as it is now is taken for what was applied", (statement,)
         )
@@ -87,7 +88,8 @@ class Repairer:
         tables = Tables(self._source.dialect, self._native, sight.columns)
         what = f"{gone.version} is {twin.migration.script.path} now: it is recorded as {twin.version}"
         forget = self._source.dialect.forget(gone.applied)
-        return _recording(what, (forget, tables.record(twin.migration, self._outcome(script))))
+        outcome = self._outcome(twin.migration, script)
+        return _recording(what, (forget, tables.record(twin.migration, outcome)))
 
     async def _resolve(self, sight: Sight, entry: Entry, answer: Answer) -> Recording:
         version, migration = entry.version, entry.migration
@@ -122,14 +124,14 @@ class Repairer:
             return (self._marks.record(migration, segment, SegmentState.DONE, checksum),)
         tables = Tables(self._source.dialect, self._native, sight.columns)
         return (
-            tables.record(migration, self._outcome(script)),
+            tables.record(migration, self._outcome(migration, script)),
             self._marks.forget(migration.kind, migration.version),
         )
 
-    def _outcome(self, script: CompiledScript) -> Outcome:
+    def _outcome(self, migration: Migration, script: CompiledScript) -> Outcome:
         return Outcome(
             segments=len(script.segments),
-            token_checksum=script.token_checksum,
+            token_checksum=token_checksum(migration.script.text),
             applied_by=self._by,
             pgready_version=self._pgready_version,
         )

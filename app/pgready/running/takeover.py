@@ -112,7 +112,7 @@ class Takeover:
             if entry.state is not State.APPLIED or entry.applied is None:
                 continue
             migration = became[entry.kind, entry.version]
-            outcome = self._outcome_of(compile_script(migration.script))
+            outcome = self._outcome_of(migration, compile_script(migration.script))
             statements.append(self._native.take_over(migration, entry.applied, outcome))
             what.append(f"{entry.version} is {migration.script.path}")
         return Recording(tuple(what), tuple(statements), Native.name)
@@ -192,12 +192,12 @@ class Takeover:
 
     async def _outcome(self, migration: Migration) -> Outcome:
         script = await self._source.compiled(migration.kind, migration.version)
-        return self._outcome_of(script)
+        return self._outcome_of(migration, script)
 
-    def _outcome_of(self, script: CompiledScript) -> Outcome:
+    def _outcome_of(self, migration: Migration, script: CompiledScript) -> Outcome:
         return Outcome(
             segments=len(script.segments),
-            token_checksum=script.token_checksum,
+            token_checksum=token_checksum(migration.script.text),
             applied_by=self._by,
             pgready_version=self._pgready_version,
         )
