@@ -103,8 +103,8 @@ class World:
         match action:
             case steps.Connect():
                 return steps.Connected(now)
-            case steps.Look():
-                return self._look(now)
+            case steps.Look(under_lock=under_lock):
+                return self._look(now, compiled=under_lock)
             case steps.TakeLock():
                 return self._take_lock(session, now)
             case steps.BootstrapTarget():
@@ -126,14 +126,14 @@ class World:
             if self.effects[at] is Effect.INDEX and not self.happened[at]:
                 self.halves.add(at)
 
-    def _look(self, now: float) -> steps.Looked:
+    def _look(self, now: float, *, compiled: bool) -> steps.Looked:
         recorded = History(True, self._applied(), self._marks())
         plan = planning.plan(Folder("model", self._migrations()), recorded, planning.Policies())
         pending = [(entry, self._segments(entry.version)) for entry in plan.pending]
         assert not [
             found for each in pending if (found := resumption.verify_resumption(each[0], recorded, each[1]))
         ]
-        work = tuple(resumption.work(entry, segments) for entry, segments in pending)
+        work = tuple(resumption.work(entry, segments if compiled else None) for entry, segments in pending)
         return steps.Looked(now, refused=bool(plan.errors), bootstrap=not self.bootstrapped, work=work)
 
     def _applied(self) -> tuple[Applied, ...]:

@@ -81,6 +81,36 @@ def test_what_is_missing_is_made_under_the_lock_before_the_second_look() -> None
     assert player.look(bootstrap=True) == steps.ReleaseLock()
 
 
+def test_what_was_not_compiled_before_the_lock_is_compiled_under_it() -> None:
+    player = Player().connect()
+    player.look(Work(V, "1", None), Work(V, "2", None, done=1))
+    player.see(steps.LockTaken)
+
+    assert player.look(work(T), work(T, S, version="2", done=1)) == steps.RunTransaction(V, "1", 0, 100)
+    assert player.see(steps.SegmentDone) == steps.MarkStarted(V, "2", 1)
+
+
+def test_nothing_is_made_for_what_was_not_compiled_yet() -> None:
+    player = Player().connect()
+    player.look(work(T), Work(V, "2", None), bootstrap=True)
+
+    assert player.see(steps.LockTaken) == steps.Look(under_lock=True)
+    assert player.look(work(T), work(T, version="2"), bootstrap=True) == steps.BootstrapTarget()
+    assert player.see(steps.Bootstrapped) == steps.Look(under_lock=True)
+
+
+def test_that_it_is_compiled_now_is_no_progress() -> None:
+    player = Player().connect()
+    player.look(Work(V, "1", None))
+    player.see(steps.Lost)
+    player.connect().look(Work(V, "1", None))
+    player.see(steps.LockTaken)
+
+    player.look(work(T))
+
+    assert player.state.losses == 1
+
+
 def test_the_second_look_may_find_something_missing() -> None:
     player = Player().connect()
     player.look(work(T))

@@ -138,7 +138,7 @@ async def test_probes_are_answered_while_a_thousand_scripts_are_compiled(
     daemon = Daemon(pgready, sql_folder(pieces), database)
     phases: list[str] = []
     async with httpx.AsyncClient(base_url=await daemon.url()) as client:
-        while not daemon.events("plan.made"):
+        while len(daemon.events("plan.made")) < 2:  # so many are compiled in the look under the lock
             phases.append((await client.get("/ready")).json()["phase"])
 
     assert phases.count("planning") > 5

@@ -83,6 +83,24 @@ async def test_each_row_has_the_token_checksum_of_its_own_script(
     assert recorded == [(name[0], token_checksum(text)) for name, text in texts.items()]
 
 
+@pytest.mark.parametrize("good", [2, 120])
+async def test_nothing_runs_where_one_of_the_pending_cannot_be_read(
+    good: int, database: Database, sql_folder: Folder
+) -> None:
+    scripts = {f"{n:03}_x.sql": "SELECT 1;" for n in range(good)}  # many are compiled under the lock only
+    folder = sql_folder({**scripts, "999_x.sql": "SELECT 'never ends;"})
+
+    with pytest.raises(PgreadyError, match="unterminated quoted string") as failure:
+        await migrate(database, folder)
+
+    assert failure.value.done == "nothing was run"
+    assert await database.fetch(
+        "SELECT to_regnamespace('pgready'), count(*) FROM pg_locks"
+        " WHERE locktype = 'advisory' AND database ="
+        " (SELECT oid FROM pg_database WHERE datname = current_database())"
+    ) == [(None, 0)]
+
+
 PARTS = [
     "INSERT INTO ledger VALUES (1);",
     "CREATE INDEX CONCURRENTLY ledger_n ON ledger (n);",

@@ -103,19 +103,29 @@ class Plan(Struct, frozen=True):
 
 
 class Work(Struct, frozen=True):
-    """What is left to do of one migration: its segments' kinds, how many are journaled done, and
-    whether the next one has a durable `started` mark."""
+    """What is left to do of one migration: its segments' kinds (None: it was not compiled), how many are
+    journaled done, and whether the next one has a durable `started` mark."""
 
     kind: Kind
     version: str
-    segments: tuple[SegmentKind, ...]
+    segments: tuple[SegmentKind, ...] | None
     done: int = 0
     started: bool = False
 
     @property
+    def compiled(self) -> tuple[SegmentKind, ...]:
+        assert self.segments is not None, "all is compiled before the first of it runs"
+        return self.segments
+
+    @property
+    def standing(self) -> tuple[object, ...]:
+        """What tells whether somebody got on with it."""
+        return self.kind, self.version, self.done, self.started
+
+    @property
     def hazards(self) -> tuple[str, ...]:
         """What is known, before it runs, to be worth a thought."""
-        alone = self.segments[self.done :].count(SegmentKind.SINGLE)
+        alone = (self.segments or ())[self.done :].count(SegmentKind.SINGLE)
         if not alone:
             return ()
         what = "statement runs" if alone == 1 else "statements run"

@@ -9,12 +9,14 @@ from pgready.core.quoting import fill
 from pgready.core.segments import Segment, SegmentKind
 
 
-def work(entry: Entry, segments: tuple[Segment, ...]) -> Work:
-    """What is left to do of *entry*, whose script compiled to *segments*.
+def work(entry: Entry, segments: tuple[Segment, ...] | None = None) -> Work:
+    """What is left to do of *entry*, whose script compiled to *segments*; None where it was not compiled.
 
     A script without any statement is one empty transaction: its history row still has to be written.
     """
-    kinds = tuple(segment.kind for segment in segments) or (SegmentKind.TRANSACTION,)
+    kinds = None
+    if segments is not None:
+        kinds = tuple(segment.kind for segment in segments) or (SegmentKind.TRANSACTION,)
     return Work(entry.kind, entry.version, kinds, entry.segments_done, entry.segment_started)
 
 

@@ -187,7 +187,7 @@ def _looked(state: RunState, looked: steps.Looked) -> Step:
 
 def _with_work(state: RunState, work: tuple[Work, ...]) -> RunState:
     """*work* as looked at; that it differs from what was left is progress, whoever made it."""
-    if work != _remaining(state):
+    if [each.standing for each in work] != [each.standing for each in _remaining(state)]:
         state = _progressed(state)
     return replace(state, work=work, position=0, current=work[0] if work else None)
 
@@ -224,7 +224,9 @@ def _lock_left_seconds(state: RunState, now: float) -> float:
 
 
 def _lock_taken(state: RunState, _: steps.LockTaken) -> Step:
-    first = steps.BootstrapTarget() if state.bootstrap else steps.Look(under_lock=True)
+    # What was not compiled yet may be refused, or need tables of ours.
+    known = all(work.segments is not None for work in state.work)
+    first = steps.BootstrapTarget() if state.bootstrap and known else steps.Look(under_lock=True)
     return _do(state, first, locked=True, lock_since=None)
 
 
@@ -244,9 +246,9 @@ def _work(state: RunState) -> Step:
     work = state.current
     if work is None:
         return _do(state, steps.ReleaseLock())
-    if work.done >= len(work.segments):
-        return _do(state, steps.RecordDone(work.kind, work.version, len(work.segments) - 1))
-    if work.segments[work.done] is SegmentKind.TRANSACTION:
+    if work.done >= len(work.compiled):
+        return _do(state, steps.RecordDone(work.kind, work.version, len(work.compiled) - 1))
+    if work.compiled[work.done] is SegmentKind.TRANSACTION:
         return _run_transaction(state, work)
     return _ask(state, steps.Probe if work.started else steps.MarkStarted)
 
@@ -264,7 +266,7 @@ def _run_transaction(state: RunState, work: Work, delay_seconds: float = 0.0) ->
 def _segment_done(state: RunState, _: steps.SegmentDone | steps.Marked) -> Step:
     """A segment's record is committed: on to the next one, of this migration or the next."""
     state, work = _progressed(state), _current(state)
-    if work.done + 1 < len(work.segments):
+    if work.done + 1 < len(work.compiled):
         return _work(replace(state, current=replace(work, done=work.done + 1, started=False)))
     position = state.position + 1
     following = state.work[position] if position < len(state.work) else None

@@ -144,7 +144,8 @@ class ConnectRefused(Observation, frozen=True):
 
 
 class Looked(Observation, frozen=True):
-    """*refused*: the plan has an error. *bootstrap*: something declared is missing. *work*: the pending."""
+    """*refused*: the plan has an error. *bootstrap*: something declared is missing. *work*: the pending,
+    which under the lock is compiled."""
 
     refused: bool
     bootstrap: bool

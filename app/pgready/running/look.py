@@ -34,9 +34,13 @@ if TYPE_CHECKING:  # what applies is loaded where there is something to apply
 _AT_ONCE = 16
 """Scripts that are compiled between two turns of the event loop, in which a daemon answers probes."""
 
+_COMPILED_BEFORE_THE_LOCK = 100
+"""Where no more are pending, what is wrong with them is told without waiting for the lock. More are left to
+whoever gets it: fifty replicas that start at once would compile them fifty times."""
+
 
 class Sight(Struct, frozen=True):
-    """One look: *plan*, *work* (its pending part, compiled), what is missing, and the lock's keys."""
+    """One look: *plan*, *work* (its pending part), what is missing, and the lock's keys."""
 
     plan: Plan
     work: tuple[Work, ...]
@@ -82,8 +86,11 @@ class Looker:
     def checks(self) -> Sequence[Script]:
         return self._source.folder.checks
 
-    async def look(self, session: Session, *, under_lock: bool) -> Sight:
-        """Read the history, plan, and compile all that is pending before the first of it runs."""
+    async def look(self, session: Session, *, under_lock: bool, looks_again: bool = False) -> Sight:
+        """Read the history, plan, and compile all that is pending before the first of it runs.
+
+        Whoever *looks_again* under the lock may leave it to then.
+        """
         dialect = self._source.dialect
         dialect.settle(session.schema)
         tables, found = await history.read(
@@ -103,7 +110,12 @@ class Looker:
             from pgready.core import renames  # most folders have a file for every row
 
             plan = renames.refused(plan)
-        work, problems = await self._compile(plan, found)
+        problems: list[Finding] = []
+        if looks_again and len(plan.pending) > _COMPILED_BEFORE_THE_LOCK:
+            work = tuple(map(resumption.work, plan.pending))
+        else:
+            work, problems = await self._compile(plan, found)
+        problems += resumption.orphans(plan, found, dialect.identity)
         if not dialect.proven:
             problems.append(_unproven(dialect))
         if _has_new_versions(plan) and AUDIT in tables and AUDIT not in tables.unreadable:
@@ -164,7 +176,6 @@ class Looker:
             work.append(resumption.work(entry, script.segments))
         if refused:
             raise all_refused(refused)
-        findings += resumption.orphans(plan, found, self._source.dialect.identity)
         return tuple(work), findings
 
     async def create_tables(self, session: Session, sight: Sight) -> None:
@@ -217,7 +228,7 @@ class Looker:
         from pgready.database import pooler
 
         for work in sight.work:
-            if SegmentKind.SINGLE in work.segments[work.done :]:
+            if SegmentKind.SINGLE in work.compiled[work.done :]:
                 raise pooler.unproven_pooler_with_singles(session, work.version)
 
     async def place(self, kind: Kind, version: str, segment: int) -> Place:
@@ -243,4 +254,5 @@ def _unproven(dialect: Dialect) -> Finding:
 
 
 def _journaled(work: Work) -> bool:
-    return len(work.segments) > 1 or SegmentKind.SINGLE in work.segments
+    segments = work.segments or ()  # not compiled: the look under the lock will tell
+    return len(segments) > 1 or SegmentKind.SINGLE in segments

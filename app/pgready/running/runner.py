@@ -75,11 +75,13 @@ class Run:
         self._attempts = 0
         self._lock_since = 0.0
         self._tell_holder_at = 0.0
+        self._migrates = False
         self._watcher = Watcher(self._open_another, emit)
         self.applied = 0
 
     async def to_end(self) -> None:
         """Run until the target is ready. Raises PgreadyError; nothing is left held, whatever happens."""
+        self._migrates = True
         began = anyio.current_time()
         failure: PgreadyError | None = None
         try:
@@ -238,12 +240,17 @@ class Run:
     # Looking and locking
 
     async def _look(self, action: steps.Look) -> steps.Observation:
-        sight = await self._looker.look(self._here(), under_lock=action.under_lock)
+        session, under_lock = self._here(), action.under_lock
+        sight = await self._looker.look(
+            session, under_lock=under_lock, looks_again=self._migrates and not under_lock
+        )
         self._sight = sight
-        if action.under_lock:
+        if under_lock:
+            if session.pooling is Pooling.UNPROVEN:
+                self._looker.refuse_singles(session, sight)
             self._count_applied()
             self._applier = self._looker.applier(
-                self._here(),
+                session,
                 sight,
                 self._watcher,
                 version=self._assignment.pgready_version,
@@ -274,14 +281,12 @@ class Run:
         return steps.LockBusy(anyio.current_time(), self._holder)
 
     async def _examine(self, session: Session) -> None:
-        """Refuse a proven transaction pooler, and singles through a pooler of unproven mode."""
+        """Refuse a proven transaction pooler."""
         from pgready.database import pooler
 
         await pooler.examine(session, self._open_another)
         if session.pooling is Pooling.TRANSACTION:
             raise pooler.transaction_pooler(session)
-        if session.pooling is Pooling.UNPROVEN:
-            self._looker.refuse_singles(session, self._seen())
 
     async def _release_lock(self, _: steps.ReleaseLock) -> steps.Observation:
         if self._applier is not None and self._applier.applied:
