@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
 import click
 
 from pgready.commands.options import load_settings, output_option, settings_options, teller
 from pgready.commands.process import collect_garbage, finish
 from pgready.core.errors import PgreadyError
 from pgready.running import ahead
+from pgready.settings import Settings
 
 if TYPE_CHECKING:
     from pgready.commands.oneshot import OneShot
@@ -25,9 +27,8 @@ def command(output: str, **flags: object) -> int:
 
     async def work() -> int:
         async with ahead.connecting(settings) as first:
-            oneshot = await ahead.loaded("pgready.commands.oneshot")
+            loaded.append(await anyio.to_thread.run_sync(_oneshot, settings, output))
             collect_garbage()
-            loaded.append(oneshot.OneShot(settings, output))
             return await loaded[0].make_ready(first)
 
     def tell(error: PgreadyError) -> None:
@@ -35,3 +36,10 @@ def command(output: str, **flags: object) -> int:
 
     code = finish(work, tell, loads_more=True)
     return loaded[0].ended(code) if loaded else code
+
+
+def _oneshot(settings: Settings, output: str) -> OneShot:
+    """What most of the program is imported for, structlog too: in a thread, so that connecting goes on."""
+    from pgready.commands.oneshot import OneShot
+
+    return OneShot(settings, output)

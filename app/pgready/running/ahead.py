@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from importlib import import_module
-from typing import Any
 
 import anyio
-import anyio.to_thread
 
 from pgready.core.dsn import Dsn
 from pgready.database.connect import CannotConnect, attempt_seconds, open_session
@@ -76,8 +73,3 @@ async def connecting(settings: Settings) -> AsyncIterator[FirstSession | None]:
             group.cancel_scope.cancel()
     finally:
         await opening.close()
-
-
-async def loaded(name: str) -> Any:
-    """The module *name*, imported in a thread, so that what is under way goes on."""
-    return await anyio.to_thread.run_sync(import_module, name)
