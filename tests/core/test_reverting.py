@@ -148,3 +148,13 @@ def test_views_that_are_applied_are_made_again_behind_a_down() -> None:
     pending = Entry("w", "w", Kind.REPEATABLE, State.PENDING)
 
     assert repeatables(Plan((entry("1"), view, pending))) == (view,)
+
+
+@pytest.mark.parametrize(("state", "success"), [(State.PENDING, True), (State.FAILED, False)])
+def test_a_view_that_changed_since_is_made_again_by_the_release_before_and_a_failed_one_is_not(
+    state: State, success: bool
+) -> None:
+    row = Applied("v", kind=Kind.REPEATABLE, success=success)
+    view = Entry("v", "v", Kind.REPEATABLE, state, applied=row)
+
+    assert repeatables(Plan((entry("1"), view))) == ((view,) if success else ())

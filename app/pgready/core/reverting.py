@@ -87,12 +87,13 @@ def reversals(plan: Plan, goal: Goal) -> tuple[Reversal, ...]:
 def repeatables(plan: Plan) -> tuple[Entry, ...]:
     """The repeatable scripts whose record goes as well, so that the next run makes them again.
 
-    A view cannot outlive its table: what takes that back drops the view, too.
+    A view cannot outlive its table: what takes that back drops the view, too. One that is pending because it
+    changed may be as it was recorded for whoever comes next: the release before.
     """
     return tuple(
         entry
         for entry in plan.entries
-        if entry.kind is Kind.REPEATABLE and entry.state is State.APPLIED and entry.applied
+        if entry.kind is Kind.REPEATABLE and entry.applied and entry.applied.success
     )
 
 
