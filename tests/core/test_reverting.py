@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pgready.core.errors import Diverged, SettingsError
-from pgready.core.model import Applied, Kind, Migration, Script, Unrunnable
-from pgready.core.planning import Entry, Plan, State
-from pgready.core.reverting import Goal, last, repeatables, reversals, same, told, told_again
+from pgready.core.model import Applied, History, Kind, Migration, Script, Unrunnable
+from pgready.core.planning import Entry, Plan, Severity, State
+from pgready.core.reverting import Goal, interrupted, last, repeatables, reversals, same, told, told_again
 
 
 def entry(version: str, state: State = State.APPLIED, revert: str | None = "SELECT 1;") -> Entry:
@@ -52,6 +52,20 @@ def test_without_anything_applied_there_is_nothing_to_revert() -> None:
     plan = Plan((entry("1", State.PENDING),))
 
     assert versions(plan, last(plan, 1)) == []
+
+
+@pytest.mark.parametrize(("version", "command"), [("1", "down --all"), ("3", "down --to 2")])
+def test_what_is_half_taken_back_counts_as_nothing_else(version: str, command: str) -> None:
+    (finding,) = interrupted(THREE, History(True, taken_back=(version,)))
+
+    assert (finding.version, finding.severity) == (version, Severity.ERROR)
+    assert finding.hint is not None and f"pgready {command};" in finding.hint
+
+
+def test_what_is_taken_back_and_pending_again_is_no_matter() -> None:
+    plan = Plan((entry("1", State.PENDING), entry("2")))
+
+    assert interrupted(plan, History(True, taken_back=("1", "9"))) == []
 
 
 def test_a_way_back_without_a_statement_is_told() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -23,6 +24,12 @@ FILES = {
     "0003_dogs.sql": "CREATE TABLE dogs (id int);\n",
     "0003_dogs.down.sql": "DROP TABLE dogs;\n",
 }
+
+
+BACKENDS_DROPPING = """
+SELECT pid FROM pg_stat_activity
+WHERE datname = current_database() AND query LIKE 'DROP INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'
+"""
 
 
 @pytest.fixture
@@ -69,6 +76,49 @@ async def test_a_down_that_died_behind_its_statement_is_simply_given_again(targe
 
     assert result.exit_code == 0
     assert await target.recorded() == ["0001"]
+
+
+async def test_what_a_killed_down_may_have_dropped_is_not_taken_for_applied(target: Target) -> None:
+    await target("down", "--yes")
+    async with target.database.connect() as other:
+        holding = other.transaction()
+        await holding.start()
+        await other.execute("SELECT FROM cats")
+        running = target.start("down", "--yes")
+        with anyio.fail_after(30):
+            while not await target.database.value(BACKENDS_DROPPING):
+                await anyio.lowlevel.checkpoint()
+        running.signal(signal.SIGKILL)
+        await running.wait()
+        await holding.rollback()
+
+    up = await target("up")
+    down = await target("down", "--to", "0001", "--yes")
+
+    assert up.exit_code == 6
+    assert "a `down` of it began and did not end" in up.stderr
+    assert "pgready down --to 0001" in up.stderr
+    assert (down.exit_code, await target.recorded()) == (0, ["0001"])
+    assert (await target("up")).exit_code == 0
+    assert await target.exists("cats_id")
+
+
+async def test_a_drop_that_was_refused_leaves_all_as_it_was(target: Target) -> None:
+    await target("down", "--yes")
+    target.write(
+        "0002_index.down.sql", "-- pgready: statement-timeout=200ms\nDROP INDEX CONCURRENTLY cats_id;\n"
+    )
+    async with target.database.connect() as other:
+        holding = other.transaction()
+        await holding.start()
+        await other.execute("LOCK TABLE cats IN SHARE UPDATE EXCLUSIVE MODE")
+        down = await target("down", "--yes")
+        await holding.rollback()
+
+    assert down.exit_code == 1
+    assert "statement timeout" in down.stderr
+    assert await target.database.fetch("SELECT version FROM pgready.journal") == []
+    assert (await target("up")).exit_code == 0
 
 
 async def test_a_dry_run_says_what_would_be_run(target: Target) -> None:

@@ -150,12 +150,20 @@ class JournalRow(Struct, frozen=True):
     checksum: str
 
 
+TAKING_BACK = -1
+"""The journal's segment that says: a `down` has begun with what it runs outside a transaction."""
+
+
 class History(Struct, frozen=True):
-    """What the target says was applied: the dialect's rows, matched, and the journal of unfinished ones."""
+    """What the target says was applied: the dialect's rows, matched, and the journal of unfinished ones.
+
+    *taken_back* are the versions of which a `down` has begun and not ended.
+    """
 
     exists: bool
     applied: tuple[Applied, ...] = ()
     journal: tuple[JournalRow, ...] = ()
+    taken_back: tuple[str, ...] = ()
 
 
 class TableName(Struct, frozen=True):

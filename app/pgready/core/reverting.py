@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from pgready.core.compile import compile_script
 from pgready.core.errors import Diverged, PgreadyError, ScriptError, SettingsError, typed
-from pgready.core.model import Applied, Kind, Migration, Script
-from pgready.core.planning import Entry, Plan, State
+from pgready.core.model import Applied, History, Kind, Migration, Script
+from pgready.core.planning import Entry, Finding, Plan, Severity, State
 from pgready.core.segments import CompiledScript, SegmentKind, Single
 from pgready.core.suggestions import suggest
 
@@ -112,6 +112,19 @@ def _behind(plan: Plan, goal: Goal) -> list[Entry]:
         raise SettingsError((f"{goal.stays}: there is no such version{suggest(goal.stays, known)}",))
     first = 0 if goal.stays is None else known.index(goal.stays) + 1
     return [entry for entry in reversed(versioned[first:]) if entry.state is State.APPLIED]
+
+
+def interrupted(plan: Plan, history: History) -> list[Finding]:
+    """What a `down` has begun and not ended: it is recorded as applied, and a part of it may be gone."""
+    versioned = _versioned(plan)
+    found = []
+    for at, entry in enumerate(versioned):
+        if entry.state is State.APPLIED and entry.version in history.taken_back:
+            message = f"{entry.version}: a `down` of it began and did not end: a part of it may be gone"
+            goal = Goal(versioned[at - 1].version if at else None)
+            hint = f"end it: {goal.command}; `pgready up` then applies it again"
+            found.append(Finding(Severity.ERROR, entry.version, None, message, hint))
+    return found
 
 
 def _versioned(plan: Plan) -> list[Entry]:

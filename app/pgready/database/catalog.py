@@ -40,6 +40,9 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
 WHERE c.oid = pg_catalog.to_regclass($1)
 """
+_IS_VALID = """
+SELECT i.indisvalid FROM pg_catalog.pg_index i WHERE i.indexrelid = pg_catalog.to_regclass($1)
+"""
 _DATABASE_EXISTS = """
 SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = (pg_catalog.parse_ident($1))[1])
 """
@@ -102,6 +105,18 @@ async def probe(session: Session, segment: Segment) -> ProbeAnswer:
             return ProbeAnswer.NOT_HAPPENED
         case _:
             return ProbeAnswer.UNKNOWN
+
+
+async def is_untouched(session: Session, segment: Segment) -> bool:
+    """Whether nothing of the single of *segment*, which the server refused, is left behind."""
+    match segment.single:
+        case Single.DROP_INDEX:
+            return bool(await session.fetchval(_IS_VALID, segment.target))
+        case Single.DETACH_PARTITION:
+            row = await session.fetchrow(_PARTITION, segment.target)
+            return row is not None and not row["pending"]
+        case _:
+            return True
 
 
 async def _probe_drop(session: Session, segment: Segment) -> ProbeAnswer:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from pgready.core.errors import HistoryRefused
-from pgready.core.model import Applied, Folder, History, JournalRow, Kind, Row, TableName
+from pgready.core.model import TAKING_BACK, Applied, Folder, History, JournalRow, Kind, Row, TableName
 from pgready.core.quoting import fill, identifier, literals, table
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
@@ -176,10 +176,15 @@ async def read(
     if dialect.table != HISTORY and HISTORY in tables:
         ours = native.match(await _rows(session, native, tables), folder)
         applied += [row for row in ours if row.kind is not Kind.VERSIONED]
-    journal: tuple[JournalRow, ...] = ()
+    marks: list[JournalRow] = []
     if JOURNAL in tables and not (read_only and JOURNAL in tables.unreadable):
-        journal = tuple(await session.read(fill(_JOURNAL, history=dialect.identity), JournalRow))
-    return tables, History(exists=dialect.table in tables, applied=tuple(applied), journal=journal)
+        marks = await session.read(fill(_JOURNAL, history=dialect.identity), JournalRow)
+    return tables, History(
+        exists=dialect.table in tables,
+        applied=tuple(applied),
+        journal=tuple(mark for mark in marks if mark.segment != TAKING_BACK),
+        taken_back=tuple(mark.version for mark in marks if mark.segment == TAKING_BACK),
+    )
 
 
 def _of_another_tool(dialect: Dialect, tables: Tables) -> HistoryRefused:

@@ -238,11 +238,12 @@ async def down(settings: Settings, emit: Emit, agreement: Agreement, reason: str
     def at_work(session: Session, sight: Sight) -> reverter.Reverter:
         return reverter.Reverter(
             session,
-            sight.keys,
+            sight,
             source.dialect,
             Native(settings.namespace),
             told_to.patience,
             emit,
+            applied_by=told_to.applied_by,
             statement_timeout_ms=told_to.statement_timeout_ms,
             command=agreement.goal.command,
         )

@@ -40,7 +40,10 @@ whoever gets it: fifty replicas that start at once would compile them fifty time
 
 
 class Sight(Struct, frozen=True):
-    """One look: *plan*, *work* (its pending part), what is missing, and the lock's keys."""
+    """One look: *plan*, *work* (its pending part), what is missing, and the lock's keys.
+
+    *taken_back* are the versions of which a `down` has begun and not ended.
+    """
 
     plan: Plan
     work: tuple[Work, ...]
@@ -50,6 +53,7 @@ class Sight(Struct, frozen=True):
     keys: lock.LockKeys
     columns: frozenset[str]
     tables: frozenset[TableName]
+    taken_back: tuple[str, ...] = ()
 
     @property
     def bootstrap(self) -> bool:
@@ -116,6 +120,10 @@ class Looker:
         else:
             work, problems = await self._compile(plan, found)
         problems += resumption.orphans(plan, found, dialect.identity)
+        if found.taken_back:
+            from pgready.core import reverting  # hardly ever
+
+            problems += reverting.interrupted(plan, found)
         if not dialect.proven:
             problems.append(_unproven(dialect))
         if _has_new_versions(plan) and AUDIT in tables and AUDIT not in tables.unreadable:
@@ -138,6 +146,7 @@ class Looker:
             keys=lock.keys_for(dialect.table, dialect.lock_keys(session.database)),
             columns=tables.columns.get(dialect.table, frozenset()),
             tables=frozenset(tables.columns),
+            taken_back=found.taken_back,
         )
 
     def _needs_native(self, work: Sequence[Work]) -> bool:

@@ -1,12 +1,14 @@
 """Takes migrations back: what reverts each, and the end of its record, in one fenced transaction.
 
 Statements outside a transaction run first, each unless the catalogue says that it happened already, and
-the record goes afterwards: a `down` that died is given again, by its goal.
+the record goes afterwards: a `down` that died is given again, by its goal. That one has begun is journaled
+before, lest an `up` meanwhile take for applied what is half gone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import anyio
 from msgspec import Struct
@@ -15,6 +17,7 @@ from pgready.core.diagnostics import explain
 from pgready.core.errors import Diverged, LockLost, LockNotObtained, PgreadyError, Uncertain, Unreachable
 from pgready.core.events import Event, MigrationFailed, MigrationRetried, MigrationReverted
 from pgready.core.ladder import Ladder
+from pgready.core.model import TAKING_BACK, Kind, SegmentState
 from pgready.core.patience import Patience
 from pgready.core.planning import Entry, Plan
 from pgready.core.quoting import fill
@@ -26,7 +29,7 @@ from pgready.database.execute import Progress
 from pgready.database.refusals import OpeningRefused, StatementRefused, lost_connection
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
-from pgready.dialects.native import Native
+from pgready.dialects.native import JOURNAL, Native
 from pgready.running import handover, peers, reasons
 from pgready.running.apply import BEGIN, LOCK_CODES
 from pgready.running.look import Sight
@@ -94,18 +97,22 @@ class Reverter:
     def __init__(
         self,
         session: Session,
-        keys: lock.LockKeys,
+        sight: Sight,
         dialect: Dialect,
         native: Native,
         patience: Patience,
         emit: Callable[[Event], None],
         *,
+        applied_by: str,
         statement_timeout_ms: int,
         command: str,
     ) -> None:
         self._command = command
         self._session = session
-        self._keys = keys
+        self._keys = sight.keys
+        self._taken_back = sight.taken_back
+        self._has_journal = JOURNAL in sight.tables
+        self._marks = journal.Journal(dialect, applied_by)
         self.dialect = dialect
         self._native = native
         self._patience = patience
@@ -193,32 +200,61 @@ class Reverter:
         )
 
     async def _outside(self, reversal: Reversal, closing: Sequence[str]) -> None:
-        for segment in reversal.script.segments:
+        first, *others = reversal.script.segments
+        version = reversal.migration.version
+        forget = self._marks.forget_segment(Kind.VERSIONED, version, TAKING_BACK)
+        await self._fenced([*self._begun(reversal), "COMMIT"])
+        try:
+            await self._alone(reversal, first)
+        except (StatementRefused, Uncertain):
+            if version not in self._taken_back and await self._is_untouched(reversal, first):
+                await self._fenced([forget, "COMMIT"])
+            raise
+        for segment in others:
             await self._fenced(["COMMIT"])
-            version = reversal.migration.version
-            await peers.until_nobody_waits(
-                self._session, self._keys, self._patience.lock_seconds, version, self._emit
-            )
             await self._alone(reversal, segment)
-        await self._fenced([*closing, "COMMIT"])
+        await self._fenced([*closing, forget, "COMMIT"])
+
+    def _begun(self, reversal: Reversal) -> list[str]:
+        """Statements that journal that *reversal* has begun."""
+        checksum = reversal.script.segments[0].checksum
+        mark = self._marks.record(reversal.migration, TAKING_BACK, SegmentState.STARTED, checksum)
+        create = [] if self._has_journal else [self._native.create_history()]
+        self._has_journal = True
+        return [*create, mark]
 
     async def _fenced(self, statements: Sequence[str]) -> None:
         opening = [BEGIN, *lock.fence(self._session, self._keys, 0)]
         await execute.run_plain(self._session, opening, statements)
 
     async def _alone(self, reversal: Reversal, segment: Segment) -> None:
-        text = reversal.revert.text
-        settings = [text[each.start : each.end] for each in segment.settings]
-        settings += _timeout(reversal.script, local=False)
-        await self._session.execute("\n;".join([*execute.RESETS[1:], self._own_settings, *settings]))
-        try:
+        version = reversal.migration.version
+        await peers.until_nobody_waits(
+            self._session, self._keys, self._patience.lock_seconds, version, self._emit
+        )
+        async with self._prepared(reversal, segment):
             if segment.single is Single.CREATE_INDEX:
                 await catalog.drop_invalid_index(self._session, segment)
             if not await self._happened(reversal, segment):
-                await execute.run_single(self._session, text, segment.statements[0])
+                await execute.run_single(self._session, reversal.revert.text, segment.statements[0])
+
+    async def _is_untouched(self, reversal: Reversal, segment: Segment) -> bool:
+        async with self._prepared(reversal, segment):
+            return await catalog.is_untouched(self._session, segment)
+
+    @asynccontextmanager
+    async def _prepared(self, reversal: Reversal, segment: Segment) -> AsyncIterator[None]:
+        """The session as the statements before *segment* left it, meanwhile."""
+        text = reversal.revert.text
+        settings = [text[each.start : each.end] for each in segment.settings]
+        settings += _timeout(reversal.script, local=False)
+        own = [*execute.RESETS[1:], self._own_settings]
+        await self._session.execute("\n;".join([*own, *settings]))
+        try:
+            yield
         finally:
             if not self._session.closed:
-                await self._session.execute("\n;".join([*execute.RESETS[1:], self._own_settings]))
+                await self._session.execute("\n;".join(own))
 
     async def _happened(self, reversal: Reversal, segment: Segment) -> bool:
         if segment.single is Single.REPEATABLE:
