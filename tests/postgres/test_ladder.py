@@ -11,6 +11,7 @@ import pytest
 
 import pgready
 from harness.database import Database
+from harness.server import Server
 from pgready.core.errors import LockNotObtained, MigrationFailed
 from pgready.core.events import Blocked, Event, MigrationRetried, MigrationStarted
 from pgready.core.ladder import rungs_ms
@@ -36,6 +37,25 @@ async def held(
     async with database.connect() as holder:
         await holder.execute(f"SET application_name = '{name}'; BEGIN; {lock}")
         yield await holder.fetchval("SELECT pg_backend_pid()")
+
+
+async def test_a_prepared_transaction_that_holds_it_is_named(sql_folder: Folder) -> None:
+    server = Server(settings={"max_prepared_transactions": "2"})
+    server.start()
+    try:
+        async with Database.fresh(server) as database:
+            await database.execute("CREATE TABLE busy (x int)")
+            await database.execute("BEGIN; LOCK TABLE busy; PREPARE TRANSACTION 'left''over'")
+            await database.execute("BEGIN; SELECT 1; PREPARE TRANSACTION 'innocent'")
+            with pytest.raises(LockNotObtained) as given_up:
+                await pgready.migrate(database.url, dir=sql_folder(ADD), relation_lock_timeout="3s")
+            for name in ("left''over", "innocent"):
+                await database.execute(f"ROLLBACK PREPARED '{name}'")
+    finally:
+        server.remove()
+
+    assert "by prepared transaction 'left''over', until COMMIT PREPARED or" in given_up.value.what
+    assert "innocent" not in given_up.value.what
 
 
 async def test_after_the_budget_it_gives_up_and_says_who_it_was(

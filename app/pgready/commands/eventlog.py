@@ -102,7 +102,7 @@ def _plain(value: object) -> object:
         case Operation():
             return f"{value.command} {value.relation}: {value.phase} {value.done}/{value.total} {value.unit}"
         case LockHolder():
-            return f"pid {value.pid} {value.application_name}".strip()
+            return f"{value.label} {value.application_name if value.pid else ''}".strip()
         case tuple():
             return [_plain(each) for each in value]
         case float():

@@ -190,7 +190,10 @@ class Outcome(Struct, frozen=True):
 
 
 class LockHolder(Struct, frozen=True):
-    """Who holds a lock that we wait for, as `pg_stat_activity` shows it."""
+    """Who holds a lock that we wait for, as `pg_stat_activity` shows it.
+
+    A prepared transaction has no backend any more: its *pid* is 0, its *application_name* names it.
+    """
 
     pid: int
     application_name: str = ""
@@ -198,6 +201,10 @@ class LockHolder(Struct, frozen=True):
     since: datetime | None = None
     state: str = ""
     query: str = ""
+
+    @property
+    def label(self) -> str:
+        return f"pid {self.pid}" if self.pid else self.application_name
 
 
 class Operation(Struct, frozen=True):

@@ -29,9 +29,9 @@ def headline(status: Status) -> str:
         progress = status.progress
         text += f"; {progress.version}, statement {progress.statements} of {progress.total}"
         if progress.blockers:
-            text += f", blocked by pid {progress.blockers[0].pid}"
+            text += f", blocked by {progress.blockers[0].label}"
     elif status.lock is not None:
-        who = f"pid {status.lock.holder.pid}" if status.lock.holder else "another"
+        who = status.lock.holder.label if status.lock.holder else "another"
         text += f"; the lock is held by {who} ({status.lock.waited_seconds:.0f} s)"
     elif status.reason:
         text += f"; {status.reason.splitlines()[0]}"

@@ -153,10 +153,23 @@ SELECT a.pid,
        coalesce(a.state, '') AS state, coalesce(pg_catalog.left(a.query, 200), '') AS query
 FROM pg_catalog.pg_stat_activity a
 WHERE a.pid = ANY (pg_catalog.pg_blocking_pids($1))
-ORDER BY a.xact_start
+UNION ALL
+SELECT 0, 'prepared transaction ' || pg_catalog.quote_literal(p.gid), 'local', p.prepared,
+       'until COMMIT PREPARED or ROLLBACK PREPARED', ''
+FROM pg_catalog.pg_prepared_xacts p
+WHERE 0 = ANY (pg_catalog.pg_blocking_pids($1)) AND EXISTS (
+    SELECT FROM pg_catalog.pg_locks w
+    JOIN pg_catalog.pg_locks h ON h.granted AND h.pid IS NULL AND h.locktype = w.locktype
+         AND h.database IS NOT DISTINCT FROM w.database AND h.relation IS NOT DISTINCT FROM w.relation
+         AND h.transactionid IS NOT DISTINCT FROM w.transactionid
+    JOIN pg_catalog.pg_locks own ON own.locktype = 'transactionid' AND own.pid IS NULL
+         AND own.virtualtransaction = h.virtualtransaction
+    WHERE w.pid = $1 AND NOT w.granted AND own.transactionid = p.transaction)
+ORDER BY since
 """
 
 
 async def blockers(session: Session, pid: int) -> list[asyncpg.Record]:
-    """Who holds the locks that backend *pid* waits for; none when it does not wait."""
+    """Who holds the locks that backend *pid* waits for; none when it does not wait. A prepared transaction,
+    of which the server says no more than that there is one, has the pid 0."""
     return await session.fetch(_BLOCKERS, pid)

@@ -107,7 +107,8 @@ def describe(holder: LockHolder | None) -> str:
     """A holder in a few words."""
     if holder is None:
         return "a session that was gone when we looked"
-    parts = [f"pid {holder.pid}", holder.application_name or "without a name", holder.state]
+    name = holder.application_name or "without a name"
+    parts = [holder.label, name if holder.pid else "", holder.state]
     if holder.since is not None:
         parts.append(f"since {holder.since:%H:%M:%S} UTC")
     return ", ".join(part for part in parts if part)
