@@ -208,6 +208,30 @@ async def test_a_goose_folder_goes_back_in_gooses_own_table(
     assert await database.fetch("SELECT version_id FROM goose_db_version") == [(0,)]
 
 
+async def test_that_a_drop_began_is_journaled_for_a_goose_folder_too(
+    pgready: Pgready, database: Database, sql_folder: SqlFolder
+) -> None:
+    make = "-- +goose Up\nCREATE TABLE owls (id int);\n-- +goose Down\nDROP TABLE owls;\n"
+    index = (
+        "-- +goose NO TRANSACTION\n-- +goose Up\nCREATE INDEX owls_id ON owls (id);\n"
+        "-- +goose Down\n-- +goose StatementBegin\nDROP INDEX CONCURRENTLY {};\n-- +goose StatementEnd\n"
+    )
+    folder = sql_folder({"00001_owls.sql": make, "00002_index.sql": index.format("owls_id")})
+    owls = Target(pgready, database, folder)
+    await owls("up")
+    owls.write("00002_index.sql", index.format("owls_id, owls_other"))  # refused by the server
+
+    refused = await owls("down", "--yes")
+    kept = await database.fetch("SELECT version FROM pgready.journal")
+    owls.write("00002_index.sql", index.format("owls_id"))
+    result = await owls("down", "--yes")
+
+    assert (refused.exit_code, kept) == (1, []), refused.stderr
+    assert result.exit_code == 0
+    assert not await owls.exists("owls_id")
+    assert await database.fetch("SELECT version FROM pgready.journal") == []
+
+
 async def test_a_count_that_failed_half_way_goes_on_to_its_goal_and_no_further(target: Target) -> None:
     (target.folder / "0004_owls.sql").write_text("CREATE TABLE owls (id int);\n")
     (target.folder / "0004_owls.down.sql").write_text("DROP TABLE owls;\n")

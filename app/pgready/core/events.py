@@ -69,7 +69,7 @@ class DriftFound(Event, frozen=True, tag="bootstrap.drifted"):
 
 
 class Planned(Event, frozen=True, tag="plan.made"):
-    """*work* is the plan's pending part, compiled."""
+    """*work* is the plan's pending part, compiled where it is to run next."""
 
     plan: Plan
     under_lock: bool
