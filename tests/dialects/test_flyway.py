@@ -7,21 +7,29 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from harness.database import Database
 from pgready.core.compile import compile_script
 from pgready.core.errors import Diverged, ScriptError, SettingsError, render
-from pgready.core.model import Applied, Folder, Kind, SourceFile
+from pgready.core.model import Applied, Folder, Kind, Outcome, SourceFile
 from pgready.core.segments import place
 from pgready.dialects.base import Surroundings
 from pgready.dialects.flyway import Flyway
 from pgready.dialects.flyway_layout import checksum_of, number_of
 from pgready.dialects.flyway_settings import read as read_settings
 
+OUTCOME = Outcome(segments=1, token_checksum=None, applied_by="test", pgready_version="0")
 NAMES = ("V1__a.sql", "V2__b.sql", "B2__base.sql", "V3__c.sql", "R__view.sql")
 
 
 def folder_of(*names: str, text: str = "SELECT 1;", **environ: str) -> tuple[Flyway, Folder]:
     flyway = Flyway.made(Surroundings(environ=environ, user="app", database="shop"))
     return flyway, flyway.read([SourceFile(name, text.encode()) for name in names])
+
+
+async def history(database: Database, flyway: Flyway, folder: Folder) -> tuple[Applied, ...]:
+    async with database.connect() as connection:
+        found = await connection.fetch(flyway.select_history(frozenset()))
+    return flyway.match([dict(each) for each in found], folder)
 
 
 def rows(*kinds: str) -> list[dict[str, Any]]:
@@ -87,6 +95,33 @@ def test_what_is_forgotten_is_the_newest_row_alone() -> None:
     statement = flyway.forget(applied[0])
 
     assert statement.endswith("WHERE installed_rank OPERATOR(pg_catalog.=) 3")
+
+
+async def test_a_repeatable_that_was_forgotten_is_applied_in_none_of_the_forms_that_it_had(
+    database: Database,
+) -> None:
+    flyway, folder = folder_of("R__view.sql", "R__other.sql", text="SELECT 1;")
+    later, changed = folder_of("R__view.sql", "R__other.sql", text="SELECT 2;")
+    await database.execute(flyway.create_history())
+    for dialect, view in ((flyway, folder.repeatables), (later, changed.repeatables)):
+        for each in view:
+            await database.execute(dialect.record(each, OUTCOME, frozenset()))
+    await database.execute(later.forget((await history(database, later, changed))[1]))
+
+    assert [each.version for each in await history(database, flyway, folder)] == ["R__other"]
+
+
+async def test_of_a_repeatable_that_failed_the_failed_row_alone_is_forgotten(database: Database) -> None:
+    flyway, folder = folder_of("R__view.sql")
+    await database.execute(flyway.create_history())
+    for _ in range(2):
+        await database.execute(flyway.record(folder.repeatables[0], OUTCOME, frozenset()))
+    await database.execute("UPDATE flyway_schema_history SET success = installed_rank = 1")
+    failed = await history(database, flyway, folder)
+    await database.execute(flyway.forget(failed[0]))
+
+    left = await history(database, flyway, folder)
+    assert [each.success for each in (*failed, *left)] == [False, True]
 
 
 def test_a_repeatable_recorded_by_its_raw_text_has_not_changed() -> None:

@@ -81,6 +81,13 @@ WHERE installed_rank OPERATOR(pg_catalog.=) :rank
 
 _FORGET = "DELETE FROM :table WHERE installed_rank OPERATOR(pg_catalog.=) :rank"
 
+# Else an older row would say that the script is applied, in the form that it had for the release before.
+_FORGET_REPEATABLE = """
+DELETE FROM :table AS older USING :table AS newest
+WHERE newest.installed_rank OPERATOR(pg_catalog.=) :rank
+ AND older.version IS NULL AND older.description OPERATOR(pg_catalog.=) newest.description
+"""
+
 _Key = tuple[Kind, str]
 
 
@@ -235,7 +242,8 @@ class Flyway(Dialect):
         rank = self._ranks.get((applied.kind, applied.version))
         if rank is None:
             raise Diverged(f"{applied.version} has no row of its own: a baseline stands for it")
-        return fill(_FORGET, table=self.table, rank=rank)
+        all_of_them = applied.kind is Kind.REPEATABLE and applied.success
+        return fill(_FORGET_REPEATABLE if all_of_them else _FORGET, table=self.table, rank=rank)
 
     def lock_keys(self, database: str) -> tuple[int, ...]:
         return (_LOCK_MAGIC + _java_hash(table(self.table)),)
