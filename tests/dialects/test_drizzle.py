@@ -213,3 +213,15 @@ async def test_a_row_is_forgotten_with_its_time_or_without_one(database: Databas
     assert await database.fetch("SELECT created_at FROM drizzle.__drizzle_migrations WHERE hash = 'x'") == [
         (WHEN if stamp is None else None,)
     ]
+
+
+async def test_of_two_entries_with_one_second_and_one_text_the_named_is_forgotten(database: Database) -> None:
+    drizzle, folder = folders(_a="1", _b="1")
+    await database.execute(drizzle.create_history())
+    for migration in folder.migrations:
+        await database.execute(drizzle.record(migration, OUTCOME, COLUMNS_1))
+    async with database.connect() as connection:
+        rows = [dict(each) for each in await connection.fetch(drizzle.select_history(COLUMNS_1))]
+    await database.execute(drizzle.forget(drizzle.match(rows, folder)[0]))
+
+    assert await database.fetch("SELECT name FROM drizzle.__drizzle_migrations") == [(f"{DIGITS}_b",)]

@@ -79,10 +79,12 @@ _RECORDED = "SELECT FROM drizzle.__drizzle_migrations AS m" + _ITS_ROW
 
 _ACCEPT = "UPDATE drizzle.__drizzle_migrations AS m SET hash = :hash" + _ITS_ROW
 
+# Two of the same second may have the same text. Their names tell them apart, where rows have one.
 _FORGET = """
-DELETE FROM drizzle.__drizzle_migrations
+DELETE FROM drizzle.__drizzle_migrations AS m
 WHERE hash OPERATOR(pg_catalog.=) :hash
  AND (created_at OPERATOR(pg_catalog.=) :created_at OR (created_at IS NULL AND :created_at IS NULL))
+ AND COALESCE(pg_catalog.to_jsonb(m) OPERATOR(pg_catalog.->>) 'name', :name) OPERATOR(pg_catalog.=) :name
 """
 
 
@@ -116,6 +118,7 @@ class Drizzle(Dialect):
     def __init__(self) -> None:
         self._is_1 = False
         self._names: dict[str, str] = {}  # version → its folder in 1.0; for 0.x, what drizzle-kit up makes it
+        self._recorded: dict[str, str] = {}  # version → the name in its row, where that has one
 
     @property
     def table(self) -> TableName:
@@ -197,7 +200,11 @@ class Drizzle(Dialect):
         )
         pairs.join(lambda row: self._moment(row["created_at"]), lambda each: self._moment(each.stamp))
         pairs.join(lambda row: row["hash"], lambda each: each.checksum, only_as_many=True)
-        return tuple(_applied(row, pairs.migration_of(index)) for index, row in enumerate(rows))
+        applied = tuple(_applied(row, pairs.migration_of(index)) for index, row in enumerate(rows))
+        self._recorded = {
+            each.version: row["name"] for each, row in zip(applied, rows, strict=True) if row.get("name")
+        }
+        return applied
 
     def _moment(self, stamp: int | None) -> int | None:
         return stamp // 1000 if self._is_1 and stamp is not None else stamp
@@ -218,7 +225,8 @@ class Drizzle(Dialect):
         return fill(_ACCEPT, hash=migration.checksum, **self._row_of(migration))
 
     def forget(self, applied: Applied) -> str:
-        return fill(_FORGET, hash=applied.checksum, created_at=applied.stamp)
+        name = self._recorded.get(applied.version, "")
+        return fill(_FORGET, hash=applied.checksum, created_at=applied.stamp, name=name)
 
     def _row_of(self, migration: Migration) -> dict[str, str | int]:
         first = migration.stamp or 0
