@@ -107,3 +107,31 @@ async def test_a_row_takes_the_place_of_its_file(database: Database, merged: str
 
     rows = await database.fetch("SELECT name FROM pgmigrations ORDER BY run_on, id")
     assert [name for (name,) in rows] == ["1_a", "2_b", "3_c", "4_d"]
+
+
+async def test_files_merged_one_after_the_other_keep_the_order_of_what_stands_behind(
+    database: Database,
+) -> None:
+    names = ["1_a", "2_b", "3_c", "4_d", "5_e"]
+    dialect, folder = folder_of({f"{name}.sql": "SELECT 1;" for name in names})
+    a, b, c, d, e = folder.migrations
+    together = ";".join(dialect.record(each, OUTCOME, frozenset()) for each in (a, d, e))
+    await database.execute(f"{dialect.create_history()}; BEGIN; {together}; COMMIT")
+
+    for late in (c, b):
+        await database.execute(dialect.record(late, OUTCOME, frozenset()))
+
+    rows = await database.fetch("SELECT name FROM pgmigrations ORDER BY run_on, id")
+    assert [name for (name,) in rows] == names
+
+
+async def test_the_newest_row_is_the_last_one_though_the_clock_went_back(database: Database) -> None:
+    dialect, folder = folder_of({"1_a.sql": "SELECT 1;", "2_b.sql": "SELECT 1;"})
+    first, second = (dialect.record(each, OUTCOME, frozenset()) for each in folder.migrations)
+    await database.execute(f"{dialect.create_history()}; {first}")
+    await database.execute("UPDATE pgmigrations SET run_on = run_on + interval '1 hour'")
+
+    await database.execute(second)
+
+    rows = await database.fetch("SELECT name FROM pgmigrations ORDER BY run_on, id")
+    assert [name for (name,) in rows] == ["1_a", "2_b"]

@@ -59,21 +59,28 @@ SELECT id, name, CAST(run_on AS timestamp with time zone) AS run_on
 FROM :table AS m ORDER BY m.run_on, m.id
 """
 
-_RECORD = "INSERT INTO :table (name, run_on) VALUES (:name, pg_catalog.now())"
+# `run_on` has no time zone: it goes back with a session's, when summer ends, and with another host's clock.
+_RECORD = """
+INSERT INTO :table (name, run_on)
+SELECT :name, GREATEST(CAST(pg_catalog.now() AS timestamp), pg_catalog.max(run_on)) FROM :table
+"""
 
-# Right behind what runs before it, or in front of all; what runs after it and would not stand behind moves by
-# the least step that there is. A file's name holds no slash.
+# Right behind what runs before it, or in front of all. Where what runs after it would not stand behind, all
+# of that moves by the least step that there is: it keeps its own order. A file's name holds no slash.
 _RECORD_BETWEEN = """
 WITH place AS (
     SELECT COALESCE(pg_catalog.max(run_on) FILTER (
                WHERE name OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(:earlier, '/'))),
-           pg_catalog.min(run_on) OPERATOR(pg_catalog.-) interval '1 microsecond') AS run_on
+           pg_catalog.min(run_on) OPERATOR(pg_catalog.-) interval '1 microsecond') AS run_on,
+           pg_catalog.min(run_on) FILTER (
+               WHERE name OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(:later, '/'))) AS next
     FROM :table
 ), moved AS (
-    UPDATE :table AS m SET run_on = place.run_on OPERATOR(pg_catalog.+) interval '1 microsecond'
+    UPDATE :table AS m SET run_on = m.run_on OPERATOR(pg_catalog.+) (
+        place.run_on OPERATOR(pg_catalog.-) place.next OPERATOR(pg_catalog.+) interval '1 microsecond')
     FROM place
     WHERE m.name OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array(:later, '/'))
-     AND m.run_on OPERATOR(pg_catalog.<=) place.run_on
+     AND place.next OPERATOR(pg_catalog.<=) place.run_on
 )
 INSERT INTO :table (name, run_on) SELECT :name, place.run_on FROM place
 """
