@@ -9,7 +9,7 @@ import pytest
 
 import pgready
 from harness.database import Database
-from pgready.core.errors import HistoryRefused
+from pgready.core.errors import HistoryRefused, PgreadyError
 
 Folder = Callable[[Mapping[str, str | bytes]], Path]
 
@@ -162,3 +162,28 @@ async def test_names_in_a_search_path_that_another_role_set_catch_nothing(
 
     assert status.ready
     assert status.applied_this_run == 2
+
+
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "0044-03-15 BC", "12026-01-01"])
+async def test_a_moment_that_no_calendar_has_is_none(
+    moment: str, database: Database, sql_folder: Folder
+) -> None:
+    await pgready.migrate(database.url, dir=sql_folder(ONE))
+    await database.execute(f"UPDATE pgready.history SET applied_at = '{moment}'")
+
+    result = await pgready.migrate(database.url, dir=sql_folder(TWO))
+    status = await pgready.status(database.url, dir=sql_folder(TWO))
+
+    assert result.applied_this_run == 1
+    assert [(each.state, each.applied_at is None) for each in status.migrations] == [
+        ("applied", True), ("applied", False)
+    ]  # fmt: skip
+
+
+async def test_a_schema_that_is_missing_is_told_with_its_cure(database: Database, sql_folder: Folder) -> None:
+    folder = sql_folder({"00001_a.sql": "-- +goose Up\nCREATE TABLE a (x int);\n"})
+
+    with pytest.raises(PgreadyError, match='schema "ops" does not exist') as failure:
+        await pgready.migrate(database.url, dir=folder, history_table="ops.goose_db_version")
+
+    assert failure.value.hint == "create it, or declare it in pgready.toml ([[schema]])"

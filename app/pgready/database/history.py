@@ -88,7 +88,7 @@ class _NativeRow(Struct, frozen=True):
     name: str
     checksum: str
     token_checksum: str | None
-    applied_at: datetime
+    applied_at: datetime | None
     duration_ms: int | None
     applied_by: str
 

@@ -61,9 +61,13 @@ GRANT USAGE ON SCHEMA pgready TO PUBLIC;
 GRANT SELECT ON pgready.status, pgready.journal TO PUBLIC
 """
 
+# A moment that nobody's calendar has (infinity, BC: somebody wrote it by hand) is none.
 _SELECT = """
-SELECT kind, version, name, checksum, token_checksum, applied_at, duration_ms, applied_by
-FROM :source WHERE namespace OPERATOR(pg_catalog.=) :namespace ORDER BY applied_at
+SELECT kind, version, name, checksum, token_checksum, duration_ms, applied_by,
+       CASE WHEN h.applied_at OPERATOR(pg_catalog.>=) '0001-01-02 UTC'::timestamp with time zone
+             AND h.applied_at OPERATOR(pg_catalog.<) '9999-12-31 UTC'::timestamp with time zone
+            THEN h.applied_at END AS applied_at
+FROM :source AS h WHERE namespace OPERATOR(pg_catalog.=) :namespace ORDER BY h.applied_at
 """
 
 _RECORD = """

@@ -29,12 +29,10 @@ def unexpected(problem: BaseException) -> PgreadyError:
         return AccessDenied(
             text, sqlstate=sqlstate, hint="grant it to the migrating role, or use the owner's URL"
         )
-    return PgreadyError(
-        text,
-        sqlstate=sqlstate,
-        detail=getattr(problem, "detail", None),
-        hint=getattr(problem, "hint", None),
-    )
+    hint = getattr(problem, "hint", None)
+    if sqlstate == "3F000":  # of the history's table: --history-table may name any
+        hint = "create it, or declare it in pgready.toml ([[schema]])"
+    return PgreadyError(text, sqlstate=sqlstate, detail=getattr(problem, "detail", None), hint=hint)
 
 
 def unreachable(error: PgreadyError | None, attempts: int, patience: Patience) -> PgreadyError:
