@@ -172,3 +172,9 @@ def test_a_view_that_changed_since_is_made_again_by_the_release_before_and_a_fai
     view = Entry("v", "v", Kind.REPEATABLE, state, applied=row)
 
     assert repeatables(Plan((entry("1"), view))) == ((view,) if success else ())
+
+
+def test_a_view_of_which_a_part_is_done_is_made_again_from_its_start() -> None:
+    view = Entry("v", "v", Kind.REPEATABLE, State.PARTLY_APPLIED, segments_done=1)
+
+    assert repeatables(Plan((entry("1"), view))) == (view,)

@@ -314,3 +314,21 @@ async def test_who_lost_the_connection_in_a_way_back_is_told_how_to_go_on(target
     assert "the server did not say which; nothing else was run" in result.stderr
     assert "then: pgready down --to 0002 " in result.stderr
     assert await target.recorded() == ["0001", "0002", "0003"]
+
+
+async def test_a_repeatable_of_which_a_part_is_done_is_made_again_from_its_start(target: Target) -> None:
+    (target.folder / "repeatable").mkdir()
+    target.write(
+        "repeatable/tally.sql",
+        "CREATE MATERIALIZED VIEW tally AS SELECT id FROM dogs;\n"
+        "CREATE UNIQUE INDEX CONCURRENTLY tally_id ON tally (id);\n",
+    )
+    target.write("0003_dogs.down.sql", "DROP MATERIALIZED VIEW tally; DROP TABLE dogs;\n")
+    await target.database.execute("INSERT INTO dogs VALUES (1), (1)")
+    failed = await target("up")
+
+    down = await target("down", "--yes")
+    up = await target("up")
+
+    assert [each.exit_code for each in (failed, down, up)] == [1, 0, 0]
+    assert await target.exists("tally_id")

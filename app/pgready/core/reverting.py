@@ -88,12 +88,14 @@ def repeatables(plan: Plan) -> tuple[Entry, ...]:
     """The repeatable scripts whose record goes as well, so that the next run makes them again.
 
     A view cannot outlive its table: what takes that back drops the view, too. One that is pending because it
-    changed may be as it was recorded for whoever comes next: the release before.
+    changed may be as it was recorded for whoever comes next: the release before. Of one that is partly
+    applied, the parts that are done go.
     """
     return tuple(
         entry
         for entry in plan.entries
-        if entry.kind is Kind.REPEATABLE and entry.applied and entry.applied.success
+        if entry.kind is Kind.REPEATABLE
+        and (entry.state is State.PARTLY_APPLIED or (entry.applied and entry.applied.success))
     )
 
 

@@ -7,7 +7,7 @@ before, lest an `up` meanwhile take for applied what is half gone.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
@@ -19,7 +19,7 @@ from pgready.core.events import Event, MigrationFailed, MigrationRetried, Migrat
 from pgready.core.ladder import Ladder
 from pgready.core.model import TAKING_BACK, Kind, SegmentState
 from pgready.core.patience import Patience
-from pgready.core.planning import Entry, Plan
+from pgready.core.planning import Entry, Plan, State
 from pgready.core.quoting import fill
 from pgready.core.reverting import Goal, Reversal, repeatables, reversals, same, told_again
 from pgready.core.segments import CompiledScript, Segment, Single, place
@@ -86,7 +86,7 @@ async def revert(
         again = repeatables(under_lock.plan)  # with the first, lest a crash part them
         for reversal, record in zip(planned, records, strict=True):
             what = filter(None, (f"{reversal.migration.version} reverted", told_again(again)))
-            forgotten = [at_work.forget(each) for each in again]
+            forgotten = [statement for each in again for statement in at_work.forget(each)]
             await at_work.revert(reversal, [*record, *forgotten, *create, author.entry("; ".join(what))])
             create, again = (), ()
 
@@ -126,11 +126,15 @@ class Reverter:
         forget = self.dialect.forget(reversal.applied)
         return (forget, journal.refuse_recorded(self.dialect.recorded(reversal.migration)))
 
-    def forget(self, repeatable: Entry) -> str:
-        """A statement after which the script is not recorded, so that the next run makes it again."""
-        assert repeatable.migration and repeatable.applied, "an applied script of the folder"
-        keeper = self.dialect if self.dialect.keeps(repeatable.migration) else self._native
-        return keeper.forget(repeatable.applied)
+    def forget(self, repeatable: Entry) -> Iterator[str]:
+        """Statements after which no part of the script is recorded, so that the next run makes it again."""
+        migration = repeatable.migration
+        assert migration, "a script of the folder"
+        keeper = self.dialect if self.dialect.keeps(migration) else self._native
+        if repeatable.applied:
+            yield keeper.forget(repeatable.applied)
+        if repeatable.state is State.PARTLY_APPLIED:
+            yield self._marks.forget(migration.kind, migration.version)
 
     async def revert(self, reversal: Reversal, closing: Sequence[str]) -> None:
         """Raises PgreadyError; what was reverted before stays reverted. *closing* ends its transaction."""
