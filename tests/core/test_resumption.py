@@ -38,6 +38,13 @@ def test_work_says_what_is_done_and_begun() -> None:
     assert left == Work(Kind.VERSIONED, "1", (S, S, S), done=2, started=True)
 
 
+def test_work_that_was_not_compiled_stands_where_the_journal_ends() -> None:
+    left, compiled = work(entry(AT_C)), work(entry(AT_C), segments("a", "b", "c", kind=S))
+
+    assert (left.segments, left.hazards) == (None, ())
+    assert left.standing == compiled.standing != work(entry(journal())).standing
+
+
 def test_a_script_without_statements_is_one_transaction() -> None:
     assert work(entry(journal()), ()).segments == (T,)
 
