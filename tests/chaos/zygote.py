@@ -31,7 +31,7 @@ from harness.processes import COMMAND
 # What pgready and its libraries import at the time of need.
 _LATE = (
     "anyio._backends._asyncio", "asyncio.base_events", "asyncpg.protocol.protocol", "encodings.idna", "h11",
-    "httptools", "jinja2", "postgast", "structlog", "uvicorn.lifespan.off", "uvicorn.logging",
+    "httptools", "jinja2", "structlog", "uvicorn.lifespan.off", "uvicorn.logging",
     "uvicorn.loops.asyncio", "uvicorn.protocols.http.h11_impl", "uvicorn.protocols.http.httptools_impl",
 )  # fmt: skip
 _TESTS = Path(__file__).resolve().parents[1]
@@ -66,6 +66,7 @@ def load_all() -> None:
             importlib.import_module(name)
         except ModuleNotFoundError:  # not installed: then pgready does not need it
             continue
+    sys.modules["pgready.core.sql"].split("")  # binds libpg_query
 
 
 def serve(channel: socket.socket) -> None:

@@ -36,6 +36,13 @@ def test_decode_names_the_line_and_the_byte_that_is_not_utf8(
     assert [word for word in words if word not in said] == []
 
 
+@pytest.mark.parametrize("blanks", [0, 1, 126, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152])
+def test_tokens_are_found_however_far_from_the_start(blanks: int) -> None:
+    found = list(sql.token_texts(" " * blanks + "SELECT 'ä'; -- done"))
+
+    assert [raw.decode() for _, raw in found] == ["SELECT", "'ä'", ";", "-- done"]
+
+
 def test_split_counts_characters_not_bytes() -> None:
     text = "INSERT INTO ü VALUES ('ä;€');SELECT 1"
 

@@ -38,9 +38,8 @@ _HEAVY = (
     "pgready.running.apply",
     "pgready.running.bootstrapper",
     "pgready.core.compile",
-    "postgast",
 )
-"""The driver, the parser and all that a run needs. They are loaded in a thread, once the port is served:
+"""The driver and all that a run needs. They are loaded in a thread, once the port is served:
 a quarter of a second in which no probe is answered would be one that a probe notices."""
 
 

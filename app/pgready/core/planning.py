@@ -244,7 +244,7 @@ def _changes(migration: Migration, row: Applied) -> tuple[Flag, ...]:
         return ()
     if row.token_checksum is None:
         return (Flag.CHANGED,)
-    # Scanning needs libpg_query, 50 ms to import: only where a file did change.
+    # Scanning needs libpg_query: only where a file did change.
     from pgready.core.tokens import token_checksum
 
     same = row.token_checksum == token_checksum(migration.script.text)

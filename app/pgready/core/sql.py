@@ -1,15 +1,21 @@
 """The only room that knows libpg_query (through postgast): where statements end, and their tokens.
 
-postgast is imported inside the functions, because loading it costs as much as the rest of a run that has
-nothing to do. Only its scanner is used, never its parser: the scanner needs no stack, while parsing
-`1+1+…` thirty thousand deep ends the process (measured), and a script is input like any other.
+Only its scanner is used, never its parser: the scanner needs no stack, while parsing `1+1+…` thirty thousand
+deep ends the process (measured), and a script is input like any other.
+
+Of postgast only the module that binds the library is loaded, and only where there is something to read. The
+package itself loads protobuf and a class for every node of a syntax tree: 40 ms and 8 MiB of each start with
+something to apply. All that protobuf would be for are three numbers of a token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import TYPE_CHECKING
+from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -58,9 +64,8 @@ def split(text: str) -> list[tuple[int, int]]:
     As libpg_query splits: `;` inside parentheses does not count, those of a BEGIN ATOMIC body do, and
     what holds no keyword is left out. Raises Unscannable.
     """
-    from postgast.native import lib
-
     data = _encode(text)
+    lib = _library()
     result = lib.pg_query_split_with_scanner(data)
     try:
         _check(result)
@@ -130,16 +135,64 @@ def _token(number: int, raw: bytes, start: int) -> Token:
 def _scan(data: bytes) -> list[tuple[int, int, int]]:
     from ctypes import string_at
 
-    from postgast.native import lib
-    from postgast.pg_query_pb2 import ScanResult
-
+    lib = _library()
     result = lib.pg_query_scan(data)
     try:
         _check(result)
-        scanned = ScanResult.FromString(string_at(result.pbuf.data, result.pbuf.len))
+        scanned = string_at(result.pbuf.data, result.pbuf.len)
     finally:
         lib.pg_query_free_scan_result(result)
-    return [(token.token, token.start, token.end) for token in scanned.tokens]
+    return _decoded(scanned)
+
+
+_TOKENS, _START, _END, _NUMBER = 0x12, 0x08, 0x10, 0x20  # tags: the number of a field, and its wire type
+
+
+def _decoded(scanned: bytes) -> list[tuple[int, int, int]]:
+    """Number, start and end of each token of a ScanResult (pg_query.proto), whose other fields are varints.
+
+    What is 0 is left out, and a token is shorter than the 128 bytes whose length would need a second one.
+    """
+    found: list[tuple[int, int, int]] = []
+    number = start = end = 0
+    at, size = 0, len(scanned)
+    while at < size:
+        tag = scanned[at]
+        value = scanned[at + 1]
+        at += 2
+        if tag == _TOKENS:
+            found.append((number, start, end))
+            number = start = end = 0
+            continue
+        if value >= 0x80:
+            value &= 0x7F
+            shift = 7
+            while scanned[at] >= 0x80:
+                value |= (scanned[at] & 0x7F) << shift
+                shift += 7
+                at += 1
+            value |= scanned[at] << shift
+            at += 1
+        if tag == _START:
+            start = value
+        elif tag == _END:
+            end = value
+        elif tag == _NUMBER:
+            number = value
+    found.append((number, start, end))
+    return found[1:]  # before the first token stands the version
+
+
+@cache
+def _library() -> Any:
+    """libpg_query, as postgast binds it."""
+    package = find_spec("postgast")
+    assert package is not None, "a dependency"
+    spec = PathFinder.find_spec("native", package.submodule_search_locations)
+    assert spec is not None and spec.loader is not None, "tests/core/test_sql.py fails if an upgrade moves it"
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.lib
 
 
 def _encode(text: str) -> bytes:
