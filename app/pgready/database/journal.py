@@ -14,13 +14,13 @@ from pgready.dialects.base import Dialect
 _RECORD = """
 INSERT INTO pgready.journal AS j (history, kind, version, segment, state, checksum, duration_ms, recorded_by)
 VALUES (:history, :kind, :version, :segment, :state, :checksum,
-        pg_catalog.round(1000 OPERATOR(pg_catalog.*) extract(
-            epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now())),
+        1000::pg_catalog.float8 OPERATOR(pg_catalog.*) pg_catalog.date_part(
+            'epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now()),
         :recorded_by)
 ON CONFLICT (history, kind, version, segment) DO UPDATE
 SET state = excluded.state, checksum = excluded.checksum, recorded_by = excluded.recorded_by,
-    duration_ms = pg_catalog.round(1000 OPERATOR(pg_catalog.*) extract(
-        epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) j.recorded_at)),
+    duration_ms = 1000::pg_catalog.float8 OPERATOR(pg_catalog.*) pg_catalog.date_part(
+        'epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) j.recorded_at),
     recorded_at = pg_catalog.clock_timestamp()
 """
 
