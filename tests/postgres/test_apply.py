@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 import pgready
@@ -219,3 +222,43 @@ async def test_a_default_of_read_only_transactions_keeps_nobody_from_migrating(
     await migrate(database, sql_folder({"1_a.sql": "CREATE TABLE a (n int);\nVACUUM a;\nSELECT 1;"}))
 
     assert await database.value("SELECT count(*) FROM pgready.history") == 1
+
+
+PLANT = """
+INSERT INTO pgready.history (namespace, kind, version, name, checksum, segments, applied_by, pgready_version)
+SELECT namespace, kind, '3', 'x', '{checksum}', 1, 'another', '1' FROM pgready.history WHERE version = '1'
+"""
+
+
+@pytest.mark.parametrize("key", ["SELECT 1", "ALTER TABLE pgready.history DROP CONSTRAINT history_pkey;"])
+@pytest.mark.parametrize(
+    "script", ["INSERT INTO ledger VALUES (2);", "CREATE TABLE ledger (n int);"], ids=["passes", "fails"]
+)
+async def test_what_another_recorded_since_we_looked_is_not_applied_again(
+    script: str, key: str, database: Database, sql_folder: Folder
+) -> None:
+    await migrate(database, sql_folder({"1_x.sql": LEDGER}))
+    await database.execute(key)
+    folder = sql_folder({"1_x.sql": LEDGER, "2_nap.sql": "SELECT pg_sleep(1);", "3_x.sql": script})
+    checksum = hashlib.sha256(script.encode()).hexdigest()
+    events: list[Event] = []
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(plant_while_it_sleeps, database, PLANT.format(checksum=checksum))
+        await pgready.migrate(database.url, dir=folder, on_event=events.append)
+
+    assert [event.version for event in events if isinstance(event, MigrationApplied)] == ["2"]
+    assert await database.fetch(
+        "SELECT version, applied_by = 'another' FROM pgready.history WHERE version = '3'"
+    ) == [("3", True)]
+    assert await database.fetch(WRITTEN) == []
+
+
+async def plant_while_it_sleeps(database: Database, statement: str) -> None:
+    asleep = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    )
+    with anyio.fail_after(30):
+        while not await database.value(asleep):
+            await anyio.lowlevel.checkpoint()
+    await database.execute(statement)

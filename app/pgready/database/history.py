@@ -32,6 +32,8 @@ SELECT x.schema::pg_catalog.text, x.name::pg_catalog.text, x.kind::pg_catalog.te
        EXISTS (SELECT FROM pg_catalog.pg_trigger t
                WHERE t.tgrelid = x.oid AND NOT t.tgisinternal) AS triggers,
        pg_catalog.has_table_privilege(x.oid, 'SELECT') AS readable,
+       EXISTS (SELECT FROM pg_catalog.pg_index i
+               WHERE i.indrelid = x.oid AND i.indisprimary AND i.indisvalid) AS keyed,
        x.rules OR EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = x.oid) AS rules,
        EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE x.oid IN (i.inhrelid, i.inhparent)) AS inherits,
        EXISTS (SELECT FROM pg_catalog.pg_depend g
@@ -77,6 +79,7 @@ class _Facts(Struct, frozen=True):
     trusted: bool
     triggers: bool
     readable: bool | None
+    keyed: bool
     rules: bool
     inherits: bool
     foreign_defaults: bool
@@ -94,10 +97,12 @@ class _NativeRow(Struct, frozen=True):
 
 
 class Tables(Struct, frozen=True):
-    """Which of the tables that concern us exist, their columns, and which of them we may not read."""
+    """Which of the tables that concern us exist, their columns, which of them we may not read, and which
+    have their primary key: a restore may not have come to that yet."""
 
     columns: dict[TableName, frozenset[str]]
     unreadable: frozenset[TableName] = frozenset()
+    keyed: frozenset[TableName] = frozenset()
 
     def __contains__(self, name: TableName) -> bool:
         return name in self.columns
@@ -112,6 +117,7 @@ async def find_tables(session: Session, dialect: Dialect, *, read_only: bool = F
     schemas, tables = literals(name.schema for name in names), literals(name.name for name in names)
     found: dict[TableName, frozenset[str]] = {}
     unreadable: set[TableName] = set()
+    keyed: set[TableName] = set()
     for row in await session.read(fill(_FACTS, schemas=schemas, names=tables), _Facts):
         facts = replace(row, trusted=True, triggers=False, foreign_defaults=False) if read_only else row
         if facts.name is None:
@@ -122,7 +128,9 @@ async def find_tables(session: Session, dialect: Dialect, *, read_only: bool = F
         found[name] = frozenset(facts.columns or ())
         if not facts.readable:
             unreadable.add(name)
-    return Tables(found, frozenset(unreadable))
+        if facts.keyed:
+            keyed.add(name)
+    return Tables(found, frozenset(unreadable), frozenset(keyed))
 
 
 def _refuse_untrusted_schema(session: Session, facts: _Facts) -> None:

@@ -183,6 +183,10 @@ class Dialect(ABC):
     def recorded(self, migration: Migration) -> str:
         """A query that returns a row when the history already holds *migration* (for the fence)."""
 
+    def refuses_twice(self, migration: Migration) -> bool:
+        """Whether the history's primary key makes a second `record` of *migration* fail."""
+        return False
+
     @abstractmethod
     def accept(self, migration: Migration, token_checksum: str | None) -> str:
         """One UPDATE after which *migration* is recorded as applied, with the file's checksum.

@@ -210,6 +210,9 @@ class Native(Dialect):
             pgready_version=outcome.pgready_version,
         )
 
+    def refuses_twice(self, migration: Migration) -> bool:
+        return migration.kind is Kind.VERSIONED
+
     def recorded(self, migration: Migration) -> str:
         template = _RECORDED if migration.kind is Kind.VERSIONED else _RECORDED + _WITH_CHECKSUM
         return fill(

@@ -1,10 +1,12 @@
 """The actions on one segment: run it in its transaction, mark, run, probe and record a single.
 
-Each transaction opens with the fence and "not recorded yet", and closes by resetting what the script left
-in the session before its own, schema-qualified record. What the record of the next migration needs is
-computed while the server works on this one. Between the segments of one script only what would
-make the record somebody else's is reset; the script's own settings are repeated at the next opening, so
-that a run that resumes there after a crash sees the same session as one that never stopped.
+Each transaction opens with the fence and "not recorded yet", which of a version that is one transaction the
+primary key of our own history says at its end. It closes by resetting what the script left in the session
+before its own, schema-qualified record. Between the segments of one script only what would make the record
+somebody else's is reset; the script's own settings are repeated at the next opening, so that a run that
+resumes there after a crash sees the same session as one that never stopped.
+
+What the record of the next migration needs is computed while the server works on this one.
 """
 
 from __future__ import annotations
@@ -28,35 +30,16 @@ from pgready.core.steps import Observation
 from pgready.database import catalog, execute, journal, lock
 from pgready.database.execute import Progress
 from pgready.database.refusals import OpeningRefused, StatementRefused, lost_connection
-from pgready.database.session import Session
-from pgready.dialects.base import Dialect
-from pgready.dialects.native import Native
+from pgready.database.session import Pooling, Session
 from pgready.running import peers
 from pgready.running.source import Source
+from pgready.running.tables import Tables
 from pgready.running.watch import Watcher
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
 _BETWEEN_SEGMENTS = execute.RESETS[:4]
 LOCK_CODES = frozenset({"55P03", "40P01", "40001"})
-
-
-class Tables:
-    """Where applied migrations are recorded: the dialect's history, ours, and the columns that they have."""
-
-    def __init__(self, dialect: Dialect, native: Native, columns: frozenset[str]) -> None:
-        self._dialect = dialect
-        self._native = native
-        self._columns = columns
-
-    def recorded(self, migration: Migration) -> str:
-        return self._keeper(migration).recorded(migration)
-
-    def record(self, migration: Migration, outcome: Outcome) -> str:
-        return self._keeper(migration).record(migration, outcome, self._columns)
-
-    def _keeper(self, migration: Migration) -> Dialect:
-        return self._dialect if self._dialect.keeps(migration) else self._native
 
 
 class Applier:
@@ -119,6 +102,8 @@ class Applier:
             now = anyio.current_time()
             if refused.problem.sqlstate in LOCK_CODES:
                 return steps.LockTimedOut(now, elapsed_seconds=now - started)
+            if await self._session.fetch(self._tables.recorded(migration)):
+                return steps.FenceLost(now)  # by somebody else, meanwhile: it was refused for that
             raise self._explained(action, migration, script, refused) from refused
         finally:
             self._watcher.end()
@@ -211,8 +196,10 @@ class Applier:
         statements = [
             BEGIN,
             *lock.fence(self._session, self._keys, timeout_ms),
-            journal.refuse_recorded(self._tables.recorded(migration)),
         ]
+        alone = len(script.segments) == 1 and self._session.pooling is Pooling.DIRECT
+        if not (alone and self._tables.refuse_twice(migration)):
+            statements.append(journal.refuse_recorded(self._tables.recorded(migration)))
         if len(script.segments) > 1:
             done = action.segment if action.segment < len(script.segments) else len(script.segments)
             statements.append(self._marks.refuse_other_than(migration, done))

@@ -42,7 +42,8 @@ whoever gets it: fifty replicas that start at once would compile them fifty time
 class Sight(Struct, frozen=True):
     """One look: *plan*, *work* (its pending part), what is missing, and the lock's keys.
 
-    *taken_back* are the versions of which a `down` has begun and not ended.
+    *keyed*: the dialect's history has its primary key. *taken_back* are the versions of which a `down` has
+    begun and not ended.
     """
 
     plan: Plan
@@ -53,6 +54,7 @@ class Sight(Struct, frozen=True):
     keys: lock.LockKeys
     columns: frozenset[str]
     tables: frozenset[TableName]
+    keyed: bool
     taken_back: tuple[str, ...] = ()
 
     @property
@@ -146,6 +148,7 @@ class Looker:
             keys=lock.keys_for(dialect.table, dialect.lock_keys(session.database)),
             columns=tables.columns.get(dialect.table, frozenset()),
             tables=frozenset(tables.columns),
+            keyed=dialect.table in tables.keyed,
             taken_back=found.taken_back,
         )
 
@@ -215,13 +218,14 @@ class Looker:
     ) -> Applier:
         """Who applies *sight*'s work on *session*."""
         from pgready.database import journal
-        from pgready.running.apply import Applier, Tables
+        from pgready.running.apply import Applier
+        from pgready.running.tables import Tables
 
         return Applier(
             session,
             sight.keys,
             self._source,
-            Tables(self._source.dialect, self._native, sight.columns),
+            Tables(self._source.dialect, self._native, sight.columns, keyed=sight.keyed),
             journal.Journal(self._source.dialect, applied_by),
             sight.work,
             watcher,

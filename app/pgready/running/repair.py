@@ -12,10 +12,10 @@ from pgready.core.segments import CompiledScript
 from pgready.core.tokens import token_checksum
 from pgready.database import journal
 from pgready.dialects.native import Native
-from pgready.running.apply import Tables
 from pgready.running.look import Sight
 from pgready.running.recording import Recording
 from pgready.running.source import Source
+from pgready.running.tables import Tables
 
 
 class Answer(Enum):

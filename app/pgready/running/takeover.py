@@ -27,10 +27,10 @@ from pgready.database.session import Session
 from pgready.dialects import detect
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import HISTORY, JOURNAL, Native
-from pgready.running.apply import Tables
 from pgready.running.look import Sight
 from pgready.running.recording import Recording
 from pgready.running.source import Source
+from pgready.running.tables import Tables
 
 _NOTHING = "nothing was recorded"
 
