@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -57,6 +58,7 @@ def chosen_peers(chosen: argparse.Namespace) -> Sequence[Entry]:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the server goes, too
     chosen = parsed()
     cases = chosen.only or (CASES if chosen.all else QUICK)
     path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}.json"
