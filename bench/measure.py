@@ -1,7 +1,8 @@
-"""Running commands side by side: interleaved, in alternating order, medians and spread."""
+"""Running commands side by side: interleaved, in another order each round, medians and spread."""
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -53,13 +54,14 @@ class Failed(Exception):
 
 
 def side_by_side(commands: Sequence[Command], rounds: int, *, warm_up: bool = True) -> list[Measurement]:
-    """Run all *commands* *rounds* times, each round in the other direction; one round to warm up before.
+    """Run all *commands* *rounds* times; one round to warm up before.
 
-    One that fails is left out, and said so: its tool cannot do what the others can.
+    Each round begins with another command and goes in the other direction, so that none always comes behind
+    the same neighbour, whose pages the disk may still be at. One that fails is left out, and said so: its tool cannot do what the others can.
     """
     runs: dict[str, list[Run]] = {command.name: [] for command in commands}
     for number in range(-1 if warm_up else 0, rounds):
-        for command in commands if number % 2 else reversed(commands):
+        for command in _in_turn(commands, number, rounds):
             if command.name not in runs:
                 continue
             try:
@@ -74,10 +76,17 @@ def side_by_side(commands: Sequence[Command], rounds: int, *, warm_up: bool = Tr
     ]
 
 
+def _in_turn(commands: Sequence[Command], number: int, rounds: int) -> Sequence[Command]:
+    first = max(number, 0) * len(commands) // rounds
+    turned = [*commands[first:], *commands[:first]]
+    return turned if number % 2 else turned[::-1]
+
+
 def once(command: Command) -> Run:
     """Run *command*. Raises Failed."""
     if command.prepare:
         command.prepare()
+    os.sync()
     arguments = [str(argument) for argument in (*_LAUNCH, *command.arguments)]
     ended = subprocess.run(
         arguments, env=dict(command.environ), cwd=command.folder or "/", capture_output=True, text=True,
