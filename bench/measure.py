@@ -57,7 +57,8 @@ def side_by_side(commands: Sequence[Command], rounds: int, *, warm_up: bool = Tr
     """Run all *commands* *rounds* times; one round to warm up before.
 
     Each round begins with another command and goes in the other direction, so that none always comes behind
-    the same neighbour, whose pages the disk may still be at. One that fails is left out, and said so: its tool cannot do what the others can.
+    the same neighbour, whose pages the disk may still be at. One that fails is left out, and said so: its
+    tool cannot do what the others can.
     """
     runs: dict[str, list[Run]] = {command.name: [] for command in commands}
     for number in range(-1 if warm_up else 0, rounds):

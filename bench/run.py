@@ -100,8 +100,8 @@ def preface(on: Server, results: report.Results) -> str:
     server = f"PostgreSQL {on.version}, durable (fsync, synchronous_commit, full_page_writes)"
     return (
         f"{os.cpu_count()} x {processor()}; Python {platform.python_version()}; {server}, "
-        "on the same machine. All contenders of a case run interleaved, each round in another order; medians, "
-        "the lowest and the highest.\n\n"
+        "on the same machine. All contenders of a case run interleaved, each round in another order; "
+        "medians, the lowest and the highest.\n\n"
         f"Peers: {peers}. {missing}"
     )
 
