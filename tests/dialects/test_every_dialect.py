@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from harness.database import Database
@@ -66,6 +67,14 @@ async def record_all(database: Database, read: Read) -> None:
         await database.execute(dialect.record(migration, OUTCOME, await columns(database, dialect)))
 
 
+async def sqlstate_of(database: Database, statement: str) -> str | None:
+    try:
+        await database.execute(statement)
+    except asyncpg.PostgresError as refused:
+        return refused.sqlstate
+    return None
+
+
 async def test_what_is_recorded_is_read_back_as_applied(database: Database, read: Read) -> None:
     await record_all(database, read)
     applied = await history(database, read)
@@ -95,6 +104,18 @@ async def test_the_fence_finds_what_is_recorded_and_nothing_else(database: Datab
     await record_all(database, read)
 
     assert (len(before), len(await database.fetch(dialect.recorded(newest)))) == (0, 1)
+
+
+async def test_whose_key_is_said_to_refuse_a_second_record_refuses_it(database: Database, read: Read) -> None:
+    dialect, folder = read
+    newest = folder.migrations[-1]
+    await record_all(database, read)
+    again = dialect.record(newest, OUTCOME, await columns(database, dialect))
+
+    refused = await sqlstate_of(database, again)
+
+    assert dialect.refuses_twice(newest) is (dialect.name == "native")
+    assert refused == "23505" or not dialect.refuses_twice(newest)
 
 
 async def test_the_newest_is_forgotten_and_can_be_recorded_again(database: Database, read: Read) -> None:
