@@ -13,7 +13,7 @@ import pytest
 import pgready
 from harness.database import Database
 from pgready.core.dsn import parse
-from pgready.core.errors import LockLost, LockNotObtained, MigrationFailed
+from pgready.core.errors import LockLost, LockNotObtained, MigrationFailed, ScriptError
 from pgready.core.events import Event, LockWaited, MigrationStarted
 from pgready.database import lock
 from pgready.database.connect import open_session
@@ -52,6 +52,19 @@ async def test_two_sessions_never_hold_it_at_once(database: Database) -> None:
         await lock.release(first, KEYS)
 
         assert await lock.try_take(second, KEYS)
+
+
+@pytest.mark.parametrize(("good", "told"), [(99, ScriptError), (100, LockNotObtained)])
+async def test_what_is_wrong_with_a_hundred_files_is_told_without_the_lock(
+    good: int, told: type[Exception], database: Database, sql_folder: Folder
+) -> None:
+    scripts = {f"{number:03}_x.sql": "SELECT 1;" for number in range(good)}
+    folder = sql_folder({**scripts, "999_x.sql": "SELECT 'never ends;"})
+
+    async with session(database) as other:
+        assert await lock.try_take(other, KEYS)
+        with pytest.raises(told):
+            await pgready.migrate(database.url, dir=folder, lock_timeout="1s")
 
 
 async def test_all_keys_are_taken_or_none(database: Database) -> None:
