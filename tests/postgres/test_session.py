@@ -13,7 +13,7 @@ from harness.database import Database
 from pgready.core.dsn import parse
 from pgready.core.quoting import fill
 from pgready.database.connect import open_session
-from pgready.database.session import Session
+from pgready.database.session import START_SETTINGS, Pooling, Session, identify
 
 
 class Line(Struct, frozen=True):
@@ -83,3 +83,31 @@ async def test_a_refused_read_leaves_the_session_as_it_was(session: Session) -> 
         await session.read("SELECT (1 / 0)::text AS text", Line)
 
     assert await session.read("SELECT 'still there' AS text", Line) == [Line("still there")]
+
+
+async def test_a_script_that_resets_all_comes_back_to_the_settings_of_the_start(session: Session) -> None:
+    await session.execute("; ".join(f"SET {name} = '60s'" for name in START_SETTINGS if "count" not in name))
+    await session.execute("RESET ALL")
+
+    rows = await session.fetch("SELECT name, setting FROM pg_settings WHERE source = 'client'")
+    settings = {row["name"]: row["setting"] for row in rows}
+    wanted = {name: value.removesuffix("ms") for name, value in START_SETTINGS.items()}
+    assert {name: settings.get(name) for name in wanted} == wanted
+
+
+async def test_what_the_server_comes_back_to_is_not_set_again(session: Session) -> None:
+    assert not [name for name in START_SETTINGS if name in session.own_settings(0)]
+
+
+async def test_what_a_pooler_dropped_is_set_with_the_rest(database: Database) -> None:
+    connection = await asyncpg.connect(database.url)
+    try:
+        dropped = Session(connection, parse(database.url), await identify(connection), Pooling.DIRECT)
+        await dropped.execute(dropped.own_settings(0))
+        rows = await dropped.fetch("SELECT name, setting FROM pg_settings WHERE source = 'session'")
+    finally:
+        await connection.close()
+
+    settings = {row["name"]: row["setting"] for row in rows}
+    wanted = {name: value.removesuffix("ms") for name, value in START_SETTINGS.items()}
+    assert {name: settings.get(name) for name in wanted} == wanted

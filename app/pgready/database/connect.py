@@ -18,13 +18,13 @@ import asyncpg
 
 from pgready.core.dsn import Dsn
 from pgready.core.errors import AccessDenied, PgreadyError, SettingsError, Unreachable
-from pgready.database.session import Pooling, Session, identify
+from pgready.database.session import START_SETTINGS, Pooling, Session, identify
 
 ATTEMPT_SECONDS = 10.0
 """How long one attempt may take; the total deadline is the caller's."""
 
 _TRANSIENT_CODES = frozenset({"57P03", "57P01", "57P02", "53300", "53400"})
-_STARTUP_PARAMETERS = frozenset({"application_name", "search_path", "options"})
+_REFUSES_PARAMETERS = frozenset({"08P01", "0A000", "42704"})
 
 
 def attempt_seconds(dsn: Dsn, left_seconds: float) -> float:
@@ -52,9 +52,8 @@ async def open_session(
     timeout_seconds: float = ATTEMPT_SECONDS,
 ) -> Session:
     """Connect once to *dsn*. Raises CannotConnect."""
-    arguments = connect_arguments(dsn, application_name)
     try:
-        connection: asyncpg.Connection[Any] = await asyncpg.connect(**arguments, timeout=timeout_seconds)
+        connection = await _connect(dsn, application_name, timeout_seconds)
     except Exception as problem:
         raise _why(dsn, problem) from problem
     try:
@@ -71,6 +70,20 @@ async def open_session(
     if pooled:
         pooling = Pooling.SESSION if vouched_pooler else Pooling.UNPROVEN
     return Session(connection, dsn, identity, pooling)
+
+
+async def _connect(dsn: Dsn, application_name: str, timeout_seconds: float) -> asyncpg.Connection[Any]:
+    """Connect with START_SETTINGS, or without them to whoever refuses such parameters, as poolers do."""
+    arguments = connect_arguments(dsn, application_name)
+    started = {**arguments, "server_settings": {**START_SETTINGS, **arguments["server_settings"]}}
+    connection: asyncpg.Connection[Any]
+    try:
+        connection = await asyncpg.connect(**started, timeout=timeout_seconds)
+    except asyncpg.PostgresError as problem:
+        if problem.sqlstate not in _REFUSES_PARAMETERS:
+            raise
+        connection = await asyncpg.connect(**arguments, timeout=timeout_seconds)
+    return connection
 
 
 def connect_arguments(dsn: Dsn, application_name: str) -> dict[str, Any]:

@@ -28,17 +28,26 @@ OWN_SETTINGS = (
     ("standard_conforming_strings", "on", 0),
     ("lock_timeout", "0", 0),
     ("idle_in_transaction_session_timeout", "0", 0),
-    ("idle_session_timeout", "0", 14),
+    ("idle_session_timeout", "0", 0),
     ("transaction_timeout", "0", 17),
-    ("client_connection_check_interval", "1s", 14),
-    ("tcp_keepalives_idle", "5", 0),
-    ("tcp_keepalives_interval", "3", 0),
-    ("tcp_keepalives_count", "3", 0),
-    ("tcp_user_timeout", "10000", 12),
 )
-"""Name, value and the first major version that knows it. The last five make the server notice within
-seconds that we died, and so free the lock (SAFETY 4). They are set after connecting, since PgBouncer
-refuses start-up parameters that it does not know, and again after each script, whose reset undoes them."""
+"""Name, value and the first major version that knows it: set before anything is changed, and again after
+each script, whose reset undoes them."""
+
+_WITNESS, _WITNESSED = "client_connection_check_interval", "1001ms"
+
+START_SETTINGS = {
+    _WITNESS: _WITNESSED,
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+"""They make the server notice within seconds that we died, and so free the lock (SAFETY 4).
+
+A server that is given them as it lets us in comes back to them at RESET ALL; setting them after each script
+would cost more than all else that is set there. A pooler may refuse start-up parameters, or drop them
+without a word: then they are set like the others. An interval that nobody else asks for tells which it is."""
 
 PROGRESS_MARKER = " \t \t\t\t \t "
 """In the text of the notices that `execute` provokes to learn how far a script is."""
@@ -56,6 +65,8 @@ SELECT pg_catalog.pg_backend_pid() AS pid,
        pg_catalog.current_database() AS database,
        coalesce(pg_catalog.current_schema()::pg_catalog.text, 'public') AS schema,
        current_user::pg_catalog.text AS "user",
+       coalesce(pg_catalog.current_setting(:witness, true) OPERATOR(pg_catalog.=) :witnessed, false)
+         AS start_settings_kept,
        (extract(epoch FROM pg_catalog.current_setting('deadlock_timeout')::interval) * 1000)::int
          AS deadlock_timeout_ms
 """
@@ -74,6 +85,7 @@ class Identity(Struct, frozen=True):
     database: str
     schema: str
     user: str
+    start_settings_kept: bool
     deadlock_timeout_ms: int
 
 
@@ -106,6 +118,7 @@ class Session:
         self.user = identity.user
         self.deadlock_timeout_ms = identity.deadlock_timeout_ms
         self.pooling = pooling
+        self._start_settings_kept = identity.start_settings_kept and pooling is Pooling.DIRECT
         self.statements: StatementCounter = count_statements(connection)
         self._own_settings: dict[int, str] = {}
 
@@ -199,7 +212,8 @@ class Session:
             self.connection.terminate()
 
     def own_settings(self, statement_timeout_ms: int) -> str:
-        """The statements that set OWN_SETTINGS; on a pooled backend that is not ours it sets nothing."""
+        """The statements that set, after RESET ALL, what it does not come back to by itself; on a pooled
+        backend that is not ours they set nothing."""
         if self.pooling is Pooling.UNPROVEN:
             return "SELECT"
         if statement_timeout_ms not in self._own_settings:
@@ -208,6 +222,8 @@ class Session:
 
     def _set_own(self, statement_timeout_ms: int) -> str:
         values = [(name, value) for name, value, since in OWN_SETTINGS if self.server_major >= since]
+        if not self._start_settings_kept:
+            values += START_SETTINGS.items()
         values.append(("statement_timeout", f"{statement_timeout_ms}ms"))
         # SET costs the server a third of what set_config in a SELECT does, and this runs after each script.
         return "\n;".join(fill("SET :name = :value", name=Name(name), value=value) for name, value in values)
@@ -225,7 +241,8 @@ class Session:
 
 async def identify(connection: asyncpg.Connection[Any]) -> Identity:
     """Who and where we are on the server, in one round trip."""
-    return (await _read(connection, _IDENTIFY, Identity))[0]
+    query = fill(_IDENTIFY, witness=_WITNESS, witnessed=_WITNESSED)
+    return (await _read(connection, query, Identity))[0]
 
 
 async def _read(connection: asyncpg.Connection[Any], query: str, row: type[_Row]) -> list[_Row]:
