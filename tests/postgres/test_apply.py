@@ -74,6 +74,27 @@ async def test_what_is_recorded_says_who_when_and_how_long(database: Database, s
     assert row == ("1", "nap", 1, True, True, pgready.__version__, True, 64, 64)
 
 
+async def test_every_way_to_run_is_recorded_with_how_long_it_took(
+    database: Database, sql_folder: Folder
+) -> None:
+    nap = "CREATE FUNCTION nap(n int) RETURNS int IMMUTABLE BEGIN ATOMIC SELECT n FROM pg_sleep(0.1); END;"
+    scripts = {
+        "1_ledger.sql": f"{LEDGER} INSERT INTO ledger VALUES (1); {nap}",
+        "2_single.sql": "CREATE INDEX CONCURRENTLY slow ON ledger (nap(n));",
+        "3_parts.sql": "BEGIN; SELECT pg_sleep(0.1); COMMIT; BEGIN; SELECT 1; COMMIT;",
+        "4_whole.sql": "SELECT pg_sleep(0.1);",
+    }
+
+    await migrate(database, sql_folder(scripts))
+
+    slow = "SELECT version FROM pgready.history WHERE duration_ms BETWEEN 100 AND 30000 ORDER BY 1"
+    assert [version for version in await database.fetch(slow) if version != ("1",)] == [
+        ("2",),
+        ("3",),
+        ("4",),
+    ]
+
+
 async def test_each_row_has_the_token_checksum_of_its_own_script(
     database: Database, sql_folder: Folder
 ) -> None:

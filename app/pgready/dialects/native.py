@@ -70,14 +70,15 @@ SELECT kind, version, name, checksum, token_checksum, duration_ms, applied_by,
 FROM :source AS h WHERE namespace OPERATOR(pg_catalog.=) :namespace ORDER BY h.applied_at
 """
 
-# `extract` computes in numeric, which costs more than the rest of the statement.
+# `extract` computes in numeric, which costs more than the rest of the statement. Operators that are written
+# like these have one precedence, from left to right.
 _RECORD = """
 INSERT INTO pgready.history AS h (namespace, kind, version, name, checksum, token_checksum, segments,
                                   duration_ms, applied_by, pgready_version)
 VALUES (:namespace, :kind, :version, :name, :checksum, :token_checksum, :segments,
-        :earlier_ms::pg_catalog.float8 OPERATOR(pg_catalog.+)
         1000::pg_catalog.float8 OPERATOR(pg_catalog.*) pg_catalog.date_part(
-            'epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now()),
+            'epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now())
+        OPERATOR(pg_catalog.+) :earlier_ms::pg_catalog.float8,
         :applied_by, :pgready_version)
 """
 
