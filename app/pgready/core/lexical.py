@@ -15,7 +15,9 @@ BLANKS = " \t\n\r\f\v"
 _BLANK = re.compile(rf"(?:[{BLANKS}]++|--[^\n\r]*+)*+")
 _BLANK_OR_END = re.compile(rf"(?:[{BLANKS};]++|--[^\n\r]*+)*+")
 _LINE_COMMENT = re.compile(rf"[{BLANKS};]*+(--[^\n\r]*+)?")
-_WORD = re.compile(r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*+")
+# A letter, `_` or anything beyond ASCII, then also digits and `$`: told by what they are not, since a set up
+# to the last character there is takes 7 ms to compile.
+_WORD = re.compile(r"[^\x00-@\[-^`{-\x7f][^\x00-#%-/:-@\[-^`{-\x7f]*+")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 
