@@ -10,6 +10,7 @@ something to apply. All that protobuf would be for are three numbers of a token.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from enum import Enum
 from functools import cache
@@ -145,42 +146,35 @@ def _scan(data: bytes) -> list[tuple[int, int, int]]:
     return _decoded(scanned)
 
 
-_TOKENS, _START, _END, _NUMBER = 0x12, 0x08, 0x10, 0x20  # tags: the number of a field, and its wire type
+# A token of a ScanResult (pg_query.proto): its length, which is less than 128, and of its fields those that
+# are not 0, each a tag (number and type of the field) and a varint. Only the start may be 0.
+_TOKEN = re.compile(
+    rb"\x12.(?:\x08(?P<start>[\x80-\xff]*.))?\x10(?P<end>[\x80-\xff]*.)\x20(?P<number>[\x80-\xff]*.)"
+    rb"(?:\x28.)?",
+    re.DOTALL,
+)
 
 
 def _decoded(scanned: bytes) -> list[tuple[int, int, int]]:
-    """Number, start and end of each token of a ScanResult (pg_query.proto), whose other fields are varints.
+    """Number, start and end of each token of a ScanResult."""
+    return [
+        (_VARINTS[number], _VARINTS[start], _VARINTS[end]) for start, end, number in _TOKEN.findall(scanned)
+    ]
 
-    What is 0 is left out, and a token is shorter than the 128 bytes whose length would need a second one.
-    """
-    found: list[tuple[int, int, int]] = []
-    number = start = end = 0
-    at, size = 0, len(scanned)
-    while at < size:
-        tag = scanned[at]
-        value = scanned[at + 1]
-        at += 2
-        if tag == _TOKENS:
-            found.append((number, start, end))
-            number = start = end = 0
-            continue
-        if value >= 0x80:
-            value &= 0x7F
-            shift = 7
-            while scanned[at] >= 0x80:
-                value |= (scanned[at] & 0x7F) << shift
-                shift += 7
-                at += 1
-            value |= scanned[at] << shift
-            at += 1
-        if tag == _START:
-            start = value
-        elif tag == _END:
-            end = value
-        elif tag == _NUMBER:
-            number = value
-    found.append((number, start, end))
-    return found[1:]  # before the first token stands the version
+
+class _Varints(dict[bytes, int]):
+    """Seven bits a byte, the lowest first; most texts are short, so those of two bytes are remembered."""
+
+    def __missing__(self, raw: bytes) -> int:
+        value = 0
+        for byte in reversed(raw):
+            value = value << 7 | byte & 0x7F
+        if len(raw) <= 2:
+            self[raw] = value
+        return value
+
+
+_VARINTS = _Varints()
 
 
 @cache

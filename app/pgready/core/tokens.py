@@ -19,6 +19,8 @@ _MARKER = re.compile(
     re.IGNORECASE,
 )
 
+_STANDARD_STREAM = re.compile("std(?:in|out)", re.IGNORECASE)
+
 
 def token_checksum(text: str, markers: tuple[str, ...] = ()) -> str | None:
     """Hex SHA-256 over the tokens of *text*: white space and comments dropped, all else byte for byte.
@@ -38,7 +40,7 @@ def token_checksum(text: str, markers: tuple[str, ...] = ()) -> str | None:
         ]
     except Unscannable:
         return None
-    if _has_copy_data(kept):
+    if _STANDARD_STREAM.search(text) and _has_copy_data(kept):
         return None
     return hashlib.sha256(b"\0".join(kept)).hexdigest()
 

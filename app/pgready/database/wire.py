@@ -10,12 +10,14 @@ public `set_protocol`, in one that reads the frame headers and passes the bytes 
 from __future__ import annotations
 
 import asyncio
+from struct import Struct
 from typing import Any
 
 import asyncpg
 
 _COMMAND_COMPLETE = ord("C")
-_HEADER_BYTES = 5
+_HEADER = Struct("!BI")
+"""Of each message: its type, and its length without the type."""
 
 
 class StatementCounter(asyncio.Protocol):
@@ -40,10 +42,11 @@ class StatementCounter(asyncio.Protocol):
             data = self._header + data
             size = len(data)
             self._header = b""
-        while size - position >= _HEADER_BYTES:
-            if data[position] == _COMMAND_COMPLETE:
+        while size - position >= _HEADER.size:
+            kind, length = _HEADER.unpack_from(data, position)
+            if kind == _COMMAND_COMPLETE:
                 self.completed += 1
-            position += 1 + int.from_bytes(data[position + 1 : position + _HEADER_BYTES], "big")
+            position += 1 + length
         if position < size:
             self._header = data[position:]
             position = size
