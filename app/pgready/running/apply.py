@@ -6,7 +6,7 @@ before its own, schema-qualified record. Between the segments of one script only
 somebody else's is reset; the script's own settings are repeated at the next opening, so that a run that
 resumes there after a crash sees the same session as one that never stopped.
 
-What the record of the next migration needs is computed while the server works on this one.
+The record of the next migration is written while the server works on this one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pgready.core.events import Event, MigrationApplied, MigrationFailed, Migrat
 from pgready.core.model import Kind, Migration, Outcome, SegmentState
 from pgready.core.planning import Work
 from pgready.core.quoting import fill
-from pgready.core.segments import CompiledScript, Segment, Single, place
+from pgready.core.segments import CompiledScript, Segment, SegmentKind, Single, place
 from pgready.core.steps import Observation
 from pgready.database import catalog, execute, journal, lock
 from pgready.database.execute import Progress
@@ -74,8 +74,8 @@ class Applier:
         self._lock_seconds = lock_seconds
         self._progress = Progress(session)
         self._durations_ms: dict[tuple[Kind, str], float] = {}
-        keys_of_work = [(each.kind, each.version) for each in work]
-        self._next = dict(pairwise(keys_of_work))
+        self._next = {(one.kind, one.version): following for one, following in pairwise(work)}
+        self._written: dict[tuple[Kind, str], str] = {}
         self.applied = 0
 
     async def run_transaction(self, action: steps.RunTransaction) -> Observation:
@@ -107,8 +107,10 @@ class Applier:
             raise self._explained(action, migration, script, refused) from refused
         finally:
             self._watcher.end()
-        self._ended(action, migration, script, started)
-        return steps.SegmentDone(anyio.current_time())
+        now = anyio.current_time()
+        self._spent(migration, now - started)
+        self._told_if_complete(action, migration, script)
+        return steps.SegmentDone(now)
 
     async def mark_started(self, action: steps.MarkStarted) -> Observation:
         migration, script, segment = await self._at(action)
@@ -133,8 +135,9 @@ class Applier:
             raise error from refused
         finally:
             self._watcher.end()
-        self._spent(migration, started)
-        return steps.SegmentDone(anyio.current_time())
+        now = anyio.current_time()
+        self._spent(migration, now - started)
+        return steps.SegmentDone(now)
 
     async def _run_alone(self, migration: Migration, segment: Segment, script: CompiledScript) -> None:
         """Run a single, while no run of the peer's waits for its key, which is held here.
@@ -220,7 +223,7 @@ class Applier:
         last = segment + 1 >= len(script.segments)
         resets = execute.RESETS if last else _BETWEEN_SEGMENTS
         if last:
-            records = [self._tables.record(migration, self._outcome(migration, script))]
+            records = [self._record(migration, len(script.segments))]
             if len(script.segments) > 1:
                 records.append(self._marks.forget(migration.kind, migration.version))
         else:
@@ -236,15 +239,36 @@ class Applier:
             checksum = script.segments[action.segment].checksum
             return (self._marks.record(migration, action.segment, SegmentState.DONE, checksum),)
         return (
-            self._tables.record(migration, self._outcome(migration, script)),
+            self._record(migration, len(script.segments)),
             self._marks.forget(migration.kind, migration.version),
         )
 
     def _prepare_next(self, action: steps.SegmentAction) -> None:
-        """Have the next migration's checksum computed when this one was sent, and its answer is awaited."""
+        """Have the next migration's record written when this one was sent, and its answer is awaited."""
         following = self._next.get((action.kind, action.version))
         if following is not None:
-            asyncio.get_running_loop().call_soon(self._source.token_checksum, *following)
+            asyncio.get_running_loop().call_soon(self._write_ahead, following)
+
+    def _write_ahead(self, work: Work) -> None:
+        if work.compiled == (SegmentKind.TRANSACTION,):
+            migration = self._source.migration(work.kind, work.version)
+            self._written[work.kind, work.version] = self._record(migration, 1)
+        else:  # its record says how long what is done by then has taken
+            self._source.token_checksum(work.kind, work.version)
+
+    def _record(self, migration: Migration, segments: int) -> str:
+        key = migration.kind, migration.version
+        written = self._written.pop(key, None)
+        if written is not None:
+            return written
+        outcome = Outcome(
+            earlier_ms=round(self._durations_ms.get(key, 0.0)),
+            segments=segments,
+            token_checksum=self._source.token_checksum(*key),
+            applied_by=self._applied_by,
+            pgready_version=self._pgready_version,
+        )
+        return self._tables.record(migration, outcome)
 
     async def _commit(
         self, action: steps.SegmentAction, migration: Migration, script: CompiledScript, *statements: str
@@ -329,15 +353,9 @@ class Applier:
         self._watcher.begin(migration.version, self._progress, self._session.backend_pid)
         return anyio.current_time()
 
-    def _spent(self, migration: Migration, started: float) -> None:
+    def _spent(self, migration: Migration, seconds: float) -> None:
         key = migration.kind, migration.version
-        self._durations_ms[key] = self._durations_ms.get(key, 0.0) + 1000 * (anyio.current_time() - started)
-
-    def _ended(
-        self, action: steps.SegmentAction, migration: Migration, script: CompiledScript, started: float
-    ) -> None:
-        self._spent(migration, started)
-        self._told_if_complete(action, migration, script)
+        self._durations_ms[key] = self._durations_ms.get(key, 0.0) + 1000 * seconds
 
     def _told_if_complete(
         self, action: steps.SegmentAction, migration: Migration, script: CompiledScript
@@ -356,15 +374,6 @@ class Applier:
             )
         )
         self._source.forget(migration.kind, migration.version)
-
-    def _outcome(self, migration: Migration, script: CompiledScript) -> Outcome:
-        return Outcome(
-            earlier_ms=round(self._durations_ms.get((migration.kind, migration.version), 0.0)),
-            segments=len(script.segments),
-            token_checksum=self._source.token_checksum(migration.kind, migration.version),
-            applied_by=self._applied_by,
-            pgready_version=self._pgready_version,
-        )
 
     def _explained(
         self,
