@@ -18,19 +18,19 @@ from pgready.commands import display, eventlog
 from pgready.core import renderings
 from pgready.core import status as statuses
 from pgready.core.errors import PgreadyError, render
-from pgready.core.events import Event, MigrationApplied, MigrationStarted, RunFailed
+from pgready.core.events import Event, MigrationApplied, MigrationStarted, Planned, RunFailed
 from pgready.core.status import Status
 from pgready.settings import Settings
 
-_CAN_WAIT = (MigrationStarted, MigrationApplied)
+_CAN_WAIT = (Planned, MigrationStarted, MigrationApplied)
 
 
 class Console:
     """Takes a run's events (`emit`) and shows them on standard error.
 
-    Those of which there is one for every migration are shown while the server works on the next: telling
-    them takes a tenth of a millisecond, in which it would have nothing to do. Any other event, and whoever
-    asks for the status, finds all before it told.
+    A plan, and those of which there is one for every migration, are shown while the server works on what
+    comes next: telling them takes a tenth of a millisecond, a plan of a thousand five, in which it would have
+    nothing to do. Any other event, and whoever asks for the status, finds all before it told.
     """
 
     def __init__(self, settings: Settings, *, started_at: datetime, quiet: bool = False) -> None:
@@ -80,10 +80,10 @@ class Console:
 
     def emit(self, event: Event) -> None:
         self._untold.append((datetime.now(UTC), event))
-        if isinstance(event, _CAN_WAIT) and self._following is not None:
-            self._waits.set()
-        else:
+        if self._following is None or not isinstance(event, _CAN_WAIT):
             self._tell_untold()
+        elif len(self._untold) == 1:
+            self._waits.set()
 
     def _tell_untold(self) -> None:
         while self._untold:

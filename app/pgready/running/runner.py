@@ -289,7 +289,7 @@ class Run:
             raise pooler.transaction_pooler(session)
 
     async def _release_lock(self, _: steps.ReleaseLock) -> steps.Observation:
-        if self._applier is not None and self._applier.applied:
+        if self._assignment.declared and self._applier is not None and self._applier.applied:
             await self._bootstrapper().make_target(self._here())  # grants on what the migrations have made
         await lock.release(self._here(), self._seen().keys)
         self._emit(LockReleased())
