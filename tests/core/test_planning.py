@@ -260,7 +260,8 @@ NAMED, NAMELESS = row("9"), Applied("9", checksum="sum-9")
         (
             folder("1"), (row("1"), NAMED), Flag.AHEAD,
             "9 (x): applied, and newer than every file of this folder",
-            "use the folder of the release that has it, or allow it: --ahead allow",
+            "use the folder of the release that has it, or allow it: --ahead allow; "
+            "where it is gone for good: pgready repair 9 --gone",
         ),
         (
             folder("10"), (NAMELESS, row("10")), Flag.MISSING,

@@ -170,6 +170,37 @@ async def test_a_file_that_is_gone_is_accepted(target: Books) -> None:
     assert await target.database.value("SELECT to_regclass('a') IS NOT NULL")
 
 
+async def test_the_newest_file_is_only_gone_where_somebody_says_so(target: Books) -> None:
+    target.write("0001_a.sql", "CREATE TABLE a (id integer);")
+    target.write("0002_b.sql", "CREATE TABLE b (id integer);")
+    await target("up")
+    (target.folder / "0002_b.sql").unlink()
+
+    warned = await target("up")
+    refused = await target("repair", "0002")
+    repaired = await target("repair", "0002", "--gone")
+    after = await target("up")
+
+    assert warned.exit_code == 0
+    assert "pgready repair 0002 --gone" in warned.stderr
+    assert refused.exit_code == 2
+    assert "--gone" in refused.stderr
+    assert repaired.exit_code == 0, repaired.stderr
+    assert await target.recorded() == ["0001"]
+    assert "newer than" not in after.stderr
+
+
+async def test_a_file_that_is_there_is_not_gone(target: Books) -> None:
+    target.write("0001_a.sql", "CREATE TABLE a (id integer);")
+    await target("up")
+
+    refused = await target("repair", "0001", "--gone")
+
+    assert refused.exit_code == 2
+    assert "its file is there" in refused.stderr
+    assert await target.recorded() == ["0001"]
+
+
 async def test_the_row_of_a_renamed_file_gets_its_new_version_and_nothing_runs_again(target: Books) -> None:
     target.write(
         "0003_book.sql",
@@ -228,7 +259,7 @@ async def test_a_file_cut_off_behind_its_done_parts_is_accepted(target: Books) -
         (("0001",), "0001: there is nothing to accept; it is applied"),
         (("0001", "--done"), "0001: no statement of it is waiting for an answer; it is applied"),
         (("0002", "--not-done"), "0002: no statement of it is waiting for an answer; it is pending"),
-        (("0003",), "0003: there is nothing to accept; it is applied (ahead)"),
+        (("0003",), "0003: a newer release may have its file; if that is gone for good, say --gone"),
         ((), "Missing argument 'VERSION'"),
     ],
 )

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 @by_hand_options
 @click.option("--done", "answer", flag_value="done", help="the started statement happened")
 @click.option("--not-done", "answer", flag_value="not-done", help="it did not: run it again")
+@click.option("--gone", "answer", flag_value="gone", help="no release has the file, though it is the newest")
 def command(version: str, answer: str | None, **flags: object) -> int:
     """Accept VERSION's file as it is now, or that it is gone.
 
     With --done or --not-done, say what became of its statement that a run which died had started, or of a
-    migration that another tool's history calls failed.
+    migration that another tool's history calls failed; with --gone, that no newer release has its file.
     """
     given = Answer(answer) if answer else None
 

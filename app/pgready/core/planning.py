@@ -370,7 +370,8 @@ def _out_of_order(entry: Entry) -> tuple[str, str]:
 def _ahead(entry: Entry) -> tuple[str, str]:
     return (
         "applied, and newer than every file of this folder",
-        "use the folder of the release that has it, or allow it: --ahead allow",
+        "use the folder of the release that has it, or allow it: --ahead allow; "
+        f"where it is gone for good: pgready repair {typed(entry.version)} --gone",
     )
 
 

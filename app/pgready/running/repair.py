@@ -19,10 +19,11 @@ from pgready.running.tables import Tables
 
 
 class Answer(Enum):
-    """What became of a statement that was started."""
+    """What became of a statement that was started, or of the file of what is applied."""
 
     DONE = "done"
     NOT_DONE = "not-done"
+    GONE = "gone"
 
 
 class Repairer:
@@ -42,11 +43,15 @@ class Repairer:
         nothing of the kind.
         """
         entry = _find(sight, version)
-        if answer is not None:
+        if answer in (Answer.DONE, Answer.NOT_DONE):
             return await self._resolve(sight, entry, answer)
         if entry.migration is None:
             twin = renames.renamed(sight.plan, entry)
-            return self._forget(entry) if twin is None else await self._rename(sight, entry, twin)
+            if twin is not None:
+                return await self._rename(sight, entry, twin)
+            return self._forget(entry, for_good=answer is Answer.GONE)
+        if answer is Answer.GONE:
+            raise _nothing(entry, f"its file is there, {entry.migration.script.path}")
         if {Flag.CHANGED, Flag.COSMETIC} & set(entry.flags):
             return await self._accept(entry, entry.migration)
         if entry.state is State.PARTLY_APPLIED and not entry.segment_started and _is_refused(sight, entry):
@@ -74,10 +79,13 @@ class Repairer:
         )
         return _recording(what, (self._marks.forget(entry.kind, entry.version), *marks))
 
-    def _forget(self, entry: Entry) -> Recording:
+    def _forget(self, entry: Entry, *, for_good: bool) -> Recording:
         applied = entry.applied
-        if applied is None or Flag.MISSING not in entry.flags:
+        if applied is None or not {Flag.MISSING, Flag.AHEAD} & set(entry.flags):
             raise _nothing(entry, "there is nothing to accept")
+        if Flag.AHEAD in entry.flags and not for_good:
+            # Its row deleted, a release that has the file would run it once more.
+            raise _nothing(entry, "a newer release may have its file; if that is gone for good, say --gone")
         what = f"{entry.version}: its row is deleted; the database keeps what it made"
         return _recording(what, (self._source.dialect.forget(applied),))
 
