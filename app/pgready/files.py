@@ -175,14 +175,28 @@ def write_folder(directory: Path, files: Sequence[SourceFile]) -> None:
     Nothing is overwritten: one that holds the same files already is left as it is, any other is refused with
     a FolderError. An empty one is replaced.
     """
-    try:
-        if directory.exists() and any(directory.iterdir()):
-            _refuse_others(directory, files)
-            return
+    if holds_folder(directory, files):
+        return
+    with _told_as_folder(directory):
         target = directory.resolve()
-        _refuse_irreplaceable(directory, target)
         target.parent.mkdir(parents=True, exist_ok=True)
         _write_new(target, files)
+
+
+def holds_folder(directory: Path, files: Sequence[SourceFile]) -> bool:
+    """Whether `write_folder` has nothing to write. Raises the FolderError of what it refuses beforehand."""
+    with _told_as_folder(directory):
+        if directory.exists() and any(directory.iterdir()):
+            _refuse_others(directory, files)
+            return True
+        _refuse_irreplaceable(directory, directory.resolve())
+        return False
+
+
+@contextlib.contextmanager
+def _told_as_folder(directory: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise FolderError(
             (f"{_shown(str(directory))}: cannot be written: {error.strerror or error}",),

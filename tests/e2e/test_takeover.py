@@ -289,6 +289,21 @@ async def test_the_command_to_give_next_names_the_written_folder(
     assert f"next: pgready up --dir '{to}' --dialect native --namespace shop\n" in result.stdout
 
 
+async def test_a_rehearsed_adoption_says_what_the_real_one_would(
+    target: Target, with_goose: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "note").write_text("mine")
+
+    taken = await target("adopt", with_goose, "--to", tmp_path / "taken", "--dry-run")
+    free = await target("adopt", with_goose, "--to", tmp_path / "free", "--dry-run")
+
+    assert taken.exit_code == 2
+    assert "is not empty" in taken.stderr
+    assert free.exit_code == 0, free.stderr
+    assert not (tmp_path / "free").exists()
+
+
 async def test_a_file_that_is_gone_is_not_adopted_in_silence(
     target: Target, with_goose: Path, tmp_path: Path
 ) -> None:

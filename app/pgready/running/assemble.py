@@ -198,12 +198,14 @@ async def adopt(settings: Settings, emit: Emit, to: Path, by_hand: ByHand) -> Re
         raise SettingsError(("the folder is native already: there is nothing to adopt",))
     takeover = _takeover(settings, source)
     native, folder = written_as_native(source.folder)
+    written = [file.source for file in native]
 
     async def plan(session: Session, sight: Sight) -> Recording:
+        await anyio.to_thread.run_sync(files.holds_folder, to, written)
         return await takeover.adopt(session, sight, native, folder)
 
     async def write() -> None:
-        await anyio.to_thread.run_sync(files.write_folder, to, [file.source for file in native])
+        await anyio.to_thread.run_sync(files.write_folder, to, written)
 
     return await _record(settings, source, emit, "adopt", plan, by_hand, before_commit=write, both=True)
 
