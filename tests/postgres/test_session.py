@@ -99,6 +99,18 @@ async def test_what_the_server_comes_back_to_is_not_set_again(session: Session) 
     assert not [name for name in START_SETTINGS if name in session.own_settings(0)]
 
 
+async def test_who_refuses_a_setting_at_the_start_is_reached_without(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(START_SETTINGS, "no_such_setting", "1")  # as tcp_user_timeout is before 12
+
+    opened = await open_session(parse(database.url), application_name="pgready test")
+    try:
+        assert "tcp_keepalives_idle" in opened.own_settings(0)
+    finally:
+        await opened.close()
+
+
 async def test_what_a_pooler_dropped_is_set_with_the_rest(database: Database) -> None:
     connection = await asyncpg.connect(database.url)
     try:

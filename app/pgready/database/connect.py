@@ -24,7 +24,7 @@ ATTEMPT_SECONDS = 10.0
 """How long one attempt may take; the total deadline is the caller's."""
 
 _TRANSIENT_CODES = frozenset({"57P03", "57P01", "57P02", "53300", "53400"})
-_REFUSES_PARAMETERS = frozenset({"08P01", "0A000", "42704"})
+_REFUSES_PARAMETERS = frozenset({"0A000", "42704"})
 
 
 def attempt_seconds(dsn: Dsn, left_seconds: float) -> float:
@@ -80,7 +80,8 @@ async def _connect(dsn: Dsn, application_name: str, timeout_seconds: float) -> a
     try:
         connection = await asyncpg.connect(**started, timeout=timeout_seconds)
     except asyncpg.PostgresError as problem:
-        if problem.sqlstate not in _REFUSES_PARAMETERS:
+        # PgBouncer has one code for most of what it refuses, a wrong password among it.
+        if problem.sqlstate not in _REFUSES_PARAMETERS and "startup parameter" not in str(problem):
             raise
         connection = await asyncpg.connect(**arguments, timeout=timeout_seconds)
     return connection
