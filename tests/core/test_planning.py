@@ -338,6 +338,10 @@ def marks(*states: SegmentState, version: str = "1", kind: Kind = Kind.VERSIONED
     return tuple(JournalRow(kind, version, at, state, "sum") for at, state in enumerate(states))
 
 
+def mark(segment: int, state: SegmentState, duration_ms: int | None) -> JournalRow:
+    return JournalRow(Kind.VERSIONED, "1", segment, state, "sum", duration_ms)
+
+
 @pytest.mark.parametrize(
     ("journal", "done", "started"),
     [
@@ -354,6 +358,20 @@ def test_a_journal_without_a_row_is_partly_applied(
     entry = only(planned(folder("1"), History(True, (), journal)))
 
     assert (entry.state, entry.segments_done, entry.segment_started) == (State.PARTLY_APPLIED, done, started)
+
+
+@pytest.mark.parametrize(
+    ("journal", "done_ms"),
+    [
+        ((mark(0, DONE, 20), mark(1, DONE, 300), mark(2, STARTED, None)), 320),
+        ((mark(0, DONE, 20), mark(1, DONE, None)), None),
+        ((mark(0, STARTED, None),), 0),
+    ],
+)
+def test_what_is_done_took_as_long_as_the_journal_says_where_it_knows_of_each_part(
+    journal: tuple[JournalRow, ...], done_ms: int | None
+) -> None:
+    assert only(planned(folder("1"), History(True, (), journal))).done_ms == done_ms
 
 
 def test_a_journal_of_another_kind_is_not_its_own() -> None:

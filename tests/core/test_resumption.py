@@ -35,7 +35,7 @@ AT_C = journal((0, DONE, "a"), (1, DONE, "b"), (2, STARTED, "c"))
 def test_work_says_what_is_done_and_begun() -> None:
     left = work(entry(AT_C), segments("a", "b", "c", kind=S))
 
-    assert left == Work(Kind.VERSIONED, "1", (S, S, S), done=2, started=True)
+    assert left == Work(Kind.VERSIONED, "1", (S, S, S), done=2, started=True, done_ms=None)
 
 
 def test_work_that_was_not_compiled_stands_where_the_journal_ends() -> None:

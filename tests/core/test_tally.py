@@ -117,6 +117,7 @@ def test_durations_fall_into_the_bucket_whose_bound_they_do_not_exceed() -> None
         events.MigrationApplied("1", "x", "versioned", 10),
         events.MigrationApplied("2", "x", "versioned", 11),
         events.MigrationApplied("3", "x", "versioned", 9_000_000),
+        events.MigrationApplied("4", "x", "versioned", None),  # it was done by a process that died
     )
 
     assert folded.migrations.counts == (1, 1, *([0] * (len(BOUNDS_SECONDS) - 2)), 1)

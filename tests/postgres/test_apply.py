@@ -95,6 +95,20 @@ async def test_every_way_to_run_is_recorded_with_how_long_it_took(
     ]
 
 
+async def test_a_resumed_script_is_recorded_with_what_its_earlier_parts_took(
+    database: Database, sql_folder: Folder
+) -> None:
+    parts = "BEGIN; SELECT pg_sleep(0.1); COMMIT; VACUUM; BEGIN; SELECT 1 / {}; COMMIT;"
+    await failed(database, sql_folder({"1_parts.sql": parts.format(0)}))
+
+    events = await migrate(database, sql_folder({"1_parts.sql": parts.format(1)}))
+
+    (told,) = (event.duration_ms for event in events if isinstance(event, MigrationApplied))
+    assert told is not None
+    assert 100 <= told < 30_000
+    assert await database.value("SELECT duration_ms FROM pgready.history") in range(100, 30_000)
+
+
 async def test_each_row_has_the_token_checksum_of_its_own_script(
     database: Database, sql_folder: Folder
 ) -> None:

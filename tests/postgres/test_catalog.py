@@ -229,6 +229,27 @@ async def test_a_run_goes_on_where_another_died_in_a_concurrent_build(
     assert await database.value("SELECT count(*) FROM pgready.journal") == 0
 
 
+@pytest.mark.parametrize("more", ["", "SELECT 1;"])
+@pytest.mark.parametrize("died", ["before", "behind"])
+async def test_what_is_recorded_never_counts_the_time_since_a_run_died(
+    died: str, more: str, database: Database, sql_folder: Folder
+) -> None:
+    first = {"1_a.sql": TABLES}
+    await killed_in(database, sql_folder(first), first, BUILD)
+    await database.execute("UPDATE pgready.journal SET recorded_at = now() - interval '1 hour'")
+    if died == "behind":
+        await database.execute(BUILD)  # and nobody knows how long the dead run took for it
+
+    status = await pgready.migrate(database.url, dir=sql_folder({**first, "2_b.sql": f"{BUILD} {more}"}))
+
+    recorded = await database.value("SELECT duration_ms FROM pgready.history WHERE version = '2'")
+    shown = status.migrations[1].duration_ms
+    if died == "behind":
+        assert (recorded, shown) == (None, None)
+    else:
+        assert max(recorded, shown or 0) < 60_000
+
+
 async def test_a_run_asks_where_nothing_can_tell(database: Database, sql_folder: Folder) -> None:
     first = {"1_a.sql": TABLES}
     statement = "CREATE TABLESPACE t LOCATION '/nowhere';"

@@ -142,10 +142,12 @@ class ServerNotice(Event, frozen=True, tag="server.noticed"):
 
 
 class MigrationApplied(Event, frozen=True, tag="migration.applied"):
+    """*duration_ms* is of all its segments; None where a process died in one, and nobody knows."""
+
     version: str
     name: str
     kind: str
-    duration_ms: int
+    duration_ms: int | None
     applied_by: str = ""
 
 

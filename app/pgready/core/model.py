@@ -140,7 +140,8 @@ class SegmentState(Enum):
 class JournalRow(Struct, frozen=True):
     """One row of `pgready.journal`: segment *segment* (from 0) of a migration that is not complete yet.
 
-    *checksum* is the segment's own, so that a file edited behind its done segments is noticed.
+    *checksum* is the segment's own, so that a file edited behind its done segments is noticed. *duration_ms*
+    is None where nobody knows it.
     """
 
     kind: Kind
@@ -148,6 +149,7 @@ class JournalRow(Struct, frozen=True):
     segment: int
     state: SegmentState
     checksum: str
+    duration_ms: int | None = None
 
 
 TAKING_BACK = -1
@@ -180,13 +182,14 @@ class Outcome(Struct, frozen=True):
     """What is recorded about a migration beside itself when its last segment commits.
 
     *earlier_ms* is what its earlier segments took; the server adds the time of the recording transaction.
+    It is None where nobody knows how long all of it took.
     """
 
     segments: int
     token_checksum: str | None
     applied_by: str
     pgready_version: str
-    earlier_ms: int = 0
+    earlier_ms: int | None = 0
 
 
 class LockHolder(Struct, frozen=True):

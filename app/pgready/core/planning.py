@@ -58,7 +58,10 @@ class Flag(Enum):
 
 
 class Entry(Struct, frozen=True):
-    """One version as the plan sees it; *migration* is None where it is missing."""
+    """One version as the plan sees it; *migration* is None where it is missing.
+
+    *done_ms* is what the segments that are done took, None where nobody knows.
+    """
 
     version: str
     name: str
@@ -69,6 +72,7 @@ class Entry(Struct, frozen=True):
     migration: Migration | None = None
     segments_done: int = 0
     segment_started: bool = False
+    done_ms: int | None = 0
 
 
 class Severity(Enum):
@@ -104,13 +108,15 @@ class Plan(Struct, frozen=True):
 
 class Work(Struct, frozen=True):
     """What is left to do of one migration: its segments' kinds (None: it was not compiled), how many are
-    journaled done, and whether the next one has a durable `started` mark."""
+    journaled done, whether the next one has a durable `started` mark, and what those that are done took
+    (None: nobody knows)."""
 
     kind: Kind
     version: str
     segments: tuple[SegmentKind, ...] | None
     done: int = 0
     started: bool = False
+    done_ms: int | None = 0
 
     @property
     def compiled(self) -> tuple[SegmentKind, ...]:
@@ -264,7 +270,13 @@ def _unfinished(migration: Migration, row: Applied | None, marks: Sequence[Journ
         migration=migration,
         segments_done=done,
         segment_started=(done, SegmentState.STARTED) in states,
+        done_ms=_sum_ms([mark.duration_ms for mark in marks if mark.segment < done]),
     )
+
+
+def _sum_ms(durations_ms: Sequence[int | None]) -> int | None:
+    known = [each for each in durations_ms if each is not None]
+    return sum(known) if len(known) == len(durations_ms) else None
 
 
 def _gone(migrations: Sequence[Migration], rows: _Rows) -> list[tuple[int, Entry]]:

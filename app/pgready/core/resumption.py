@@ -17,7 +17,7 @@ def work(entry: Entry, segments: tuple[Segment, ...] | None = None) -> Work:
     kinds = None
     if segments is not None:
         kinds = tuple(segment.kind for segment in segments) or (SegmentKind.TRANSACTION,)
-    return Work(entry.kind, entry.version, kinds, entry.segments_done, entry.segment_started)
+    return Work(entry.kind, entry.version, kinds, entry.segments_done, entry.segment_started, entry.done_ms)
 
 
 def verify_resumption(entry: Entry, history: History, segments: tuple[Segment, ...]) -> Finding | None:

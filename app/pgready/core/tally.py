@@ -150,6 +150,8 @@ def _migration_retried(tally: Tally, _: events.MigrationRetried, __: datetime) -
 
 
 def _migration_applied(tally: Tally, event: events.MigrationApplied, _: datetime) -> Tally:
+    if event.duration_ms is None:
+        return tally
     return replace(tally, migrations=tally.migrations.observe(event.duration_ms / 1000))
 
 

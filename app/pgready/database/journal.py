@@ -13,16 +13,17 @@ from pgready.dialects.base import Dialect
 
 _RECORD = """
 INSERT INTO pgready.journal AS j (history, kind, version, segment, state, checksum, duration_ms, recorded_by)
-VALUES (:history, :kind, :version, :segment, :state, :checksum,
-        1000::pg_catalog.float8 OPERATOR(pg_catalog.*) pg_catalog.date_part(
-            'epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now()),
-        :recorded_by)
+VALUES (:history, :kind, :version, :segment, :state, :checksum, :duration_ms, :recorded_by)
 ON CONFLICT (history, kind, version, segment) DO UPDATE
 SET state = excluded.state, checksum = excluded.checksum, recorded_by = excluded.recorded_by,
-    duration_ms = 1000::pg_catalog.float8 OPERATOR(pg_catalog.*) pg_catalog.date_part(
-        'epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) j.recorded_at),
-    recorded_at = pg_catalog.clock_timestamp()
+    duration_ms = excluded.duration_ms, recorded_at = excluded.recorded_at
 """
+
+THIS_TRANSACTION = Sql(
+    "1000::pg_catalog.float8 OPERATOR(pg_catalog.*) pg_catalog.date_part("
+    "'epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now())"
+)
+"""The duration of what runs in the transaction that records it."""
 
 _FORGET = """
 DELETE FROM pgready.journal
@@ -62,7 +63,15 @@ class Journal:
     def _history(self) -> str:
         return self._dialect.identity  # known once the dialect is settled
 
-    def record(self, migration: Migration, segment: int, state: SegmentState, checksum: str) -> str:
+    def record(
+        self,
+        migration: Migration,
+        segment: int,
+        state: SegmentState,
+        checksum: str,
+        duration_ms: int | Sql | None = None,
+    ) -> str:
+        """*duration_ms* is None where nobody knows it: not done yet, or by a process that died."""
         return fill(
             _RECORD,
             history=self._history,
@@ -71,6 +80,7 @@ class Journal:
             segment=segment,
             state=state.value,
             checksum=checksum,
+            duration_ms=duration_ms,
             recorded_by=self._recorded_by,
         )
 

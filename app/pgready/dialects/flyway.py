@@ -52,8 +52,8 @@ INSERT INTO :table (installed_rank, version, description, type, script, checksum
                     execution_time, success)
 SELECT COALESCE(pg_catalog.max(installed_rank), 0) OPERATOR(pg_catalog.+) 1, :version, :description, :type,
        :script, :checksum, current_user,
-       :earlier_ms OPERATOR(pg_catalog.+) pg_catalog.round(1000 OPERATOR(pg_catalog.*) extract(
-           epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now())),
+       COALESCE(:earlier_ms OPERATOR(pg_catalog.+) pg_catalog.round(1000 OPERATOR(pg_catalog.*) extract(
+           epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now())), 0),
        true
 FROM :table
 """

@@ -50,9 +50,10 @@ FROM :table ORDER BY version
 _RECORD = """
 INSERT INTO :table (version, description, success, checksum, execution_time)
 VALUES (:version, :description, true, pg_catalog.decode(:checksum, 'hex'),
-        pg_catalog.round(1000000000 OPERATOR(pg_catalog.*) (:earlier_ms OPERATOR(pg_catalog./) 1000.0
+        COALESCE(pg_catalog.round(1000000000 OPERATOR(pg_catalog.*) (
+            :earlier_ms OPERATOR(pg_catalog./) 1000.0
             OPERATOR(pg_catalog.+) extract(epoch FROM pg_catalog.clock_timestamp()
-                                                      OPERATOR(pg_catalog.-) pg_catalog.now()))))
+                                                      OPERATOR(pg_catalog.-) pg_catalog.now()))), -1))
 """
 
 _ITS_ROW = " WHERE version OPERATOR(pg_catalog.=) :version"

@@ -73,7 +73,10 @@ class Applier:
         self._statement_timeout_ms = statement_timeout_ms
         self._lock_seconds = lock_seconds
         self._progress = Progress(session)
-        self._durations_ms: dict[tuple[Kind, str], float] = {}
+        self._durations_ms: dict[tuple[Kind, str], float | None] = {
+            (one.kind, one.version): one.done_ms for one in work
+        }
+        self._single_ms: int | None = None
         self._next = {(one.kind, one.version): following for one, following in pairwise(work)}
         self._written: dict[tuple[Kind, str], str] = {}
         self.applied = 0
@@ -136,6 +139,7 @@ class Applier:
         finally:
             self._watcher.end()
         now = anyio.current_time()
+        self._single_ms = round(1000 * (now - started))
         self._spent(migration, now - started)
         return steps.SegmentDone(now)
 
@@ -170,6 +174,9 @@ class Applier:
         await self._prepare(migration, segment, script)
         answer = await catalog.probe(self._session, segment)
         await self._reset()
+        if answer is steps.ProbeAnswer.HAPPENED:
+            self._single_ms = None
+            self._spent(migration, None)
         return steps.Probed(anyio.current_time(), answer)
 
     async def record_done(self, action: steps.RecordDone) -> Observation:
@@ -228,7 +235,8 @@ class Applier:
                 records.append(self._marks.forget(migration.kind, migration.version))
         else:
             checksum = script.segments[segment].checksum
-            records = [self._marks.record(migration, segment, SegmentState.DONE, checksum)]
+            took = journal.THIS_TRANSACTION
+            records = [self._marks.record(migration, segment, SegmentState.DONE, checksum, took)]
         return [*resets, self._own_settings, *records, "COMMIT"]
 
     def _records(
@@ -237,7 +245,8 @@ class Applier:
         """What a single's `done` writes: a mark, or for the last segment the history row."""
         if action.segment + 1 < len(script.segments):
             checksum = script.segments[action.segment].checksum
-            return (self._marks.record(migration, action.segment, SegmentState.DONE, checksum),)
+            done = SegmentState.DONE
+            return (self._marks.record(migration, action.segment, done, checksum, self._single_ms),)
         return (
             self._record(migration, len(script.segments)),
             self._marks.forget(migration.kind, migration.version),
@@ -262,7 +271,7 @@ class Applier:
         if written is not None:
             return written
         outcome = Outcome(
-            earlier_ms=round(self._durations_ms.get(key, 0.0)),
+            earlier_ms=_rounded(self._durations_ms[key]),
             segments=segments,
             token_checksum=self._source.token_checksum(*key),
             applied_by=self._applied_by,
@@ -353,9 +362,11 @@ class Applier:
         self._watcher.begin(migration.version, self._progress, self._session.backend_pid)
         return anyio.current_time()
 
-    def _spent(self, migration: Migration, seconds: float) -> None:
+    def _spent(self, migration: Migration, seconds: float | None) -> None:
+        """Add what a segment took: None where that went with the process that ran it, and the sum with it."""
         key = migration.kind, migration.version
-        self._durations_ms[key] = self._durations_ms.get(key, 0.0) + 1000 * seconds
+        before_ms = self._durations_ms[key]
+        self._durations_ms[key] = None if before_ms is None or seconds is None else before_ms + 1000 * seconds
 
     def _told_if_complete(
         self, action: steps.SegmentAction, migration: Migration, script: CompiledScript
@@ -363,13 +374,13 @@ class Applier:
         if action.segment + 1 < len(script.segments):
             return
         self.applied += 1
-        duration_ms = self._durations_ms.pop((migration.kind, migration.version), 0.0)
+        duration_ms = self._durations_ms.pop((migration.kind, migration.version))
         self._emit(
             MigrationApplied(
                 migration.version,
                 migration.name,
                 migration.kind.value,
-                round(duration_ms),
+                _rounded(duration_ms),
                 self._applied_by,
             )
         )
@@ -405,3 +416,7 @@ class Applier:
             f"{parts} of {len(script.segments)} of {migration.version} (up to line {line}) {verb} applied; "
             f"{others}"
         )
+
+
+def _rounded(duration_ms: float | None) -> int | None:
+    return None if duration_ms is None else round(duration_ms)
