@@ -50,7 +50,7 @@ coverage: install  ## Hold that named tests take every line and branch of core a
 	$(BIN)/coverage run -m pytest -q --ignore-glob='*_properties.py' tests/core tests/dialects tests/settings
 	$(BIN)/coverage report
 
-mutants: $(MUTMUT)  ## Change planning and run in every small way; shows the changes that no test notices (20 minutes).
+mutants: $(MUTMUT)  ## Change planning and run in every small way; shows the changes that no test notices (10 minutes).
 	PYTHONPATH=$(CURDIR)/$(dir $(MUTMUT)) nice -n 10 $(BIN)/python tests/mutants.py
 
 # Apart from .venv: it brings rich, which structlog would load in every test.
