@@ -208,6 +208,8 @@ async def test_the_row_of_a_renamed_file_gets_its_new_version_and_nothing_runs_a
     )
     await target("up")
     (target.folder / "0003_book.sql").rename(target.folder / "0002_book.sql")
+    history = "SELECT applied_at, duration_ms, applied_by FROM pgready.history"
+    before = await target.database.fetch(history)
 
     refused = await target("up")
     repaired = await target("repair", "0003")
@@ -216,6 +218,7 @@ async def test_the_row_of_a_renamed_file_gets_its_new_version_and_nothing_runs_a
     assert "pgready repair 0003" in refused.stderr
     assert (refused.exit_code, repaired.exit_code, up.exit_code) == (6, 0, 0)
     assert await target.entries() == ["book"]
+    assert await target.database.fetch(history) == before
 
 
 async def test_a_file_edited_behind_its_done_parts_is_accepted(target: Books) -> None:

@@ -100,6 +100,35 @@ async def test_a_baseline_takes_a_schema_for_applied_and_up_goes_on_from_there(
     assert await target.audited() == [("baseline", "pgready.history:default", "made by hand in 2019")]
 
 
+@pytest.mark.parametrize(
+    ("dialect", "names", "took", "said"),
+    [
+        ("native", ("1_a.sql", "2_b.sql"), "SELECT DISTINCT duration_ms FROM pgready.history", None),
+        ("sqlx", ("1_a.sql", "2_b.sql"), "SELECT DISTINCT execution_time FROM _sqlx_migrations", -1),
+        (
+            "flyway",
+            ("V1__a.sql", "V2__b.sql"),
+            "SELECT DISTINCT execution_time FROM flyway_schema_history",
+            0,
+        ),
+    ],
+)
+async def test_a_baseline_does_not_say_how_long_took_what_it_did_not_run(
+    dialect: str,
+    names: tuple[str, ...],
+    took: str,
+    said: int | None,
+    target: Target,
+    sql_folder: SqlFolder,
+) -> None:
+    folder = sql_folder(dict.fromkeys(names, "SELECT 1;"))
+
+    result = await target("baseline", folder, "--dialect", dialect)
+
+    assert result.exit_code == 0
+    assert await target.database.fetch(took) == [(said,)]
+
+
 async def test_a_baseline_works_in_a_peers_history_too(target: Target, sql_folder: SqlFolder) -> None:
     folder = sql_folder(GOOSE)
 

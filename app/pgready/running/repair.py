@@ -97,7 +97,11 @@ class Repairer:
         what = f"{gone.version} is {twin.migration.script.path} now: it is recorded as {twin.version}"
         forget = self._source.dialect.forget(gone.applied)
         outcome = self._outcome(twin.migration, script)
-        return _recording(what, (forget, tables.record(twin.migration, outcome)))
+        if isinstance(self._source.dialect, Native):  # when it was applied, by whom, how long: that stays
+            record = self._native.take_over(twin.migration, gone.applied, outcome)
+        else:
+            record = tables.record(twin.migration, outcome)
+        return _recording(what, (forget, record))
 
     async def _resolve(self, sight: Sight, entry: Entry, answer: Answer) -> Recording:
         version, migration = entry.version, entry.migration
@@ -142,6 +146,7 @@ class Repairer:
             token_checksum=token_checksum(migration.script.text),
             applied_by=self._by,
             pgready_version=self._pgready_version,
+            earlier_ms=None,  # it is not run here
         )
 
 

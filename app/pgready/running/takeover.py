@@ -200,6 +200,7 @@ class Takeover:
             token_checksum=token_checksum(migration.script.text),
             applied_by=self._by,
             pgready_version=self._pgready_version,
+            earlier_ms=None,  # it is not run here
         )
 
 
