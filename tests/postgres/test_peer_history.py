@@ -36,6 +36,26 @@ async def test_a_plan_says_how_a_run_differs_from_the_tools_own(
     assert nothing.stdout == "nothing to do\n"
 
 
+async def test_prisma_reads_when_what_ran_alone_or_in_parts_began(
+    database: Database, sql_folder: Folder
+) -> None:
+    nap = "CREATE FUNCTION nap(n int) RETURNS int IMMUTABLE BEGIN ATOMIC SELECT n FROM pg_sleep(0.1); END;"
+    scripts = {
+        "1_a": f"CREATE TABLE a (n int); INSERT INTO a VALUES (1); {nap}",
+        "2_b": "CREATE INDEX CONCURRENTLY slow ON a (nap(n));",
+        "3_c": "BEGIN; SELECT pg_sleep(0.1); COMMIT; BEGIN; SELECT 1; COMMIT;",
+        "4_d": "SELECT pg_sleep(0.1);",
+    }
+    folder = sql_folder({f"2026010100000{name}/migration.sql": text for name, text in scripts.items()})
+
+    await library.migrate(database.url, dir=folder, dialect="prisma")
+
+    took = "SELECT extract(epoch FROM finished_at - started_at) FROM _prisma_migrations ORDER BY 1"
+    first, *others = [float(seconds) for (seconds,) in await database.fetch(took)]
+    assert first >= 0
+    assert [0.1 <= each < 30 for each in others] == [True, True, True]
+
+
 async def test_a_dialect_that_no_tool_has_judged_is_warned_of(
     database: Database, sql_folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -50,7 +50,8 @@ FROM :table WHERE rolled_back_at IS NULL ORDER BY started_at
 _RECORD = """
 INSERT INTO :table (id, checksum, finished_at, migration_name, started_at, applied_steps_count)
 VALUES (CAST(pg_catalog.gen_random_uuid() AS pg_catalog.text), :checksum, pg_catalog.clock_timestamp(), :name,
-        pg_catalog.now(), 1)
+        pg_catalog.now() OPERATOR(pg_catalog.-) (
+            interval '1 millisecond' OPERATOR(pg_catalog.*) COALESCE(:earlier_ms, 0)), 1)
 """
 
 _ITS_ROW = """
@@ -158,7 +159,7 @@ class Prisma(InCurrentSchema):
         )
 
     def record(self, migration: Migration, outcome: Outcome, columns: frozenset[str]) -> str:
-        return fill(_RECORD, **self._row_of(migration))
+        return fill(_RECORD, earlier_ms=outcome.earlier_ms, **self._row_of(migration))
 
     def recorded(self, migration: Migration) -> str:
         return fill(_RECORDED, **self._row_of(migration))
