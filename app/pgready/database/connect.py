@@ -24,7 +24,8 @@ ATTEMPT_SECONDS = 10.0
 """How long one attempt may take; the total deadline is the caller's."""
 
 _TRANSIENT_CODES = frozenset({"57P03", "57P01", "57P02", "53300", "53400"})
-_REFUSES_PARAMETERS = frozenset({"0A000", "42704"})
+_WHATEVER_IS_SAID = frozenset({"08", "28", "3D", "53", "57"})
+"""Classes of refusals that have nothing to do with parameters: connection, password, database, full, down."""
 
 
 def attempt_seconds(dsn: Dsn, left_seconds: float) -> float:
@@ -80,8 +81,8 @@ async def _connect(dsn: Dsn, application_name: str, timeout_seconds: float) -> a
     try:
         connection = await asyncpg.connect(**started, timeout=timeout_seconds)
     except asyncpg.PostgresError as problem:
-        # PgBouncer has one code for most of what it refuses, a wrong password among it.
-        if problem.sqlstate not in _REFUSES_PARAMETERS and "startup parameter" not in str(problem):
+        # Poolers have codes of their own for it; PgBouncer's is also that of a wrong password.
+        if (problem.sqlstate or "")[:2] in _WHATEVER_IS_SAID and "startup parameter" not in str(problem):
             raise
         connection = await asyncpg.connect(**arguments, timeout=timeout_seconds)
     return connection
