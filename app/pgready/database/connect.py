@@ -53,8 +53,9 @@ async def open_session(
     timeout_seconds: float = ATTEMPT_SECONDS,
 ) -> Session:
     """Connect once to *dsn*. Raises CannotConnect."""
+    arguments = connect_arguments(dsn, application_name)
     try:
-        connection = await _connect(dsn, application_name, timeout_seconds)
+        connection = await _connect(arguments, timeout_seconds)
     except Exception as problem:
         raise _why(dsn, problem) from problem
     try:
@@ -73,9 +74,8 @@ async def open_session(
     return Session(connection, dsn, identity, pooling)
 
 
-async def _connect(dsn: Dsn, application_name: str, timeout_seconds: float) -> asyncpg.Connection[Any]:
+async def _connect(arguments: dict[str, Any], timeout_seconds: float) -> asyncpg.Connection[Any]:
     """Connect with START_SETTINGS, or without them to whoever refuses such parameters, as poolers do."""
-    arguments = connect_arguments(dsn, application_name)
     started = {**arguments, "server_settings": {**START_SETTINGS, **arguments["server_settings"]}}
     connection: asyncpg.Connection[Any]
     try:
