@@ -53,16 +53,16 @@ def test_the_database_is_as_reachable_as_the_last_attempt_says(
 
 
 @pytest.mark.parametrize(
-    ("event", "reason"),
+    ("happened", "reason"),
     [
-        (events.ConnectFailed(1, "refused", 0.1), "connect"),
-        (events.ConnectionLost("reset"), "connection_lost"),
-        (events.MigrationRetried("0001", "a table was locked by pid 7", 1, 0.1), "relation_lock"),
-        (failed(ExitCode.UNREACHABLE, retry_seconds=1), "run"),
+        ((events.ConnectFailed(1, "refused", 0.1),), "connect"),
+        ((events.ConnectionLost("reset"), CONNECTING), "connection_lost"),
+        ((events.MigrationRetried("0001", "a table was locked by pid 7", 1, 0.1),), "relation_lock"),
+        ((failed(ExitCode.UNREACHABLE, retry_seconds=1),), "run"),
     ],
 )
-def test_each_retry_is_counted_under_its_reason(event: events.Event, reason: str) -> None:
-    assert fold(event, event).retries == {reason: 2}
+def test_each_retry_is_counted_under_its_reason(happened: tuple[events.Event, ...], reason: str) -> None:
+    assert fold(*happened, *happened).retries == {reason: 2}
     assert reason in tally.RETRY_REASONS
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 
 import anyio
@@ -12,9 +14,12 @@ import pytest
 
 import pgready
 from harness.database import Database
-from pgready.core.errors import MigrationFailed, PgreadyError
+from pgready.core import tally
+from pgready.core.errors import LockNotObtained, MigrationFailed, PgreadyError
 from pgready.core.events import (
+    ConnectionLost,
     Event,
+    LockTaken,
     MigrationApplied,
     MigrationStarted,
     ServerNotice,
@@ -24,9 +29,12 @@ from pgready.core.events import (
     MigrationFailed as MigrationFailedEvent,
 )
 from pgready.core.tokens import token_checksum
+from pgready.database import lock
+from pgready.dialects.native import HISTORY
 
 Folder = Callable[[Mapping[str, str | bytes]], Path]
 
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 LEDGER = "CREATE TABLE ledger (n int);"
 WRITTEN = "SELECT n FROM ledger ORDER BY n"
 
@@ -107,6 +115,70 @@ async def test_a_resumed_script_is_recorded_with_what_its_earlier_parts_took(
     assert told is not None
     assert 100 <= told < 30_000
     assert await database.value("SELECT duration_ms FROM pgready.history") in range(100, 30_000)
+
+
+ENDS_ITS_SESSION_ONCE = """
+SELECT CASE WHEN nextval('tries') = 1 THEN pg_terminate_backend(pg_backend_pid(), 5000) END;
+SELECT 1 FROM ledger;
+"""
+TWO_AND_A_LOSS = {
+    "1_ledger.sql": f"{LEDGER} CREATE SEQUENCE tries;",
+    "2_lost.sql": ENDS_ITS_SESSION_ONCE,
+}
+
+
+async def test_a_failure_names_what_was_applied_before_the_connection_was_lost_too(
+    database: Database, sql_folder: Folder
+) -> None:
+    problem, events = await failed(database, sql_folder({**TWO_AND_A_LOSS, "3_bad.sql": "SELECT 1 / 0;"}))
+
+    assert sum(isinstance(event, ConnectionLost) for event in events) == 1
+    assert problem.done == "nothing of 3 was applied; 2 before it were applied in this run"
+
+
+async def test_who_loses_the_lock_to_another_says_what_was_applied_before(
+    database: Database, sql_folder: Folder
+) -> None:
+    folder = sql_folder(TWO_AND_A_LOSS)
+    async with database.connect() as other, anyio.create_task_group() as group:
+        waited = "SELECT pg_advisory_lock($1)"
+
+        def queue(event: Event) -> None:
+            if isinstance(event, LockTaken):
+                group.start_soon(other.fetchval, waited, lock.keys_for(HISTORY).main)
+
+        nap = "SELECT pg_sleep(0.3);"
+        (folder / "2_lost.sql").write_text(nap + ENDS_ITS_SESSION_ONCE)
+        with pytest.raises(LockNotObtained) as problem:
+            await pgready.migrate(database.url, dir=folder, on_event=queue, lock_timeout="1s")
+
+    assert problem.value.done == "1 were applied in this run"
+
+
+async def test_a_connection_that_is_lost_again_and_again_is_told_with_how_often(
+    database: Database, sql_folder: Folder
+) -> None:
+    script = "SELECT pg_terminate_backend(pg_backend_pid(), 5000); SELECT 1;"
+    problem, events = await failed(database, sql_folder({"1_lost.sql": script}))
+
+    losses = sum(isinstance(event, ConnectionLost) for event in events)
+    counted = reduce(lambda counts, event: tally.advance(counts, event, NOW), events, tally.Tally())
+    assert problem.what == f"the connection was lost again and again (gave up after {losses} times in a row)"
+    assert counted.retries == {"connection_lost": losses - 1}
+    assert counted.connect_attempts == losses
+
+
+async def test_a_statement_whose_record_is_refused_is_not_told_as_undone(
+    database: Database, sql_folder: Folder
+) -> None:
+    await migrate(database, sql_folder({"1_ledger.sql": LEDGER}))
+    await database.execute("ALTER TABLE pgready.history ADD CHECK (version <> '2')")
+    files = {"1_ledger.sql": LEDGER, "2_index.sql": "CREATE INDEX CONCURRENTLY i ON ledger (n);"}
+
+    problem, _ = await failed(database, sql_folder(files))
+
+    assert problem.done == "part 1 of 1 of 2 (up to line 1) stays applied; nothing else was run"
+    assert await database.value("SELECT to_regclass('i') IS NOT NULL")
 
 
 async def test_each_row_has_the_token_checksum_of_its_own_script(

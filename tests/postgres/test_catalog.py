@@ -250,15 +250,22 @@ async def test_what_is_recorded_never_counts_the_time_since_a_run_died(
         assert max(recorded, shown or 0) < 60_000
 
 
-async def test_a_run_asks_where_nothing_can_tell(database: Database, sql_folder: Folder) -> None:
+@pytest.mark.parametrize(
+    ("more", "done"),
+    [({}, "nothing was run"), ({"bootstrap/a.sql": "SELECT 1;"}, "1 were applied in this run")],
+)
+async def test_a_run_asks_where_nothing_can_tell(
+    more: Mapping[str, str], done: str, database: Database, sql_folder: Folder
+) -> None:
     first = {"1_a.sql": TABLES}
     statement = "CREATE TABLESPACE t LOCATION '/nowhere';"
     await killed_in(database, sql_folder(first), first, statement)
 
     with pytest.raises(Uncertain) as uncertain:
-        await pgready.migrate(database.url, dir=sql_folder({**first, "2_b.sql": statement}))
+        await pgready.migrate(database.url, dir=sql_folder({**first, "2_b.sql": statement, **more}))
 
     assert uncertain.value.exit_code == 6
+    assert uncertain.value.done == done
     assert "pgready repair 2 --done | --not-done" in (uncertain.value.hint or "")
     assert str(uncertain.value.place) == "2_b.sql:1:1"
 

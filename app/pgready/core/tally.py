@@ -65,7 +65,8 @@ class Wait(Struct, frozen=True):
 class Tally(Struct, frozen=True):
     """*reachable* is None until the first attempt to connect has ended. *retries* are by `RETRY_REASONS`,
     *run_failures* by exit code; what never happened is not in them. *run_since* is set while a run is under
-    way; *run_seconds*, *run_ended_at* and *exit_code* are of the last one that ended."""
+    way, *lost* while it has lost its connection and makes no other yet; *run_seconds*, *run_ended_at* and
+    *exit_code* are of the last one that ended."""
 
     connect_attempts: int = 0
     connect_failures: int = 0
@@ -79,6 +80,7 @@ class Tally(Struct, frozen=True):
     runs: int = 0
     run_failures: Mapping[int, int] = {}
     run_since: datetime | None = None
+    lost: bool = False
     run_seconds: float | None = None
     run_ended_at: datetime | None = None
     exit_code: int | None = None
@@ -95,6 +97,8 @@ def _entered(tally: Tally, event: events.PhaseEntered, now: datetime) -> Tally:
     # A run that reconnects enters `connecting` again; it is still the same run.
     if tally.run_since is None and event.phase not in _IDLE_PHASES:
         tally = replace(tally, run_since=now)
+    if tally.lost and event.phase == Phase.CONNECTING.value:
+        tally = _retried(replace(tally, lost=False), "connection_lost")
     return tally if event.phase in _WAITING_PHASES else _waited(tally, now)
 
 
@@ -113,7 +117,7 @@ def _connected(tally: Tally, _: events.Connected, __: datetime) -> Tally:
 
 
 def _connection_lost(tally: Tally, _: events.ConnectionLost, now: datetime) -> Tally:
-    return _retried(_waited(replace(tally, reachable=False), now), "connection_lost")
+    return _waited(replace(tally, reachable=False, lost=True), now)  # not every one is tried again
 
 
 def _lost(tally: Tally, _: events.DatabaseLost, __: datetime) -> Tally:
@@ -172,6 +176,7 @@ def _ended(tally: Tally, exit_code: int, now: datetime) -> Tally:
         _waited(tally, now),
         runs=tally.runs + 1,
         run_since=None,
+        lost=False,
         run_seconds=max(0.0, (now - began).total_seconds()),
         run_ended_at=now,
         exit_code=int(exit_code),

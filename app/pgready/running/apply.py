@@ -43,7 +43,8 @@ LOCK_CODES = frozenset({"55P03", "40P01", "40001"})
 
 
 class Applier:
-    """Carries out segment actions on *session*, whose lock is held. *work* is what is to be applied."""
+    """Carries out segment actions on *session*, whose lock is held. *work* is what is to be applied,
+    *applied_before* how many the run applied before it took the lock (again)."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Applier:
         pgready_version: str,
         statement_timeout_ms: int,
         lock_seconds: float,
+        applied_before: int,
     ) -> None:
         self._session = session
         self._keys = keys
@@ -72,6 +74,7 @@ class Applier:
         self._pgready_version = pgready_version
         self._statement_timeout_ms = statement_timeout_ms
         self._lock_seconds = lock_seconds
+        self._applied_before = applied_before
         self._progress = Progress(session)
         self._durations_ms: dict[tuple[Kind, str], float | None] = {
             (one.kind, one.version): one.done_ms for one in work
@@ -404,14 +407,15 @@ class Applier:
         return error
 
     def _done(self, action: steps.SegmentAction, migration: Migration, script: CompiledScript) -> str:
-        others = (
-            f"{self.applied} before it were applied in this run" if self.applied else "nothing else was run"
-        )
-        if action.segment == 0:
+        before = self._applied_before + self.applied
+        others = f"{before} before it were applied in this run" if before else "nothing else was run"
+        # What is refused of a RecordDone is the record: its statement is done.
+        done = action.segment + isinstance(action, steps.RecordDone)
+        if done == 0:
             return f"nothing of {migration.version} was applied; {others}"
-        parts = "part 1" if action.segment == 1 else f"parts 1 to {action.segment}"
-        verb = "stays" if action.segment == 1 else "stay"
-        line = place(migration.script, script.segments[action.segment - 1].statements[-1].end).line
+        parts = "part 1" if done == 1 else f"parts 1 to {done}"
+        verb = "stays" if done == 1 else "stay"
+        line = place(migration.script, script.segments[done - 1].statements[-1].end).line
         return (
             f"{parts} of {len(script.segments)} of {migration.version} (up to line {line}) {verb} applied; "
             f"{others}"

@@ -215,6 +215,7 @@ class Looker:
         applied_by: str,
         timeout_ms: int,
         lock_seconds: float,
+        applied_before: int,
     ) -> Applier:
         """Who applies *sight*'s work on *session*."""
         from pgready.database import journal
@@ -234,6 +235,7 @@ class Looker:
             pgready_version=version,
             statement_timeout_ms=timeout_ms,
             lock_seconds=lock_seconds,
+            applied_before=applied_before,
         )
 
     def refuse_singles(self, session: Session, sight: Sight) -> None:

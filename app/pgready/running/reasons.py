@@ -35,21 +35,29 @@ def unexpected(problem: BaseException) -> PgreadyError:
     return PgreadyError(text, sqlstate=sqlstate, detail=getattr(problem, "detail", None), hint=hint)
 
 
-def unreachable(error: PgreadyError | None, attempts: int, patience: Patience) -> PgreadyError:
+def unreachable(error: PgreadyError | None, attempts: int | None, patience: Patience) -> PgreadyError:
+    """*attempts* to connect were in vain; None: they were not, but each connection was lost."""
     last = error.what if error is not None else "the connection was lost again and again"
+    if attempts is None:
+        tried = f"{patience.reconnects + 1} times in a row"
+    else:
+        tried = f"{attempts} attempt{'s' if attempts != 1 else ''} in {patience.connect_seconds:g} s"
     return Unreachable(
-        f"{last} (gave up after {attempts} attempt{'s' if attempts != 1 else ''} "
-        f"in {patience.connect_seconds:g} s)",
+        f"{last} (gave up after {tried})",
         sqlstate=error.sqlstate if error is not None else None,
         hint="is the server running and the address right? PGREADY_CONNECT_TIMEOUT sets the patience",
     )
 
 
-def lock_not_obtained(holder: LockHolder | None, patience: Patience) -> PgreadyError:
+def _so_far(applied: int, nothing: str) -> str:
+    return f"{applied} were applied in this run" if applied else nothing
+
+
+def lock_not_obtained(holder: LockHolder | None, patience: Patience, applied: int) -> PgreadyError:
     return LockNotObtained(
         f"the migration lock is held by another: {describe(holder)}; waited {patience.lock_seconds:g} s",
         hint="wait for it and start again; PGREADY_LOCK_TIMEOUT sets the patience",
-        done="nothing was applied by this process",
+        done=_so_far(applied, "nothing was applied by this process"),
     )
 
 
@@ -80,24 +88,24 @@ def fence_lost(version: str | None) -> PgreadyError:
     )
 
 
-def uncertain(version: str, place: Place | None) -> PgreadyError:
+def uncertain(version: str, place: Place | None, applied: int) -> PgreadyError:
     return Uncertain(
         f"{version}: a statement outside a transaction was started by a run that died, "
         "and nothing can tell whether it happened",
         place=place,
         hint=f"look, then say so: pgready repair {typed(version)} --done | --not-done",
-        done="nothing was run",
+        done=_so_far(applied, "nothing was run"),
     )
 
 
-def refused(plan: Plan) -> PgreadyError:
-    """One error for all findings that the policies refuse."""
+def refused(plan: Plan, applied: int = 0) -> PgreadyError:
+    """One error for all findings that the policies refuse, after *applied* were applied."""
     errors = plan.errors
     hints = dict.fromkeys(finding.hint for finding in errors if finding.hint)
     return Diverged(
         "\n".join(finding.message for finding in errors),
         hint="; ".join(hints) or None,
-        done="nothing was run",
+        done=_so_far(applied, "nothing was run"),
     )
 
 
@@ -116,7 +124,8 @@ def explain(
     action: GiveUp,
     *,
     error: PgreadyError | None,
-    attempts: int,
+    attempts: int | None,
+    applied: int,
     patience: Patience,
     holder: LockHolder | None,
     blockers: Sequence[LockHolder],
@@ -131,12 +140,12 @@ def explain(
         case GiveUpReason.UNREACHABLE:
             return unreachable(error, attempts, patience)
         case GiveUpReason.LOCK_NOT_OBTAINED:
-            return lock_not_obtained(holder, patience)
+            return lock_not_obtained(holder, patience, applied)
         case GiveUpReason.RELATION_LOCKED:
             return relation_locked(version, blockers, patience)
         case GiveUpReason.FENCE_LOST:
             return fence_lost(action.version)
         case GiveUpReason.REFUSED:
-            return refused(plan or Plan(()))
+            return refused(plan or Plan(()), applied)
         case GiveUpReason.UNCERTAIN:
-            return uncertain(version, place)
+            return uncertain(version, place, applied)

@@ -72,7 +72,7 @@ class Run:
         self._applier: Applier | None = None
         self._error: PgreadyError | None = None
         self._holder: LockHolder | None = None
-        self._attempts = 0
+        self._attempts = self._attempts_before = 0
         self._lock_since = 0.0
         self._tell_holder_at = 0.0
         self._migrates = False
@@ -116,7 +116,7 @@ class Run:
                     raise self._error
                 self._tell(before, observation, action)
                 if isinstance(action, steps.GiveUp):
-                    raise await self._reason(action)
+                    raise await self._reason(action, observation)
                 observation = await self._observe(action)
             try:
                 yield self._here(), self._seen()
@@ -138,7 +138,7 @@ class Run:
             if isinstance(action, steps.Finish):
                 return
             if isinstance(action, steps.GiveUp):
-                raise await self._reason(action)
+                raise await self._reason(action, observation)
             observation = await self._observe(action)
 
     async def _observe(self, action: steps.Action) -> steps.Observation:
@@ -186,6 +186,8 @@ class Run:
             return steps.ConnectRefused(anyio.current_time(), transient=problem.transient)
         session.on_notice(self._notice)
         self._session = session
+        self._error = None
+        self._attempts_before = self._attempts
         self._emit(
             Connected(
                 attempt=self._attempts,
@@ -257,6 +259,7 @@ class Run:
                 applied_by=self._assignment.applied_by,
                 timeout_ms=self._assignment.statement_timeout_ms,
                 lock_seconds=self._assignment.patience.lock_seconds,
+                applied_before=self.applied,
             )
         return steps.Looked(
             anyio.current_time(), refused=bool(sight.plan.errors), bootstrap=sight.bootstrap, work=sight.work
@@ -356,14 +359,17 @@ class Run:
         if now is not before or self._attempts == 0:
             self._emit(PhaseEntered(now.value))
 
-    async def _reason(self, action: steps.GiveUp) -> PgreadyError:
+    async def _reason(self, action: steps.GiveUp, observation: steps.Observation) -> PgreadyError:
+        self._count_applied()
+        refused = isinstance(observation, steps.ConnectRefused)
         place = None
         if action.reason is steps.GiveUpReason.UNCERTAIN and action.kind and action.version:
             place = await self._looker.place(action.kind, action.version, action.segment or 0)
         return reasons.explain(
             action,
             error=self._error,
-            attempts=self._attempts,
+            attempts=self._attempts - self._attempts_before if refused else None,
+            applied=self.applied,
             patience=self._assignment.patience,
             holder=self._holder,
             blockers=self._watcher.blockers,
