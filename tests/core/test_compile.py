@@ -53,6 +53,8 @@ def test_a_script_without_statements_is_one_empty_transaction(text: str) -> None
         ("BEGIN; SELECT 1; COMMIT; BEGIN; SELECT 2; COMMIT;", [["SELECT 1"], ["SELECT 2"]]),
         ("SELECT 0; BEGIN; SELECT 1; COMMIT; SELECT 2", [["SELECT 0"], ["SELECT 1"], ["SELECT 2"]]),
         ("SET a = 1; BEGIN; SELECT 1; COMMIT;", [["SET a = 1", "SELECT 1"]]),
+        ("SELECT 1; COMMIT; SELECT 2; COMMIT; COMMIT", [["SELECT 1"], ["SELECT 2"]]),
+        ("COMMIT; SELECT 1; BEGIN; SELECT 2; COMMIT", [["SELECT 1"], ["SELECT 2"]]),
         ("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SELECT 1; COMMIT", [["SELECT 1"]]),
         ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT 1", [["SELECT 1"]]),
         ("SAVEPOINT a; ROLLBACK TO a; RELEASE a", [["SAVEPOINT a", "ROLLBACK TO a", "RELEASE a"]]),
@@ -78,7 +80,6 @@ DEEP_CHARACTERS = sum(map(len, TAGS))
 @pytest.mark.parametrize(
     ("text", "column", "said"),
     [
-        ("COMMIT", 1, "without BEGIN"),
         ("SELECT 1; BEGIN; SELECT 2", 11, "not committed"),
         ("BEGIN; START TRANSACTION; COMMIT", 8, "BEGIN inside BEGIN"),
         ("BEGIN; ROLLBACK", 8, "SAVEPOINT"),

@@ -81,7 +81,7 @@ def test_values_from_the_environment_are_not_written_down() -> None:
 
 
 def test_what_cannot_be_compiled_is_named() -> None:
-    problems = unlike(native_files(Folder("peer", migrations=(migration("1", text="SELECT 1; COMMIT;"),))))
+    problems = unlike(native_files(Folder("peer", migrations=(migration("1", text="SELECT 1; ABORT;"),))))
 
     assert problems[0].startswith("1.sql: cannot be written as migrations/1_x.sql")
 

@@ -128,10 +128,6 @@ async def test_an_empty_file_is_recorded(
             1, "2_bad.sql:1:1", "a transaction is opened and not committed", "add COMMIT", id="begin",
         ),
         pytest.param(
-            "CREATE TABLE b (x int);\nCOMMIT;",
-            1, "2_bad.sql:2:1", "COMMIT without BEGIN", "remove it", id="commit",
-        ),
-        pytest.param(
             "BEGIN;\nCREATE TABLE b (x int);\nPREPARE TRANSACTION 'x';",
             1, "2_bad.sql:3:1", "PREPARE TRANSACTION", "use BEGIN … COMMIT", id="prepare transaction",
         ),

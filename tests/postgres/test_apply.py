@@ -71,6 +71,20 @@ async def test_versions_run_by_number_and_once(database: Database, sql_folder: F
     assert await database.fetch(WRITTEN) == [(n,) for n in sorted(numbers)]
 
 
+async def test_a_value_that_a_commit_without_begin_made_can_be_used_behind_it(
+    database: Database, sql_folder: Folder
+) -> None:
+    color = "CREATE TYPE color AS ENUM ('red');\nCREATE TABLE paint (c color);"
+    script = "ALTER TYPE color ADD VALUE 'blue';\nCOMMIT;\nINSERT INTO paint VALUES ('blue');"
+    folder = sql_folder({"1_color.sql": color, "2_blue.sql": script})
+
+    first, second = await migrate(database, folder), await migrate(database, folder)
+
+    assert [event.version for event in first if isinstance(event, MigrationApplied)] == ["1", "2"]
+    assert not [event for event in second if isinstance(event, MigrationStarted | MigrationApplied)]
+    assert await database.fetch("SELECT CAST(c AS text) FROM paint") == [("blue",)]
+
+
 async def test_what_is_recorded_says_who_when_and_how_long(database: Database, sql_folder: Folder) -> None:
     await migrate(database, sql_folder({"1_nap.sql": "SELECT pg_sleep(0.1);"}))
 

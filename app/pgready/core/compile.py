@@ -5,6 +5,8 @@ The rules that this module keeps:
 1. Statements between singles are one transaction segment; a single is a segment of its own.
 2. BEGIN … COMMIT marks a transaction segment and is not sent. What stands outside of it has segments of
    its own, but session settings right before a BEGIN join its segment: SET works in it just the same.
+   A COMMIT without BEGIN ends the segment before it: tools that open the transaction have people write one
+   behind ALTER TYPE … ADD VALUE, or before CREATE INDEX CONCURRENTLY.
 3. In a script without a transaction each statement is a segment, and only what runs safely in one is a
    transaction segment, so that it commits together with its record.
 4. Nothing is left to chance: a transaction command that would end or cut the run's own transaction, or
@@ -159,7 +161,7 @@ class _Compiler:
             case Role.BEGIN:
                 self._begin(statement)
             case Role.COMMIT:
-                self._commit(statement)
+                self._commit()
             case Role.ABSORBED:
                 pass
             case Role.SINGLE:
@@ -174,13 +176,7 @@ class _Compiler:
             self._close()
         self._block = statement
 
-    def _commit(self, statement: Statement) -> None:
-        if not self._block:
-            raise self._refused(
-                statement,
-                "COMMIT without BEGIN",
-                "remove it, or write BEGIN; where its transaction starts",
-            )
+    def _commit(self) -> None:
         self._block = None
         self._close()
 
