@@ -41,6 +41,34 @@ def test_a_placeholder_without_a_value_is_refused_with_its_place_when_it_would_r
     assert str(refused.value.place) == "committed/000001-a.sql:5:7"
 
 
+def test_a_placeholder_without_a_value_is_left_alone_in_a_comment() -> None:
+    _, folder = folder_of(committed("-- as :GONE\nGRANT :ROLE TO x; /* :GONE :ROLE */"), ROLE="visitor")
+
+    assert folder.migrations[0].script.text == "-- as :GONE\nGRANT visitor TO x; /* :GONE visitor */\n"
+    assert compile_script(folder.migrations[0].script)
+
+
+@pytest.mark.parametrize("behind", ["SELECT 'open", f"/* {'x' * (1 << 20)} */"], ids=["no SQL", "long"])
+def test_a_placeholder_in_what_cannot_be_read_needs_a_value(behind: str) -> None:
+    _, folder = folder_of(committed(f"-- as :GONE\n{behind}"))
+
+    with pytest.raises(ScriptError, match=":GONE"):
+        compile_script(folder.migrations[0].script)
+
+
+def test_what_committed_files_included_is_not_taken_for_work() -> None:
+    files = [
+        SourceFile(path, b"SELECT 1;") for path in ("afterReset.sql", "current.sql", "fixtures/a/one.sql")
+    ]
+
+    folder = GraphileMigrate.made(Surroundings()).read(
+        [SourceFile("committed/000001-a.sql", committed("SELECT 1;")), *files]
+    )
+
+    assert folder.skipped == ("afterReset.sql", "current.sql")
+    assert folder.ignored == ("fixtures/a/one.sql",)
+
+
 def test_a_text_that_is_not_what_was_hashed_is_refused_when_it_would_run() -> None:
     _, folder = folder_of(committed("SELECT 1;", written="SELECT 2;"))
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any, ClassVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pgready.core import sql
 from pgready.core.errors import SettingsError
 from pgready.core.model import (
     Applied,
@@ -32,6 +33,7 @@ from pgready.core.model import (
     Unrunnable,
 )
 from pgready.core.quoting import create_schema, fill
+from pgready.core.sql import TokenKind, Unscannable
 from pgready.dialects import placeholders
 from pgready.dialects.base import Dialect, Surroundings, is_sql
 from pgready.dialects.layout import refuse
@@ -42,6 +44,7 @@ LOCK_KEY = 4_727_445_306_447_283
 TABLE = TableName("graphile_migrate", "migrations")
 
 _COMMITTED = "committed/"
+_FIXTURES = "fixtures/"  # what `--! include` names: committed files have its text already
 _NAME = re.compile(r"(?P<number>[0-9]+)(?:-(?P<slug>[-_a-zA-Z0-9]*))?\.sql")
 _HEADER = re.compile(r"--! (?P<name>[A-Z][a-zA-Z0-9_]*)(?::(?P<value>.*))?")
 _NO_TRANSACTION = re.compile(r"--!\s*no-transaction\b")
@@ -127,7 +130,7 @@ class GraphileMigrate(Dialect):
         self._links, migrations, others = {}, [], []
         for path, file in sorted(by_path.items(), key=lambda item: _order(item[0])):
             if not is_sql(path) or not path.startswith(inside) or "/" in path[len(inside) :]:
-                others.append(file)
+                others.append((path, file))
             elif match := _NAME.fullmatch(path[len(inside) :]):
                 migrations += self._taken(file, match["number"], match["slug"] or "", problems)
             else:
@@ -136,8 +139,8 @@ class GraphileMigrate(Dialect):
         return Folder(
             self.name,
             migrations=tuple(migrations),
-            ignored=tuple(file.path for file in others if not _is_work(file)),
-            skipped=tuple(file.path for file in others if _is_work(file)),
+            ignored=tuple(file.path for path, file in others if not _is_work(path, file)),
+            skipped=tuple(file.path for path, file in others if _is_work(path, file)),
         )
 
     def _taken(self, file: SourceFile, number: str, slug: str, problems: list[str]) -> list[Migration]:
@@ -179,7 +182,8 @@ class GraphileMigrate(Dialect):
             "DATABASE_NAME": self._around.database,
             "DATABASE_OWNER": self._around.environ.get("DATABASE_OWNER", self._around.user),
         }
-        return placeholders.fill_in(body, partial(_find, values), _no_value)
+        comments = cache(partial(_comments, body.text))
+        return placeholders.fill_in(body, partial(_find, values, comments), _no_value)
 
     def create_history(self) -> str:
         return f"{create_schema(self.table.schema)};{_CREATE}"
@@ -258,14 +262,33 @@ def _hash(body: str, previous: str | None) -> str:
     return f"sha1:{hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()}"
 
 
-def _is_work(file: SourceFile) -> bool:
+def _is_work(path: str, file: SourceFile) -> bool:
     """Whether it is a script with a statement in it, such as a `current.sql` that somebody works at."""
-    return is_sql(file.path) and not _NOTHING.fullmatch(file.data[:65536].decode(errors="replace"))
+    if not is_sql(path) or path.startswith(_FIXTURES):
+        return False
+    return not _NOTHING.fullmatch(file.data[:65536].decode(errors="replace"))
 
 
-def _find(values: dict[str, Any], text: str, start: int) -> Placeholder | None:
-    match = _PLACEHOLDER.search(text, start)
-    return match and Placeholder(match.start(), match.end(), match["name"], values.get(match["name"]) or None)
+def _find(
+    values: dict[str, Any], comments: Callable[[], list[range]], text: str, start: int
+) -> Placeholder | None:
+    # graphile-migrate leaves alone what `.gmrc` does not name, as in a comment about a role that is gone.
+    for match in _PLACEHOLDER.finditer(text, start):
+        value = values.get(match["name"]) or None
+        if value is not None or not any(match.start() in comment for comment in comments()):
+            return Placeholder(match.start(), match.end(), match["name"], value)
+    return None
+
+
+def _comments(text: str) -> list[range]:
+    """Where the comments of *text* are; none where it is too long, or no SQL, such as a COPY's data."""
+    if len(text) > sql.SCAN_LIMIT_CHARACTERS:
+        return []
+    try:
+        tokens = sql.tokens(text)
+    except Unscannable:
+        return []
+    return [range(each.start, each.start + each.length) for each in tokens if each.kind is TokenKind.COMMENT]
 
 
 def _no_value(name: str) -> Unrunnable:
