@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pgready.core.diagnostics import ServerReport, explain
-from pgready.core.errors import AccessDenied, MigrationFailed, PgreadyError
+from pgready.core.errors import AccessDenied, MigrationFailed, PgreadyError, Place
 from pgready.core.model import Script
 from pgready.core.segments import Statement
 
@@ -106,3 +106,12 @@ def test_a_report_of_few_words_stays_as_it_is_where_variables_hide() -> None:
     error = explained(ServerReport("22P02", "bad"), script=Script("1_a.sql", TEXT, values=("secret",)))
 
     assert (error.what, error.detail, error.hint) == ("bad", None, "pgready up")
+def test_a_line_without_variables_is_placed_with_its_column_though_others_have_some() -> None:
+    text = "SELECT secret;\nSELECT nope;\n"
+    script = Script("1_a.sql", text, written="SELECT $A;\nSELECT nope;\n", values=("secret",))
+
+    error = explained(ServerReport("42703", "no such column", position=22), script=script)
+
+    assert error.place == Place("1_a.sql", 2, 8, "SELECT nope;")
+
+

@@ -92,7 +92,9 @@ def place(script: Script, offset: int) -> Place:
     whose variables were replaced there is no column.
     """
     if script.written is not None:
-        return _place_of_line(script, script.text.count("\n", 0, offset))
+        line = script.text.count("\n", 0, offset)
+        if not _is_as_written(script, line):
+            return _place_of_line(script, line)
     text = script.text
     line_start = text.rfind("\n", 0, offset) + 1
     line_end = text.find("\n", offset)
@@ -105,6 +107,11 @@ def place(script: Script, offset: int) -> Place:
         column=max(offset - line_start, 0) + 1,
         excerpt=text[line_start:shown_end].rstrip("\r") if offset <= shown_end else None,
     )
+
+
+def _is_as_written(script: Script, line: int) -> bool:
+    written, sent = script.shown.split("\n"), script.text.split("\n")
+    return len(written) == len(sent) and written[line] == sent[line]
 
 
 def _place_of_line(script: Script, line: int) -> Place:
