@@ -37,6 +37,12 @@ def test_an_error_says_what_the_server_said_and_what_to_do_next() -> None:
     assert (error.detail, error.hint) == ("a detail; outer ← inner", "a hint; pgready up")
 
 
+def test_what_the_server_says_as_sentences_is_joined_without_their_full_stops() -> None:
+    error = explained(ServerReport("22012", "division by zero", "A detail.", "A hint.", "outer"))
+
+    assert (error.detail, error.hint) == ("A detail; outer", "A hint; pgready up")
+
+
 def test_an_error_without_a_position_is_placed_at_its_statement() -> None:
     assert where(explained(ServerReport("22012", "division by zero"))) == "1_a.sql:2:1"
 
@@ -102,10 +108,6 @@ def test_what_stands_for_variables_is_shown_nowhere() -> None:
     assert where(error) == "1_a.sql:2"
 
 
-def test_a_report_of_few_words_stays_as_it_is_where_variables_hide() -> None:
-    error = explained(ServerReport("22P02", "bad"), script=Script("1_a.sql", TEXT, values=("secret",)))
-
-    assert (error.what, error.detail, error.hint) == ("bad", None, "pgready up")
 def test_a_line_without_variables_is_placed_with_its_column_though_others_have_some() -> None:
     text = "SELECT secret;\nSELECT nope;\n"
     script = Script("1_a.sql", text, written="SELECT $A;\nSELECT nope;\n", values=("secret",))
@@ -115,3 +117,7 @@ def test_a_line_without_variables_is_placed_with_its_column_though_others_have_s
     assert error.place == Place("1_a.sql", 2, 8, "SELECT nope;")
 
 
+def test_a_report_of_few_words_stays_as_it_is_where_variables_hide() -> None:
+    error = explained(ServerReport("22P02", "bad"), script=Script("1_a.sql", TEXT, values=("secret",)))
+
+    assert (error.what, error.detail, error.hint) == ("bad", None, "pgready up")

@@ -53,10 +53,15 @@ def explain(
         what,
         place=place(script, _offset(script, report, statement)),
         sqlstate=report.sqlstate,
-        detail="; ".join(facts) or None,
-        hint="; ".join(hints),
+        detail=_joined(facts) or None,
+        hint=_joined(hints),
         done=done,
     )
+
+
+def _joined(texts: list[str]) -> str:
+    """*texts* in one line; what the server says ends with a full stop, which a `;` takes the place of."""
+    return "; ".join((*(text.removesuffix(".") for text in texts[:-1]), *texts[-1:]))
 
 
 def _masked(report: ServerReport, values: tuple[str, ...]) -> ServerReport:
