@@ -45,6 +45,12 @@ def test_an_error_without_a_word_is_told_all_the_same() -> None:
     assert render(PgreadyError("")) == "error: "
 
 
+def test_of_an_empty_line_nothing_is_shown() -> None:
+    error = MigrationFailed("is a program", place=Place("1_a.go", 1, 1, ""))
+
+    assert render(error) == "error: 1_a.go:1:1: is a program"
+
+
 def test_a_line_whose_column_is_not_known_has_no_caret() -> None:
     assert excerpt(Place("1_a.sql", 2, None, "SELECT 1")) == ["    2 | SELECT 1"]
 

@@ -174,7 +174,7 @@ def render(error: PgreadyError) -> str:
     where = f"{error.place}: " if error.place else ""
     first, *more = error.what.splitlines() or [""]
     lines = [f"error: {where}{first}", *(f"       {line}" for line in more)]
-    if error.place and error.place.excerpt is not None:
+    if error.place and error.place.excerpt:
         lines += excerpt(error.place)
     if error.sqlstate:
         lines.append(f"sqlstate: {error.sqlstate}")
