@@ -280,6 +280,16 @@ def test_an_event_about_an_unknown_migration_is_no_error() -> None:
     assert fold(events.MigrationReverted("9", "x", 5)) == fold()
 
 
+@pytest.mark.parametrize("ended", [events.ReadyReached(2, 5), failed(ExitCode.FAILED)])
+def test_what_a_run_applied_is_counted_until_the_next_begins(ended: events.Event) -> None:
+    connecting = events.PhaseEntered("connecting")
+    first = fold(connecting, applied("1"), connecting, applied("2"), ended)
+
+    assert first.applied_this_run == 2
+    assert advance(first, connecting, LATER).applied_this_run == 0
+    assert advance(first, events.PhaseEntered("draining"), LATER).applied_this_run == 2
+
+
 def test_ten_thousand_migrations_share_what_does_not_change() -> None:
     before = fold(planned(*(entry(str(number), State.PENDING) for number in range(10_000))))
     after = advance(before, applied("5000"), LATER)

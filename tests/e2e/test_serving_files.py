@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import anyio
+import httpx
 
 from harness import oracle
 from harness.daemon import Daemon
@@ -42,6 +43,20 @@ async def test_a_failed_daemon_tries_again_when_the_file_is_mended(
     assert failed[1]["failure"]["hint"] == "mend it; it is tried again when a file changes, and on SIGHUP"
     assert mended[1]["failure"] is None
     assert await ledger(database) == ["0001", "0002"]
+
+
+async def test_the_page_says_how_many_the_last_run_applied_and_not_all_since_the_start(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(ONE)
+    daemon = await Daemon.ready(pgready, folder, database, "--watch")
+    (folder / "migrations/0002_b.sql").write_text("CREATE TABLE b (id integer);")
+    runs = await daemon.told("run.ready", times=2)
+    async with httpx.AsyncClient(base_url=await daemon.url()) as client:
+        page = (await client.get("/", headers={"accept": "text/html"})).text
+
+    assert [run["applied"] for run in runs] == [1, 1]
+    assert "All 2 migrations are applied, 1 of them by this run in" in page
 
 
 async def test_a_failed_daemon_does_not_try_again_by_itself(

@@ -75,8 +75,8 @@ class Status(Struct, frozen=True):
     """One target at one moment. Times are UTC. *since* is when the phase was entered.
 
     *errors* and *warnings* are what the last plan refused and warned of; *drift* is what exists and
-    differs from what is declared; *applied_this_run* counts since *started_at*; *unreachable_since* is set
-    while the target cannot be reached, whether it is ready or not.
+    differs from what is declared; *applied_this_run* counts since the last run began; *unreachable_since* is
+    set while the target cannot be reached, whether it is ready or not.
     """
 
     schema: int = 1
@@ -184,14 +184,19 @@ def advance(status: Status, event: events.Event, now: datetime) -> Status:
     return replace(status, progress=progress) if progress else status
 
 
+_BETWEEN_RUNS = frozenset({"ready", "failed", "draining"})
+
+
 def _entered(status: Status, phase: str, now: datetime) -> Status:
     if phase == status.phase:
         return status
     waiting = phase in ("waiting", "planning")  # it looks again while another holds the lock
+    begins = status.phase in _BETWEEN_RUNS and phase not in _BETWEEN_RUNS
     return replace(
         status,
         phase=phase,
         since=now,
+        applied_this_run=0 if begins else status.applied_this_run,
         ready=status.ready and phase != "draining",
         progress=status.progress if phase in ("migrating", "bootstrapping") else None,
         lock=status.lock if waiting else None,
