@@ -185,10 +185,11 @@ STARTED = events.MigrationStarted("2", "x", "versioned", 0, 1, 5)
         ((ONE_OF_THREE,), "connecting: 1 applied, 1 pending, 1 partly applied"),
         ((WAITED,), "connecting: 0 applied; the lock is held by pid 42 (12 s)"),
         ((WAITED, events.LockTaken(13.0)), "connecting: 0 applied"),
-        ((STARTED, events.StatementsRan("2", 3, 5)), "connecting: 0 applied; 2, statement 3 of 5"),
+        ((STARTED, events.StatementsRan("2", 3, 5)), "connecting: 0 applied; 2, statement 4 of 5"),
+        ((STARTED, events.StatementsRan("2", 5, 5)), "connecting: 0 applied; 2, statement 5 of 5"),
         (
             (STARTED, events.Blocked("2", 1.0, (LockHolder(7),))),
-            "connecting: 0 applied; 2, statement 0 of 5, blocked by pid 7",
+            "connecting: 0 applied; 2, statement 1 of 5, blocked by pid 7",
         ),
         ((failed(ExitCode.FAILED),), "failed: 0 applied; it did not work"),
         ((ALL_APPLIED, READY), "ready: 1 applied"),

@@ -27,7 +27,8 @@ def headline(status: Status) -> str:
     text = f"{status.phase}: {', '.join(parts)}"
     if status.progress is not None:
         progress = status.progress
-        text += f"; {progress.version}, statement {progress.statements} of {progress.total}"
+        at = min(progress.statements + 1, progress.total)  # the one that runs
+        text += f"; {progress.version}, statement {at} of {progress.total}"
         if progress.blockers:
             text += f", blocked by {progress.blockers[0].label}"
     elif status.lock is not None:
