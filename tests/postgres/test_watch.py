@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,6 +32,24 @@ async def test_an_index_build_tells_how_far_it_is(
 
     told = [line for line in ended.stderr.splitlines() if "operation.progressed" in line]
     assert any("CREATE INDEX CONCURRENTLY titles" in line and "building index" in line for line in told), told
+
+
+async def test_a_wait_for_a_lock_is_as_long_as_the_server_waits_and_not_as_the_work_before_it(
+    database: Database, pgready: Pgready, sql_folder: Folders
+) -> None:
+    await database.execute(f"{TABLE} INSERT INTO titles SELECT generate_series(1, 2000);")
+    folder = sql_folder(SLOW_INDEX)  # some seconds, and then it waits for older snapshots
+    flags = ("--dir", folder, "--log-format", "json")
+
+    async with database.connect() as other:
+        await other.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+        running = pgready.start("up", *flags, env={"DATABASE_URL": database.url})
+        await running.wait_for("migration.blocked")
+        await other.execute("ROLLBACK")
+        await running.wait()
+
+    told = [json.loads(line) for line in running.stderr.splitlines() if "migration.blocked" in line]
+    assert 0 <= told[0]["waited_seconds"] < 2
 
 
 async def test_the_end_of_a_wait_for_a_lock_is_told_too(

@@ -146,6 +146,10 @@ def _answer(happened: bool) -> ProbeAnswer:
 
 
 _BLOCKERS = """
+SELECT b.*, coalesce((
+    SELECT extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.min(w.waitstart))
+    FROM pg_catalog.pg_locks w WHERE w.pid = $1 AND NOT w.granted), 0)::float8 AS waited_seconds
+FROM (
 SELECT a.pid,
        coalesce(nullif(a.application_name, ''), nullif(a.backend_type, 'client backend'), '')
          AS application_name,
@@ -165,11 +169,12 @@ WHERE 0 = ANY (pg_catalog.pg_blocking_pids($1)) AND EXISTS (
     JOIN pg_catalog.pg_locks own ON own.locktype = 'transactionid' AND own.pid IS NULL
          AND own.virtualtransaction = h.virtualtransaction
     WHERE w.pid = $1 AND NOT w.granted AND own.transactionid = p.transaction)
-ORDER BY since
+) AS b
+ORDER BY b.since
 """
 
 
 async def blockers(session: Session, pid: int) -> list[asyncpg.Record]:
-    """Who holds the locks that backend *pid* waits for; none when it does not wait. A prepared transaction,
-    of which the server says no more than that there is one, has the pid 0."""
+    """Who holds the locks that backend *pid* waits for, and how long it has; none when it does not wait. A
+    prepared transaction, of which the server says no more than that there is one, has the pid 0."""
     return await session.fetch(_BLOCKERS, pid)

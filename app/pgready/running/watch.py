@@ -115,4 +115,4 @@ class Watcher:
         if now - self._told_blocked >= _TELL_AGAIN_SECONDS:
             self._told_blocked = now
             self._blocked_version = self.version
-            self._emit(Blocked(self.version or "", now - self._since, self.blockers))
+            self._emit(Blocked(self.version or "", rows[0]["waited_seconds"], self.blockers))
