@@ -130,6 +130,8 @@ def test_what_only_looks_like_a_reverse_is_read_as_native_where_that_is_asked_fo
         ({"1_a.sql": DBMATE}, "dbmate"),
         ({"1_a.sql": GOOSE}, "goose"),
         ({"1_a.sql": GOOSE, "2_b.go": ""}, "goose"),
+        ({"1_a.sql": f"{DBMATE}-- Down migration leaves the column", "2_b.sql": DBMATE}, "dbmate"),
+        ({"V1__a.sql": "-- Up Migration\nselect 1"}, "flyway"),
         ({"1_a.sql": GOOSE.lower()}, "goose"),
         ({"1_a.sql": "-- x\n" * 4000 + GOOSE}, "goose"),
         ({"1_a.sql": NODE_PG_MIGRATE}, "node-pg-migrate"),
@@ -183,6 +185,11 @@ def test_one_of_node_pg_migrates_markers_alone_proves_nothing() -> None:
     folder = read({"1_a.sql": "SELECT 1;\n-- Down Migration (t)\nSELECT 2;"})
 
     assert folder.candidates == ("node-pg-migrate", "native")
+
+
+def test_both_of_its_markers_beside_another_tools_prove_as_much() -> None:
+    with pytest.raises(FolderError, match="more than one tool's"):
+        read({"1_a.sql": GOOSE, "2_b.sql": NODE_PG_MIGRATE})
 
 
 def test_two_proofs_are_an_error_that_lists_them() -> None:

@@ -177,12 +177,15 @@ def _candidates(parts: _Parts) -> tuple[str, ...]:
         proofs.pop(PROGRAMS, None)
     for name in [name for name in proofs if not proofs.keys().isdisjoint(_READ.get(name, ()))]:
         del proofs[name]  # one of those that it may be is proven
+    one_marker = "node-pg-migrate" in proofs and not _goes_both_ways(_sql(parts.main))
+    if one_marker and len(proofs) > 1:
+        del proofs["node-pg-migrate"]  # a comment in another tool's file
     if len(proofs) > 1:
         lines = [f"{name}: {proof}" for name, proof in proofs.items()]
         hint = "say which it is with --dialect"
         raise FolderError(("the folder looks like more than one tool's", *lines), hint=hint)
     for name, proof in proofs.items():
-        if name == "node-pg-migrate" and not _goes_both_ways(_sql(parts.main)):
+        if name == "node-pg-migrate" and one_marker:
             return (name, "native")
         if name in _READ or name in DIALECTS:
             return _READ.get(name, (name,))
