@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 import pytest
+from anyio.abc import SocketAttribute, SocketStream
 
 import pgready
 from harness.database import Database
@@ -22,6 +24,7 @@ from pgready.core.events import (
     LockTaken,
     MigrationApplied,
     MigrationStarted,
+    ReadyReached,
     ServerNotice,
     StatementsRan,
 )
@@ -167,6 +170,60 @@ async def test_who_loses_the_lock_to_another_says_what_was_applied_before(
             await pgready.migrate(database.url, dir=folder, on_event=queue, lock_timeout="1s")
 
     assert problem.value.done == "1 were applied in this run"
+
+
+@asynccontextmanager
+async def swallowing_the_commit_of(version: str, database: Database) -> AsyncIterator[str]:
+    """The URL of a network that ends the connection instead of passing on that *version* is committed."""
+    recording, swallowed = False, list[str]()
+    record, committed = b"INSERT INTO pgready.history", b"COMMIT\0"
+
+    async def serve(client: SocketStream) -> None:
+        nonlocal recording
+        async with client, await anyio.connect_tcp("127.0.0.1", database.server.port) as server:
+
+            async def pass_up() -> None:
+                nonlocal recording
+                async for data in client:
+                    if record in data and f"'{version}'".encode() in data and not swallowed:
+                        recording = True
+                    await server.send(data)
+                group.cancel_scope.cancel()
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(pass_up)
+                async for data in server:
+                    if recording and committed in data:
+                        swallowed.append(version)
+                        recording = False
+                        break
+                    await client.send(data)
+                group.cancel_scope.cancel()
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(SocketAttribute.local_port)
+        async with anyio.create_task_group() as group:
+            group.start_soon(listener.serve, serve)
+            yield database.url.replace(f":{database.server.port}/", f":{port}/")
+            group.cancel_scope.cancel()
+    assert swallowed == [version]
+
+
+@pytest.mark.parametrize("script", ["SELECT pg_sleep(0.1);", "CREATE INDEX CONCURRENTLY i ON ledger (n);"])
+async def test_what_was_committed_without_an_answer_is_told_as_applied(
+    script: str, database: Database, sql_folder: Folder
+) -> None:
+    folder = sql_folder({"1_ledger.sql": LEDGER, "2_lost.sql": script, "3_more.sql": "SELECT 1;"})
+    events: list[Event] = []
+    async with swallowing_the_commit_of("2", database) as url:
+        status = await pgready.migrate(url, dir=folder, on_event=events.append)
+
+    assert sum(isinstance(event, ConnectionLost) for event in events) == 1
+    assert [each.version for each in events if isinstance(each, MigrationApplied)] == ["1", "2", "3"]
+    assert [each.applied for each in events if isinstance(each, ReadyReached)] == [3]
+    recorded = "SELECT applied_at, duration_ms FROM pgready.history WHERE version = '2'"
+    shown = status.migrations[1]
+    assert await database.fetch(recorded) == [(shown.applied_at, shown.duration_ms)]
 
 
 async def test_a_connection_that_is_lost_again_and_again_is_told_with_how_often(

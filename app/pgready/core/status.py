@@ -261,7 +261,7 @@ def _applied(status: Status, event: events.MigrationApplied, now: datetime) -> S
         state=State.APPLIED.value,
         flags=(),
         hazards=(),
-        applied_at=now,
+        applied_at=before.applied_at if before.state == State.APPLIED.value else now,  # as its row says
         applied_by=event.applied_by or None,
         duration_ms=event.duration_ms,
     )

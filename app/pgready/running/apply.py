@@ -44,7 +44,10 @@ LOCK_CODES = frozenset({"55P03", "40P01", "40001"})
 
 class Applier:
     """Carries out segment actions on *session*, whose lock is held. *work* is what is to be applied,
-    *applied_before* how many the run applied before it took the lock (again)."""
+    *applied_before* how many the run applied before it took the lock (again).
+
+    *unanswered* is set while a COMMIT that completes a migration has no answer: a lost connection leaves it.
+    """
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Applier:
         self._next = {(one.kind, one.version): following for one, following in pairwise(work)}
         self._written: dict[tuple[Kind, str], str] = {}
         self.applied = 0
+        self.unanswered: tuple[Kind, str] | None = None
 
     async def run_transaction(self, action: steps.RunTransaction) -> Observation:
         if action.delay_seconds:
@@ -92,6 +96,7 @@ class Applier:
         opening = self._opening(action, migration, script, segment)
         closing = self._closing(migration, script, action.segment)
         self._prepare_next(action)
+        self._completes(action, script)
         try:
             await execute.run_transaction(
                 self._session,
@@ -103,8 +108,10 @@ class Applier:
                 stepwise=script.stepwise,
             )
         except OpeningRefused:
+            self.unanswered = None
             return steps.FenceLost(anyio.current_time())
         except StatementRefused as refused:
+            self.unanswered = None
             now = anyio.current_time()
             if refused.problem.sqlstate in LOCK_CODES:
                 return steps.LockTimedOut(now, elapsed_seconds=now - started)
@@ -185,7 +192,9 @@ class Applier:
     async def record_done(self, action: steps.RecordDone) -> Observation:
         migration, script, _ = await self._at(action)
         await self._reset()
+        self._completes(action, script)
         observation = await self._commit(action, migration, script, *self._records(migration, script, action))
+        self.unanswered = None
         if isinstance(observation, steps.Marked):
             self._told_if_complete(action, migration, script)
         return observation
@@ -371,9 +380,14 @@ class Applier:
         before_ms = self._durations_ms[key]
         self._durations_ms[key] = None if before_ms is None or seconds is None else before_ms + 1000 * seconds
 
+    def _completes(self, action: steps.SegmentAction, script: CompiledScript) -> None:
+        last = action.segment + 1 >= len(script.segments)
+        self.unanswered = (action.kind, action.version) if last else None
+
     def _told_if_complete(
         self, action: steps.SegmentAction, migration: Migration, script: CompiledScript
     ) -> None:
+        self.unanswered = None
         if action.segment + 1 < len(script.segments):
             return
         self.applied += 1

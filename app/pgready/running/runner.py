@@ -25,12 +25,14 @@ from pgready.core.events import (
     LockReleased,
     LockTaken,
     LockWaited,
+    MigrationApplied,
     MigrationRetried,
     PhaseEntered,
     ReadyReached,
     ServerNotice,
 )
-from pgready.core.model import LockHolder
+from pgready.core.model import Kind, LockHolder
+from pgready.core.planning import State
 from pgready.core.run import RunState
 from pgready.database import lock
 from pgready.database.connect import ATTEMPT_SECONDS, CannotConnect, attempt_seconds, open_session
@@ -70,6 +72,7 @@ class Run:
         self._session: Session | None = None
         self._sight: Sight | None = None
         self._applier: Applier | None = None
+        self._unanswered: tuple[Kind, str] | None = None
         self._error: PgreadyError | None = None
         self._holder: LockHolder | None = None
         self._attempts = self._attempts_before = 0
@@ -243,14 +246,15 @@ class Run:
 
     async def _look(self, action: steps.Look) -> steps.Observation:
         session, under_lock = self._here(), action.under_lock
+        self._count_applied()
         sight = await self._looker.look(
             session, under_lock=under_lock, looks_again=self._migrates and not under_lock
         )
         self._sight = sight
+        self._tell_unanswered(sight)
         if under_lock:
             if session.pooling is Pooling.UNPROVEN:
                 self._looker.refuse_singles(session, sight)
-            self._count_applied()
             self._applier = self._looker.applier(
                 session,
                 sight,
@@ -327,7 +331,20 @@ class Run:
         """Add up what each applier applied: there is one for every time that the lock was taken."""
         if self._applier is not None:
             self.applied += self._applier.applied
+            self._unanswered = self._applier.unanswered
             self._applier = None
+
+    def _tell_unanswered(self, sight: Sight) -> None:
+        """Tell of a migration that was committed although the answer was lost with the connection: its row
+        names us. A peer's history names nobody, and then another may have applied it meanwhile."""
+        unanswered, self._unanswered = self._unanswered, None
+        ours = self._assignment.applied_by
+        for entry in sight.plan.entries if unanswered else ():
+            row = entry.applied if entry.state is State.APPLIED else None
+            if (entry.kind, entry.version) == unanswered and row is not None and row.applied_by == ours:
+                self.applied += 1
+                kind, took_ms = entry.kind.value, row.duration_ms
+                self._emit(MigrationApplied(entry.version, entry.name, kind, took_ms, ours))
 
     # What is known
 
