@@ -487,4 +487,4 @@ def test_what_the_folders_tool_never_looks_at_is_warned_of() -> None:
     (finding,) = made.findings
     assert (finding.severity, finding.version, finding.flag) == (Severity.WARNING, "", None)
     assert finding.message == "extra.sql: not one of drizzle's migrations, and never run"
-    assert finding.hint == "move it out of the folder, or give it a number"
+    assert finding.hint == "make a migration of it, or move it out of the folder"

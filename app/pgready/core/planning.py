@@ -328,7 +328,9 @@ def findings(entries: Iterable[Entry], policies: Policies) -> Iterator[Finding]:
 def _skipped(folder: Folder) -> Iterator[Finding]:
     for path in folder.skipped:
         message = f"{path}: not one of {folder.dialect}'s migrations, and never run"
-        yield Finding(Severity.WARNING, "", None, message, "move it out of the folder, or give it a number")
+        yield Finding(
+            Severity.WARNING, "", None, message, "make a migration of it, or move it out of the folder"
+        )
 
 
 def _failed(entry: Entry) -> Finding:
