@@ -12,7 +12,7 @@ from pgready.core.model import Kind, LockHolder, Operation
 
 
 class Retry(Struct, frozen=True):
-    """The segment was rolled back for *reason*; try *attempt* begins *delay_seconds* later."""
+    """The segment was rolled back for *reason* at try *attempt*; the next begins *delay_seconds* later."""
 
     reason: str
     attempt: int
