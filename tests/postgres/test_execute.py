@@ -43,7 +43,7 @@ async def run(
     """Run *text*, which is one transaction segment."""
     (segment,) = compile_script(Script("1_a.sql", text)).segments
     assert segment.kind is SegmentKind.TRANSACTION
-    progress = Progress(session)
+    progress = Progress()
     await execute.run_transaction(
         session, text, segment, opening=opening, closing=closing, progress=progress, stepwise=stepwise
     )
@@ -90,7 +90,7 @@ async def test_the_script_and_its_record_are_one_commit(
     assert await database.value("SELECT count(*) FROM a") == count
     assert await database.fetch("SELECT x FROM record") == [(1,)]
     assert progress.completed == progress.total
-    assert not session.connection.is_in_transaction()
+    assert not session.in_transaction
 
 
 @pytest.mark.parametrize("filler", [0, 1, 3, 4, 150, 9000], ids="{} before".format)
@@ -118,7 +118,7 @@ async def test_the_failing_statement_is_known_wherever_it_stands(
     assert problem.offset == (None if within is None else len(before) + within)
     assert await database.value("SELECT to_regclass('a') IS NULL")
     assert await database.value("SELECT count(*) FROM record") == 0
-    assert not session.connection.is_in_transaction()
+    assert not session.in_transaction
 
 
 @pytest.mark.parametrize("text", [COPIED, COPIED.replace("2\t", "two\t"), COPIED.replace("2\t", "")])
@@ -157,7 +157,7 @@ async def test_nothing_runs_where_the_opening_refuses(
         await run(session, text, opening=(*OPENING, NO_RIGHT))
 
     assert await database.value("SELECT to_regclass('a') IS NULL")
-    assert not session.connection.is_in_transaction()
+    assert not session.in_transaction
 
 
 async def test_a_script_s_own_error_is_not_taken_for_the_opening_s(session: Session) -> None:

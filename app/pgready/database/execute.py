@@ -10,7 +10,8 @@ messages: inside a message it would hang the connection for ever (FIELD-NOTES 1)
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import asyncpg
 
@@ -18,6 +19,7 @@ from pgready.core.quoting import fill
 from pgready.core.segments import Segment, Statement
 from pgready.database.refusals import OpeningRefused, StatementRefused, lost_connection
 from pgready.database.session import PROGRESS_MARKER, Session
+from pgready.database.wire import Reply
 
 MESSAGE_CHARACTERS = 256 * 1024
 _COPY_CHARACTERS = 256 * 1024
@@ -47,13 +49,25 @@ _MARKERS = 100
 
 
 class _Message:
-    """Statements joined into one text, and where each of them starts in it."""
+    """Statements joined into one text, and where each of them starts in it.
 
-    def __init__(self) -> None:
+    The first *opened* of them are the opening's; *closes* says whether the closing is in it, too.
+    """
+
+    def __init__(self, opening: Sequence[str] = ()) -> None:
         self._texts: list[str] = []
         self._starts: list[int] = []
         self._sources: list[Statement | None] = []
         self.characters = 0
+        for sql in opening:
+            self.add(sql)
+        self.opened = len(opening)
+        self.closes = False
+
+    def close(self, closing: Sequence[str]) -> None:
+        for sql in closing:
+            self.add(sql)
+        self.closes = True
 
     def add(self, text: str, source: Statement | None = None) -> None:
         self._starts.append(self.characters)
@@ -90,24 +104,24 @@ class _Message:
 class Progress:
     """How many of the running segment's statements have completed; read by whoever shows progress."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self) -> None:
         self._before = 0
         self._message: _Message | None = None
+        self._reply: Reply | None = None
         self.total = 0
 
     def begin(self, total: int) -> None:
         self.total = total
         self._before = 0
-        self._message = None
+        self._message = self._reply = None
 
-    def message_started(self, message: _Message) -> None:
-        self._message = message
+    def message_started(self, message: _Message, reply: Reply) -> None:
+        self._message, self._reply = message, reply
 
     def message_ended(self) -> None:
         if self._message is not None:
             self.add(self._message.statements_before(len(self._message)))
-        self._message = None
+        self._message = self._reply = None
 
     def add(self, statements: int) -> None:
         self._before += statements
@@ -115,9 +129,16 @@ class Progress:
     @property
     def completed(self) -> int:
         """Exact at the end of a message; within one, as far as the server has told."""
-        if self._message is None:
+        if self._message is None or self._reply is None:
             return self._before
-        return self._before + self._message.statements_before(self._session.statements.completed)
+        return self._before + self._message.statements_before(self._reply.completed)
+
+
+class Sent(NamedTuple):
+    """A message that is on its way, and what answers it."""
+
+    message: _Message
+    reply: Reply
 
 
 async def run_transaction(
@@ -129,36 +150,68 @@ async def run_transaction(
     closing: Sequence[str],
     progress: Progress,
     stepwise: bool = False,
+    when_sent: Callable[[], None] | None = None,
 ) -> None:
-    """Run *segment* of the script *text* in one transaction.
+    """Run *segment* of the script *text* in one transaction; all of it is on its way *when_sent* is called.
 
     Raises OpeningRefused or StatementRefused after a ROLLBACK; nothing of the segment remains then.
     """
-    total = len(segment.statements)
-    progress.begin(total)
-    marked_every = max(1, total // _MARKERS) if total >= MARKED_FROM_STATEMENTS else total + 1
-    limit = 0 if stepwise else MESSAGE_CHARACTERS
+    progress.begin(len(segment.statements))
     async with session.rolled_back_on_failure():
-        message = _Message()
-        for sql in opening:
-            message.add(sql)
-        opened = len(opening)
-        for number, statement in enumerate(segment.statements):
-            sql = text[statement.start : statement.end]
-            copies = statement.copy_data is not None
-            if len(message) and (copies or message.characters + len(sql) > limit):
-                await _send(session, message, opened, progress)
-                message, opened = _Message(), 0
-            if copies:
-                await _copy(session, sql, text, statement)
+        for part in _parts(text, segment, opening, closing, 0 if stepwise else MESSAGE_CHARACTERS):
+            if isinstance(part, Statement):
+                await _copy(session, text, part)
                 progress.add(1)
                 continue
-            message.add(sql, statement)
-            if number % marked_every == marked_every - 1 and number + 1 < total:
-                message.add(MARKER)
-        for sql in closing:
-            message.add(sql)
-        await _send(session, message, opened, progress)
+            sent = Sent(part, session.send(part.text))
+            if part.closes and when_sent is not None:
+                when_sent()
+            await _answered(session, sent, progress)
+
+
+def send_ahead(
+    session: Session, text: str, segment: Segment, *, opening: Sequence[str], closing: Sequence[str]
+) -> Sent | None:
+    """Send *segment* behind what the server works on; None, and nothing is sent, where one message is not
+    enough for it. `run_sent` waits for its end."""
+    message = next(_parts(text, segment, opening, closing, MESSAGE_CHARACTERS))
+    if isinstance(message, Statement) or not message.closes:
+        return None
+    return Sent(message, session.send(message.text))
+
+
+async def run_sent(
+    session: Session, sent: Sent, *, progress: Progress, when_sent: Callable[[], None]
+) -> None:
+    """As `run_transaction`, for what `send_ahead` has sent."""
+    progress.begin(sent.message.statements_before(len(sent.message)))
+    async with session.rolled_back_on_failure():
+        when_sent()
+        await _answered(session, sent, progress)
+
+
+def _parts(
+    text: str, segment: Segment, opening: Sequence[str], closing: Sequence[str], limit: int
+) -> Iterator[_Message | Statement]:
+    """*segment* as messages of about *limit* characters, the last of which closes, and the COPY statements
+    that stand between them."""
+    total = len(segment.statements)
+    marked_every = max(1, total // _MARKERS) if total >= MARKED_FROM_STATEMENTS else total + 1
+    message = _Message(opening)
+    for number, statement in enumerate(segment.statements):
+        sql = text[statement.start : statement.end]
+        copies = statement.copy_data is not None
+        if len(message) and (copies or message.characters + len(sql) > limit):
+            yield message
+            message = _Message()
+        if copies:
+            yield statement
+            continue
+        message.add(sql, statement)
+        if number % marked_every == marked_every - 1 and number + 1 < total:
+            message.add(MARKER)
+    message.close(closing)
+    yield message
 
 
 async def run_single(session: Session, text: str, statement: Statement) -> None:
@@ -177,27 +230,23 @@ async def run_single(session: Session, text: str, statement: Statement) -> None:
 
 async def run_plain(session: Session, opening: Sequence[str], closing: Sequence[str]) -> None:
     """Commit *closing*'s statements (a mark in the journal) in a transaction opened like a segment's."""
+    message = _Message(opening)
+    message.close(closing)
     async with session.rolled_back_on_failure():
-        message = _Message()
-        for sql in (*opening, *closing):
-            message.add(sql)
-        await _send(session, message, len(opening), None)
+        await _answered(session, Sent(message, session.send(message.text)), None)
 
 
-async def _send(session: Session, message: _Message, opened: int, progress: Progress | None) -> None:
-    """Send *message*, of which the first *opened* statements are the opening's."""
-    if not len(message):
-        return
-    session.statements.reset()
+async def _answered(session: Session, sent: Sent, progress: Progress | None) -> None:
+    message, reply = sent
     if progress is not None:
-        progress.message_started(message)
+        progress.message_started(message, reply)
     try:
-        await session.execute(message.text)
+        await session.answered(reply)
     except asyncpg.PostgresError as problem:
         if lost_connection(problem):
             raise
-        index, within = message.blame(problem, session.statements.completed)
-        if index < opened and problem.sqlstate == "22P02":
+        index, within = message.blame(problem, reply.completed)
+        if index < message.opened and problem.sqlstate == "22P02":
             raise OpeningRefused(str(problem)) from problem
         statement = message.source(index)
         offset = None if statement is None or within is None else statement.start + within
@@ -206,9 +255,9 @@ async def _send(session: Session, message: _Message, opened: int, progress: Prog
         progress.message_ended()
 
 
-async def _copy(session: Session, sql: str, text: str, statement: Statement) -> None:
+async def _copy(session: Session, text: str, statement: Statement) -> None:
     try:
-        await session.copy_in(sql, _copy_chunks(text, statement))
+        await session.copy_in(text[statement.start : statement.end], _copy_chunks(text, statement))
     except asyncpg.PostgresError as problem:
         if lost_connection(problem):
             raise

@@ -6,7 +6,8 @@ The rules that this module keeps:
    CONCURRENTLY waits for, which is a deadlock. `try` polls, outside any transaction.
 2. The lock is held on the connection that migrates. A second key, taken with
    `pg_try_advisory_xact_lock` in every migration transaction, is the fence: a session lock alone can be
-   lost without notice (DISCARD ALL, a pooler, idle_session_timeout).
+   lost without notice (DISCARD ALL, a pooler, idle_session_timeout). Of a transaction that was sent before
+   the one in front of it was committed, the fence proves that, too.
 3. Where another tool's history is used, that tool's own keys are held too. Most of those tools wait for
    theirs in the server, so no concurrent statement starts while one of them does (`peer_waiting`).
 4. Through a pooler of unproven mode no session lock is taken at all (it would stay behind on the pooler's
@@ -23,7 +24,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from pgready.core.model import LockHolder, TableName
-from pgready.core.quoting import fill
+from pgready.core.quoting import Sql, fill, fragment
 from pgready.database.session import Pooling, Session
 
 
@@ -125,9 +126,15 @@ async def _backend(session: Session, keys: tuple[int, ...], *, granted: bool) ->
 _SET_TIMEOUT = "SET LOCAL lock_timeout = :lock_timeout"
 
 _FENCE = """SELECT CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) :pid
-  AND pg_catalog.pg_try_advisory_xact_lock(:fence)
+  AND pg_catalog.pg_try_advisory_xact_lock(:fence):and_after
  THEN 0 ELSE pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: the lock is not held by ',
   pg_catalog.pg_backend_pid()))) END"""
+
+# A setting that was set in a transaction is there when that was committed, and not when it was rolled back.
+_COMMITTED = "SET pgready.committed = :mark"
+
+_AND_AFTER = """
+  AND pg_catalog.current_setting('pgready.committed', true) OPERATOR(pg_catalog.=) :mark"""
 
 _PEER_FENCE = """SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock(:peer)
  THEN 0 ELSE pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: a peer is at work, seen by ',
@@ -139,9 +146,21 @@ _POOLED_FENCE = """SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock(:main)
   pg_catalog.pg_backend_pid()))) END"""
 
 
-def fence(session: Session, keys: LockKeys, lock_timeout_ms: int) -> list[str]:
-    """Statements of which one fails (22P02) unless this transaction has the right to migrate."""
-    return list(_fence(session.pooling, session.backend_pid, keys, lock_timeout_ms))
+def fence(session: Session, keys: LockKeys, lock_timeout_ms: int, after: str | None = None) -> list[str]:
+    """Statements of which one fails (22P02) unless this transaction has the right to migrate.
+
+    *after* is what must have been `committed` last in this session, which is a connection to the server.
+    """
+    if after is None:
+        return list(_fence(session.pooling, session.backend_pid, keys, lock_timeout_ms))
+    timeout, _ = _fence(session.pooling, session.backend_pid, keys, lock_timeout_ms)
+    and_after = fragment(_AND_AFTER, mark=after)
+    return [timeout, fill(_FENCE, pid=session.backend_pid, fence=keys.fence, and_after=and_after)]
+
+
+def committed(mark: str) -> str:
+    """The statement by which a transaction leaves *mark* behind in the session, if it is committed."""
+    return fill(_COMMITTED, mark=mark)
 
 
 @lru_cache(maxsize=8)  # the same for every migration of a run, but for the timeout
@@ -150,4 +169,4 @@ def _fence(pooling: Pooling, pid: int, keys: LockKeys, lock_timeout_ms: int) -> 
     if pooling is Pooling.UNPROVEN:
         peers = (fill(_PEER_FENCE, peer=key) for key in keys.peers)
         return (timeout, *peers, fill(_POOLED_FENCE, main=keys.main, fence=keys.fence))
-    return (timeout, fill(_FENCE, pid=pid, fence=keys.fence))
+    return (timeout, fill(_FENCE, pid=pid, fence=keys.fence, and_after=Sql("")))

@@ -7,6 +7,7 @@ unshielded close leaves backend, statement and advisory lock alive (FIELD-NOTES 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import Enum
@@ -19,7 +20,7 @@ from msgspec import Struct
 
 from pgready.core.dsn import Dsn
 from pgready.core.quoting import Name, Sql, fill
-from pgready.database.wire import StatementCounter, count_statements
+from pgready.database.wire import Reply, wired
 
 GRACE_SECONDS = 3.0
 """How long a farewell (ROLLBACK, unlock, close) may take before the connection is dropped hard."""
@@ -119,7 +120,7 @@ class Session:
         self.deadlock_timeout_ms = identity.deadlock_timeout_ms
         self.pooling = pooling
         self._start_settings_kept = identity.start_settings_kept and pooling is Pooling.DIRECT
-        self.statements: StatementCounter = count_statements(connection)
+        self._wire = wired(connection)
         self._own_settings: dict[int, str] = {}
 
     @property
@@ -129,6 +130,10 @@ class Session:
     @property
     def closed(self) -> bool:
         return self.connection.is_closed()
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._wire.in_transaction
 
     async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         """The rows of one query, by the extended protocol."""
@@ -155,7 +160,7 @@ class Session:
     async def _on_one_backend(self) -> AsyncIterator[None]:
         """The driver prepares and executes in two steps, which a transaction pooler may send to two
         backends; a transaction around them keeps them together."""
-        if self.pooling in (Pooling.DIRECT, Pooling.SESSION) or self.connection.is_in_transaction():
+        if self.pooling in (Pooling.DIRECT, Pooling.SESSION) or self.in_transaction:
             yield
             return
         async with self.rolled_back_on_failure():
@@ -176,6 +181,33 @@ class Session:
     async def execute(self, sql: str) -> str:
         """Send *sql*, any number of statements, as one simple query; return the last command tag."""
         return await self.connection.execute(sql)
+
+    def send(self, sql: str) -> Reply:
+        """Send *sql*, any number of statements, as one simple query, behind what was sent and not answered.
+
+        Its answer is waited for with `answered`; until then nothing but `send` may be used. Raises
+        asyncpg.InterfaceError.
+        """
+        if self.closed:
+            raise asyncpg.InterfaceError("the connection is closed")
+        return self._wire.send(sql)
+
+    async def answered(self, reply: Reply) -> None:
+        """Wait until the server is done with what *reply* answers. Raises its asyncpg.PostgresError.
+
+        Cancelled, it asks the server to stop; the caller's ROLLBACK then comes behind what was sent.
+        """
+        try:
+            await reply.end()
+        except asyncio.CancelledError:
+            with anyio.move_on_after(GRACE_SECONDS, shield=True):
+                await self._stop()
+            raise
+
+    async def _stop(self) -> None:
+        """Have the server cancel what it runs for us, as the driver does for its own."""
+        stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await self.connection._cancel(stopped)  # type: ignore[attr-defined]
 
     async def copy_in(self, statement: str, data: AsyncIterator[bytes]) -> None:
         """Run a `COPY … FROM STDIN` *statement* as it is written, feeding it *data*."""

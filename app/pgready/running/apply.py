@@ -6,12 +6,13 @@ before its own, schema-qualified record. Between the segments of one script only
 somebody else's is reset; the script's own settings are repeated at the next opening, so that a run that
 resumes there after a crash sees the same session as one that never stopped.
 
-The record of the next migration is written while the server works on this one.
+While the server works on one migration, the next is on its way already, so that no time passes between the
+two, however far the server is. Its opening fails unless the one before was committed in this session: of that
+a setting is the proof, which its closing has set, and which a rollback takes back.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -22,13 +23,14 @@ from pgready.core import steps
 from pgready.core.diagnostics import explain
 from pgready.core.errors import LockNotObtained, PgreadyError
 from pgready.core.events import Event, MigrationApplied, MigrationFailed, MigrationStarted
+from pgready.core.ladder import Ladder
 from pgready.core.model import Kind, Migration, Outcome, SegmentState
 from pgready.core.planning import Work
 from pgready.core.quoting import fill
 from pgready.core.segments import CompiledScript, Segment, SegmentKind, Single, place
 from pgready.core.steps import Observation
 from pgready.database import catalog, execute, journal, lock
-from pgready.database.execute import Progress
+from pgready.database.execute import Progress, Sent
 from pgready.database.refusals import OpeningRefused, StatementRefused, lost_connection
 from pgready.database.session import Pooling, Session
 from pgready.running import peers
@@ -39,6 +41,7 @@ from pgready.running.watch import Watcher
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
 _BETWEEN_SEGMENTS = execute.RESETS[:4]
+
 LOCK_CODES = frozenset({"55P03", "40P01", "40001"})
 
 
@@ -78,40 +81,44 @@ class Applier:
         self._statement_timeout_ms = statement_timeout_ms
         self._lock_seconds = lock_seconds
         self._applied_before = applied_before
-        self._progress = Progress(session)
+        self._progress = Progress()
         self._durations_ms: dict[tuple[Kind, str], float | None] = {
             (one.kind, one.version): one.done_ms for one in work
         }
         self._single_ms: int | None = None
         self._next = {(one.kind, one.version): following for one, following in pairwise(work)}
-        self._written: dict[tuple[Kind, str], str] = {}
+        self._ahead: dict[tuple[Kind, str], Sent] = {}
         self.applied = 0
-        self.unanswered: tuple[Kind, str] | None = None
+        self._completing: tuple[Kind, str] | None = None
 
     async def run_transaction(self, action: steps.RunTransaction) -> Observation:
         if action.delay_seconds:
             await anyio.sleep(action.delay_seconds)
         migration, script, segment = await self._at(action)
         started = self._begin(migration, script, action.segment)
-        opening = self._opening(action, migration, script, segment)
-        closing = self._closing(migration, script, action.segment)
-        self._prepare_next(action)
+        sent = self._ahead.pop((action.kind, action.version), None)
         self._completes(action, script)
         try:
-            await execute.run_transaction(
-                self._session,
-                migration.script.text,
-                segment,
-                opening=opening,
-                closing=closing,
-                progress=self._progress,
-                stepwise=script.stepwise,
-            )
+            if sent is not None:
+                await execute.run_sent(
+                    self._session, sent, progress=self._progress, when_sent=lambda: self._go_ahead(action)
+                )
+            else:
+                await execute.run_transaction(
+                    self._session,
+                    migration.script.text,
+                    segment,
+                    opening=self._opening(action.lock_timeout_ms, action.segment, migration, script),
+                    closing=self._closing(migration, script, action.segment),
+                    progress=self._progress,
+                    stepwise=script.stepwise,
+                    when_sent=lambda: self._go_ahead(action),
+                )
         except OpeningRefused:
-            self.unanswered = None
+            self._nothing_is_unanswered()
             return steps.FenceLost(anyio.current_time())
         except StatementRefused as refused:
-            self.unanswered = None
+            self._nothing_is_unanswered()
             now = anyio.current_time()
             if refused.problem.sqlstate in LOCK_CODES:
                 return steps.LockTimedOut(now, elapsed_seconds=now - started)
@@ -207,32 +214,28 @@ class Applier:
 
     def _opening(
         self,
-        action: steps.SegmentAction,
+        lock_timeout_ms: int,
+        number: int,
         migration: Migration,
         script: CompiledScript,
-        segment: Segment | None,
+        *,
+        after: Migration | None = None,
     ) -> list[str]:
-        timeout_ms = action.lock_timeout_ms if isinstance(action, steps.RunTransaction) else 0
-        if script.lock_timeout_ms is not None:
-            timeout_ms = script.lock_timeout_ms
-        statements = [
-            BEGIN,
-            *lock.fence(self._session, self._keys, timeout_ms),
-        ]
+        """What precedes segment *number*; it fails unless *after* has been committed in this session."""
+        timeout_ms = lock_timeout_ms if script.lock_timeout_ms is None else script.lock_timeout_ms
+        mark = None if after is None else _mark(after)
+        statements = [BEGIN, *lock.fence(self._session, self._keys, timeout_ms, after=mark)]
         alone = len(script.segments) == 1 and self._session.pooling is Pooling.DIRECT
         if not (alone and self._tables.refuse_twice(migration)):
             statements.append(journal.refuse_recorded(self._tables.recorded(migration)))
         if len(script.segments) > 1:
-            done = action.segment if action.segment < len(script.segments) else len(script.segments)
-            statements.append(self._marks.refuse_other_than(migration, done))
+            statements.append(self._marks.refuse_other_than(migration, number))
         if script.statement_timeout_ms is not None:
             value = f"{script.statement_timeout_ms}ms"
             statements.append(
                 fill("SELECT pg_catalog.set_config('statement_timeout', :value, true)", value=value)
             )
-        if segment is not None:
-            statements += self._repeated(migration, segment)
-        return statements
+        return statements + self._repeated(migration, script.segments[number])
 
     def _repeated(self, migration: Migration, segment: Segment) -> list[str]:
         text = migration.script.text
@@ -245,6 +248,8 @@ class Applier:
             records = [self._record(migration, len(script.segments))]
             if len(script.segments) > 1:
                 records.append(self._marks.forget(migration.kind, migration.version))
+            if self._leads_to(migration) is not None:
+                records.append(lock.committed(_mark(migration)))
         else:
             checksum = script.segments[segment].checksum
             took = journal.THIS_TRANSACTION
@@ -264,24 +269,47 @@ class Applier:
             self._marks.forget(migration.kind, migration.version),
         )
 
-    def _prepare_next(self, action: steps.SegmentAction) -> None:
-        """Have the next migration's record written when this one was sent, and its answer is awaited."""
-        following = self._next.get((action.kind, action.version))
-        if following is not None:
-            asyncio.get_running_loop().call_soon(self._write_ahead, following)
-
-    def _write_ahead(self, work: Work) -> None:
-        if work.compiled == (SegmentKind.TRANSACTION,):
-            migration = self._source.migration(work.kind, work.version)
-            self._written[work.kind, work.version] = self._record(migration, 1)
-        else:  # its record says how long what is done by then has taken
+    def _go_ahead(self, action: steps.RunTransaction) -> None:
+        """While the server works on *action*, whose last message was sent: send what follows, or write its
+        record."""
+        migration = self._source.migration(action.kind, action.version)
+        following = self._leads_to(migration)
+        if following is not None and action.segment + 1 == len(
+            self._source.at_hand(action.kind, action.version).segments
+        ):
+            self._send_ahead(following, after=migration)
+        elif (work := self._next.get((action.kind, action.version))) is not None:
             self._source.token_checksum(work.kind, work.version)
+
+    def _leads_to(self, migration: Migration) -> Work | None:
+        """What may be sent before *migration* is committed: it is one transaction, and refused unless.
+
+        Not through a pooler, which may give it another backend.
+        """
+        if self._session.pooling is not Pooling.DIRECT:
+            return None
+        following = self._next.get((migration.kind, migration.version))
+        whole = following is not None and following.compiled == (SegmentKind.TRANSACTION,)
+        return following if whole else None
+
+    def _send_ahead(self, work: Work, *, after: Migration) -> None:
+        migration = self._source.migration(work.kind, work.version)
+        script = self._source.at_hand(work.kind, work.version)
+        if script.stepwise:
+            return
+        timeout_ms = Ladder().timeout_ms(self._session.deadlock_timeout_ms)
+        sent = execute.send_ahead(
+            self._session,
+            migration.script.text,
+            script.segments[0],
+            opening=self._opening(timeout_ms, 0, migration, script, after=after),
+            closing=self._closing(migration, script, 0),
+        )
+        if sent is not None:
+            self._ahead[work.kind, work.version] = sent
 
     def _record(self, migration: Migration, segments: int) -> str:
         key = migration.kind, migration.version
-        written = self._written.pop(key, None)
-        if written is not None:
-            return written
         outcome = Outcome(
             earlier_ms=_rounded(self._durations_ms[key]),
             segments=segments,
@@ -434,6 +462,10 @@ class Applier:
             f"{parts} of {len(script.segments)} of {migration.version} (up to line {line}) {verb} applied; "
             f"{others}"
         )
+
+
+def _mark(migration: Migration) -> str:
+    return f"{migration.kind.value} {migration.version}"
 
 
 def _rounded(duration_ms: float | None) -> int | None:

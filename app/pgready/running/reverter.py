@@ -199,7 +199,7 @@ class Reverter:
                 *_timeout(script, local=True),
             ],
             closing=[*execute.RESETS, self._own_settings, *closing, "COMMIT"],
-            progress=Progress(self._session),
+            progress=Progress(),
             stepwise=script.stepwise,
         )
 

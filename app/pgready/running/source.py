@@ -48,6 +48,10 @@ class Source:
                 self._token_checksums[key] = await _in_a_thread(_token_checksum, script)
         return self._compiled[key]
 
+    def at_hand(self, kind: Kind, version: str) -> CompiledScript:
+        """The script of *version*, which was compiled."""
+        return self._compiled[kind, version]
+
     def token_checksum(self, kind: Kind, version: str) -> str | None:
         """That of the script of *version*; computed when it is first asked for."""
         key = kind, version
