@@ -3,8 +3,8 @@
 A transaction segment is framed by an *opening* (BEGIN, the fence, "not recorded yet") and a *closing*
 (what the script may have left in the session is reset, its record, COMMIT). A small script travels with
 both in one message, which may be sent while the server works on another; a large one in messages of about
-`MESSAGE_CHARACTERS`, so that neither side holds more than that of it at once. COPY data goes through the copy protocol between two
-messages: inside a message it would hang the connection for ever (FIELD-NOTES 1).
+`MESSAGE_CHARACTERS`, so that neither side holds more than that of it at once. COPY data goes through the
+copy protocol between two messages: inside a message there is no way to send it (FIELD-NOTES 1).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ session: of that a setting is the proof, which its closing has set, and which a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from itertools import pairwise
 
 import anyio
@@ -54,7 +54,7 @@ class Applier:
     """Carries out segment actions on *session*, whose lock is held. *work* is what is to be applied,
     *applied_before* how many the run applied before it took the lock (again).
 
-    *unanswered* is set while a COMMIT that completes a migration has no answer: a lost connection leaves it.
+    *unanswered* are those whose completing COMMIT was sent and has no answer: a lost connection leaves them.
     """
 
     def __init__(
@@ -206,7 +206,7 @@ class Applier:
         await self._reset()
         self._completes(action, script)
         observation = await self._commit(action, migration, script, *self._records(migration, script, action))
-        self.unanswered = None
+        self._completing = None
         if isinstance(observation, steps.Marked):
             self._told_if_complete(action, migration, script)
         return observation
@@ -417,12 +417,21 @@ class Applier:
 
     def _completes(self, action: steps.SegmentAction, script: CompiledScript) -> None:
         last = action.segment + 1 >= len(script.segments)
-        self.unanswered = (action.kind, action.version) if last else None
+        self._completing = (action.kind, action.version) if last else None
+
+    def _nothing_is_unanswered(self) -> None:
+        """The server has refused something, and so whatever was sent behind it."""
+        self._completing = None
+        self._ahead.clear()
+
+    @property
+    def unanswered(self) -> Set[tuple[Kind, str]]:
+        return self._ahead.keys() | ({self._completing} if self._completing else set())
 
     def _told_if_complete(
         self, action: steps.SegmentAction, migration: Migration, script: CompiledScript
     ) -> None:
-        self.unanswered = None
+        self._completing = None
         if action.segment + 1 < len(script.segments):
             return
         self.applied += 1

@@ -7,7 +7,7 @@ are all elsewhere. Every way out passes `close`, so that no lock and no backend 
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Set
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,7 @@ class Run:
         self._session: Session | None = None
         self._sight: Sight | None = None
         self._applier: Applier | None = None
-        self._unanswered: tuple[Kind, str] | None = None
+        self._unanswered: Set[tuple[Kind, str]] = frozenset()
         self._error: PgreadyError | None = None
         self._holder: LockHolder | None = None
         self._attempts = self._attempts_before = 0
@@ -335,13 +335,15 @@ class Run:
             self._applier = None
 
     def _tell_unanswered(self, sight: Sight) -> None:
-        """Tell of a migration that was committed although the answer was lost with the connection: its row
-        names us. A peer's history names nobody, and then another may have applied it meanwhile."""
-        unanswered, self._unanswered = self._unanswered, None
+        """Tell of what was committed although the answer was lost with the connection: its row names us.
+
+        A peer's history names nobody, and then another may have applied it meanwhile.
+        """
+        unanswered, self._unanswered = self._unanswered, frozenset()
         ours = self._assignment.applied_by
         for entry in sight.plan.entries if unanswered else ():
             row = entry.applied if entry.state is State.APPLIED else None
-            if (entry.kind, entry.version) == unanswered and row is not None and row.applied_by == ours:
+            if (entry.kind, entry.version) in unanswered and row is not None and row.applied_by == ours:
                 self.applied += 1
                 kind, took_ms = entry.kind.value, row.duration_ms
                 self._emit(MigrationApplied(entry.version, entry.name, kind, took_ms, ours))
