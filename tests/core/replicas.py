@@ -3,7 +3,8 @@
 The server has a session lock, a history, a journal and the effects of segments. What a transaction does
 commits with its record; a single's effect does not. The fence is checked in one step with the effect. A
 client may die, or lose its connection, before, during or after the effect; what it had sent may take
-effect only when the server notices that the client is gone, which is also when the lock is freed.
+effect only when the server notices that the client is gone, which is also when the lock is freed. Behind a
+transaction the next ones have been sent ahead: where the client is gone, the server may do those as well.
 """
 
 from __future__ import annotations
@@ -35,17 +36,22 @@ class Fault(Enum):
     CRASH_DURING = "the process dies and the server stops half-way"
     CRASH_AFTER = "the process dies when all has happened"
     CRASH_AND_LATE = "the process dies and the server does it later"
+    CRASH_AHEAD = "the process dies when all has happened, and what was sent ahead behind it"
     LOST_BEFORE = "the connection is cut before the server does anything"
     LOST_DURING = "the connection is cut and the server stops half-way"
     LOST_AFTER = "the connection is cut when all has happened"
     LOST_AND_LATE = "the connection is cut and the server does it later"
+    LOST_AHEAD = "the connection is cut when all has happened, and what was sent ahead behind it"
     UNLOCKED = "the session lock is gone in silence"
     LOCK_TIMEOUT = "a relation lock is not to be had"
     FAILED = "the server refuses"
 
 
-_CRASHES = (Fault.CRASH_BEFORE, Fault.CRASH_DURING, Fault.CRASH_AFTER, Fault.CRASH_AND_LATE)
-_AFTER = (Fault.CRASH_AFTER, Fault.LOST_AFTER)
+_CRASHES = (
+    Fault.CRASH_BEFORE, Fault.CRASH_DURING, Fault.CRASH_AFTER, Fault.CRASH_AND_LATE, Fault.CRASH_AHEAD
+)  # fmt: skip
+_AFTER = (Fault.CRASH_AFTER, Fault.LOST_AFTER, Fault.CRASH_AHEAD, Fault.LOST_AHEAD)
+_AHEAD = (Fault.CRASH_AHEAD, Fault.LOST_AHEAD)
 _DURING = (Fault.CRASH_DURING, Fault.LOST_DURING)
 _LATE = (Fault.CRASH_AND_LATE, Fault.LOST_AND_LATE)
 
@@ -274,8 +280,18 @@ class Replica:
     def _do_some(self, fault: Fault) -> None:
         if fault in _AFTER:
             self.world.perform(self.session, self.action, self.now)
+            if fault in _AHEAD and isinstance(self.action, steps.RunTransaction):
+                self._do_what_was_sent_ahead(self.action)
         elif fault in _DURING:
             self.world.perform_half(self.session, self.action)
+
+    def _do_what_was_sent_ahead(self, action: steps.RunTransaction) -> None:
+        for work in self.state.work[self.state.position + 1 :]:
+            before_it_committed = action.version in self.world.history
+            if not before_it_committed or work.compiled != (SegmentKind.TRANSACTION,):
+                return
+            action = steps.RunTransaction(work.kind, work.version, 0, action.lock_timeout_ms)
+            self.world.perform(self.session, action, self.now)
 
     def _disconnect(self) -> None:
         if self.session:
