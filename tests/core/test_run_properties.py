@@ -18,9 +18,11 @@ FAULTS = st.one_of(*(st.just(Fault.NONE) for _ in range(4)), st.sampled_from(Fau
 NOTICE = -1
 
 
-def turns(replicas: int) -> st.SearchStrategy[list[tuple[int, Fault]]]:
+def turns(
+    replicas: int, faults: st.SearchStrategy[Fault] = FAULTS
+) -> st.SearchStrategy[list[tuple[int, Fault]]]:
     """Whose turn it is and what goes wrong in it; NOTICE is the server's."""
-    return st.lists(st.tuples(st.integers(NOTICE, replicas - 1), FAULTS), min_size=30, max_size=90)
+    return st.lists(st.tuples(st.integers(NOTICE, replicas - 1), faults), min_size=30, max_size=90)
 
 
 def play(world: World, replicas: list[Replica], schedule: list[tuple[int, Fault]]) -> None:
@@ -90,6 +92,23 @@ def test_three_replicas_reach_the_history_of_one_undisturbed_run(
 ) -> None:
     world = World(scripts)
     replicas = [Replica(world, seed) for seed in range(3)]
+
+    play(world, replicas, schedule)
+
+    assert_as_undisturbed(world, replicas)
+
+
+SMALL_SCRIPTS = st.lists(st.just([Effect.TRANSACTION]), min_size=3, max_size=6)
+FAR_AHEAD = st.sampled_from([Fault.NONE] * 4 + [Fault.CRASH_AHEAD, Fault.LOST_AHEAD, Fault.LOCK_TIMEOUT])
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(SMALL_SCRIPTS, turns(2, FAR_AHEAD))
+def test_what_was_sent_ahead_by_a_client_that_is_gone_is_applied_once(
+    scripts: list[list[Effect]], schedule: list[tuple[int, Fault]]
+) -> None:
+    world = World(scripts)
+    replicas = [Replica(world, seed) for seed in range(2)]
 
     play(world, replicas, schedule)
 

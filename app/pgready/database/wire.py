@@ -114,7 +114,7 @@ class Wire(asyncio.Protocol):
             if self._replies and kind not in _UNASKED:
                 if passed < position:
                     self._inner.data_received(data[passed:position])
-                self._answer(kind, data[position + _HEADER.size : end])
+                self._answer(kind, data, position + _HEADER.size, end)
                 passed = end
                 if kind == _READY and end < size:
                     # What comes behind it is told when whoever waited for this answer has gone on.
@@ -125,12 +125,12 @@ class Wire(asyncio.Protocol):
             self._inner.data_received(data[passed:position])
         return position
 
-    def _answer(self, kind: int, body: bytes) -> None:
+    def _answer(self, kind: int, data: bytes, start: int, end: int) -> None:
         reply = self._replies[0]
         if kind == _COMMAND_COMPLETE:
             reply.completed += 1
         elif kind == _ERROR:
-            reply.refuse(asyncpg.PostgresError.new(_fields(body)))
+            reply.refuse(asyncpg.PostgresError.new(_fields(data[start:end])))
         elif kind == _READY:
             self._replies.popleft().finish()
         elif kind == _COPY_IN:
