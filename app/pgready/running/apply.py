@@ -46,7 +46,6 @@ _AHEAD = 8
 """How many are on their way behind the one that the server works on. One would do on the same machine; over a
 network of 20 ms eight take as long as one."""
 
-
 LOCK_CODES = frozenset({"55P03", "40P01", "40001"})
 
 
