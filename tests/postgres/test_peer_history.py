@@ -37,8 +37,9 @@ async def test_a_plan_says_how_a_run_differs_from_the_tools_own(
 
 
 async def test_prisma_reads_when_what_ran_alone_or_in_parts_began(
-    database: Database, sql_folder: Folder
+    database: Database, sql_folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # not in the checkout, whose pgready.toml would be read
     nap = "CREATE FUNCTION nap(n int) RETURNS int IMMUTABLE BEGIN ATOMIC SELECT n FROM pg_sleep(0.1); END;"
     scripts = {
         "1_a": f"CREATE TABLE a (n int); INSERT INTO a VALUES (1); {nap}",
