@@ -49,6 +49,7 @@ def frame(kind: str, payload: bytes = b"") -> bytes:
 
 # Rows, notices and errors that look like the answer to a statement, as far as their bytes go.
 NOTICE = frame("N", b"SNOTICE\0C00000\0MC\0\0")
+DONE = frame("C", b"SELECT 1\0") + frame("Z", b"I")
 STREAM = b"".join(
     (
         frame("T", b"C\0\0\0\x05"),
@@ -124,11 +125,14 @@ async def test_messages_are_answered_in_their_order() -> None:
         await second.end()
 
 
-async def test_whoever_waited_goes_on_before_what_comes_behind_his_answer_is_told() -> None:
+@pytest.mark.parametrize(
+    "cut", [0, 5, len(NOTICE) + 20, len(NOTICE) + len(DONE), len(NOTICE) * 3 + len(DONE)]
+)
+async def test_whoever_waited_goes_on_before_what_comes_behind_his_answer_is_told(cut: int) -> None:
     inner = Inner()
     wire = Wire(inner, Outside())
     first, second = wire.send("SELECT 1"), wire.send("SELECT 2")
-    done = frame("C", b"SELECT 1\0") + frame("Z", b"I")
+    stream = NOTICE + DONE + NOTICE * 2 + DONE
     told: list[bytes] = []
 
     async def wait() -> None:
@@ -138,7 +142,8 @@ async def test_whoever_waited_goes_on_before_what_comes_behind_his_answer_is_tol
 
     waiting = asyncio.create_task(wait())
     await asyncio.sleep(0)
-    wire.data_received(NOTICE + done + NOTICE * 2 + done + NOTICE)
+    wire.data_received(stream[:cut])
+    wire.data_received(stream[cut:])
     await waiting
 
     assert told == [NOTICE, NOTICE * 3]

@@ -89,11 +89,8 @@ class Wire(asyncio.Protocol):
         if rest == len(data):
             return
         self._cut += data[rest:]
-        if self._held:
-            asyncio.get_running_loop().call_soon(self._release)
-        else:
-            whole = len(self._cut) >= _HEADER.size
-            self._cut_needs = 1 + _HEADER.unpack_from(self._cut)[1] if whole else _HEADER.size
+        whole = len(self._cut) >= _HEADER.size
+        self._cut_needs = 1 + _HEADER.unpack_from(self._cut)[1] if whole else _HEADER.size
 
     def _release(self) -> None:
         self._held = False
@@ -116,9 +113,10 @@ class Wire(asyncio.Protocol):
                     self._inner.data_received(data[passed:position])
                 self._answer(kind, data, position + _HEADER.size, end)
                 passed = end
-                if kind == _READY and end < size:
-                    # What comes behind it is told when whoever waited for this answer has gone on.
+                if kind == _READY and self._replies:
+                    # What answers the next message is told when whoever waited for this one has gone on.
                     self._held = True
+                    asyncio.get_running_loop().call_soon(self._release)
                     return end
             position = end
         if passed < position:
