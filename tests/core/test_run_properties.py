@@ -72,17 +72,21 @@ def uncertain(replicas: list[Replica]) -> bool:
     )
 
 
+def assert_played_as_undisturbed(
+    scripts: list[list[Effect]], replicas: int, schedule: list[tuple[int, Fault]]
+) -> None:
+    world = World(scripts)
+    started = [Replica(world, seed) for seed in range(replicas)]
+    play(world, started, schedule)
+    assert_as_undisturbed(world, started)
+
+
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SCRIPTS, turns(2))
 def test_two_replicas_reach_the_history_of_one_undisturbed_run(
     scripts: list[list[Effect]], schedule: list[tuple[int, Fault]]
 ) -> None:
-    world = World(scripts)
-    replicas = [Replica(world, seed) for seed in range(2)]
-
-    play(world, replicas, schedule)
-
-    assert_as_undisturbed(world, replicas)
+    assert_played_as_undisturbed(scripts, 2, schedule)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -90,12 +94,7 @@ def test_two_replicas_reach_the_history_of_one_undisturbed_run(
 def test_three_replicas_reach_the_history_of_one_undisturbed_run(
     scripts: list[list[Effect]], schedule: list[tuple[int, Fault]]
 ) -> None:
-    world = World(scripts)
-    replicas = [Replica(world, seed) for seed in range(3)]
-
-    play(world, replicas, schedule)
-
-    assert_as_undisturbed(world, replicas)
+    assert_played_as_undisturbed(scripts, 3, schedule)
 
 
 SMALL_SCRIPTS = st.lists(st.just([Effect.TRANSACTION]), min_size=3, max_size=6)
@@ -107,12 +106,7 @@ FAR_AHEAD = st.sampled_from([Fault.NONE] * 4 + [Fault.CRASH_AHEAD, Fault.LOST_AH
 def test_what_was_sent_ahead_by_a_client_that_is_gone_is_applied_once(
     scripts: list[list[Effect]], schedule: list[tuple[int, Fault]]
 ) -> None:
-    world = World(scripts)
-    replicas = [Replica(world, seed) for seed in range(2)]
-
-    play(world, replicas, schedule)
-
-    assert_as_undisturbed(world, replicas)
+    assert_played_as_undisturbed(scripts, 2, schedule)
 
 
 @settings(max_examples=100, deadline=None)

@@ -57,6 +57,12 @@ async def migrate(database: Database, folder: Path, events: list[Event], **setti
     await pgready.migrate(database.url, dir=folder, on_event=events.append, **settings)
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    with anyio.fail_after(30):
+        while not holds():
+            await anyio.sleep(0.01)
+
+
 async def recorded(database: Database) -> list[str]:
     rows = await database.fetch("SELECT version FROM pgready.history ORDER BY version")
     return [str(version) for (version,) in rows]
@@ -177,9 +183,7 @@ async def test_what_was_sent_behind_one_that_waits_for_a_table_is_sent_again(
     async with database.connect() as other, anyio.create_task_group() as group:
         await other.execute("BEGIN; LOCK TABLE busy")
         group.start_soon(migrate, database, folder, events)
-        with anyio.fail_after(30):
-            while not [event for event in events if isinstance(event, MigrationRetried)]:
-                await anyio.sleep(0.01)
+        await until(lambda: any(isinstance(event, MigrationRetried) for event in events))
         await other.execute("COMMIT")
 
     assert sent_ahead.count(add.format(3)) > 1
@@ -195,9 +199,7 @@ async def test_a_cancelled_run_leaves_neither_what_ran_nor_what_was_sent(
 
     async with anyio.create_task_group() as group:
         group.start_soon(migrate, database, folder, [])
-        with anyio.fail_after(30):
-            while behind not in sent_ahead:
-                await anyio.sleep(0.01)
+        await until(lambda: behind in sent_ahead)
         await anyio.sleep(0.1)
         group.cancel_scope.cancel()
 

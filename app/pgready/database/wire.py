@@ -166,8 +166,8 @@ def _fields(body: bytes) -> dict[str, str]:
 
 def wired(connection: asyncpg.Connection[Any]) -> Wire:
     """Wrap *connection*'s protocol. The connection must be idle."""
-    # The transport is the one private attribute of the driver that we use; tests/postgres/test_wire.py
-    # fails if an upgrade moves it.
+    # A private attribute of the driver, as are `_cancel` and `_copy_in`, which the session calls;
+    # tests/postgres/test_wire.py and test_execute.py fail if an upgrade moves one.
     transport: asyncio.Transport = connection._transport  # type: ignore[attr-defined]
     inner = transport.get_protocol()
     assert isinstance(inner, asyncio.BaseProtocol)
