@@ -1,4 +1,4 @@
-"""Changes core/planning and core/run in every small way, and shows the changes that no test notices.
+"""Changes core/planning, core/wording and core/run in every small way, and shows the changes that no test notices.
 
 mutmut takes the layout src/ + tests/, so both are copied there: the checkout is left alone.
 """
@@ -18,7 +18,7 @@ MUTMUT = (sys.executable, "-m", "mutmut")
 SETTINGS = """
 [tool.mutmut]
 source_paths = ["src"]
-only_mutate = ["src/pgready/core/planning.py", "src/pgready/core/run.py"]
+only_mutate = ["src/pgready/core/planning.py", "src/pgready/core/run.py", "src/pgready/core/wording.py"]
 pytest_add_cli_args_test_selection = [
   "tests/core/test_planning.py", "tests/core/test_run.py", "tests/core/test_resumption.py",
 ]

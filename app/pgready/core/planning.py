@@ -17,7 +17,7 @@ from operator import attrgetter, itemgetter
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pgready.core.errors import ExitCode, typed
+from pgready.core.errors import ExitCode
 from pgready.core.model import Applied, Folder, History, JournalRow, Kind, Migration, SegmentState
 from pgready.core.segments import SegmentKind
 
@@ -320,9 +320,11 @@ def findings(entries: Iterable[Entry], policies: Policies) -> Iterator[Finding]:
         for flag in entry.flags:
             policy = _POLICY[flag](policies)
             if policy is not Policy.ALLOW:
+                from pgready.core import wording  # most plans have nothing to say
+
                 severity = Severity.ERROR if policy is Policy.REFUSE else Severity.WARNING
-                message, hint = _WORDING[flag](entry)
-                yield Finding(severity, entry.version, flag, f"{_label(entry)}: {message}", hint)
+                message, hint = wording.flagged(entry, flag)
+                yield Finding(severity, entry.version, flag, message, hint)
 
 
 def _skipped(folder: Folder) -> Iterator[Finding]:
@@ -334,66 +336,10 @@ def _skipped(folder: Folder) -> Iterator[Finding]:
 
 
 def _failed(entry: Entry) -> Finding:
-    message = f"{_label(entry)}: the history says that it failed"
-    hint = f"undo or complete it by hand, then: pgready repair {typed(entry.version)} --done | --not-done"
+    from pgready.core import wording
+
+    message, hint = wording.failed(entry)
     return Finding(Severity.ERROR, entry.version, None, message, hint)
-
-
-def _label(entry: Entry) -> str:
-    if entry.migration is not None:
-        return entry.migration.script.path
-    return f"{entry.version} ({entry.name})" if entry.name else entry.version
-
-
-def _changed(entry: Entry) -> tuple[str, str]:
-    recorded, found = _short(
-        (entry.applied and entry.applied.checksum) or "", entry.migration.checksum if entry.migration else ""
-    )
-    return (
-        f"changed after it was applied (recorded {recorded}, found {found})",
-        "restore the file and put the change in a new migration, or accept it: "
-        f"pgready repair {typed(entry.version)}",
-    )
-
-
-def _short(recorded: str, found: str) -> tuple[str, str]:
-    """Both checksums, cut where they are known to differ."""
-    same = next((i for i, pair in enumerate(zip(recorded, found, strict=False)) if pair[0] != pair[1]), 0)
-    width = max(4, same + 1)
-    return _cut(recorded, width), _cut(found, width)
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[:width]}…"
-
-
-def _cosmetic(entry: Entry) -> tuple[str, str]:
-    return (
-        "comments or white space changed after it was applied",
-        f"accept the new text: pgready repair {typed(entry.version)}",
-    )
-
-
-def _out_of_order(entry: Entry) -> tuple[str, str]:
-    return (
-        "pending out of order: a later migration is applied already",
-        "give it a version after the newest one, or allow it: --out-of-order allow",
-    )
-
-
-def _ahead(entry: Entry) -> tuple[str, str]:
-    return (
-        "applied, and newer than every file of this folder",
-        "use the folder of the release that has it, or allow it: --ahead allow; "
-        f"where it is gone for good: pgready repair {typed(entry.version)} --gone",
-    )
-
-
-def _missing(entry: Entry) -> tuple[str, str]:
-    return (
-        "applied, but the folder has no such file",
-        f"restore the file, or accept that it is gone: pgready repair {typed(entry.version)}",
-    )
 
 
 _POLICY: dict[Flag, Callable[[Policies], Policy]] = {
@@ -402,12 +348,4 @@ _POLICY: dict[Flag, Callable[[Policies], Policy]] = {
     Flag.AHEAD: attrgetter("ahead"),
     Flag.CHANGED: attrgetter("changed"),
     Flag.COSMETIC: attrgetter("cosmetic"),
-}
-
-_WORDING: dict[Flag, Callable[[Entry], tuple[str, str]]] = {
-    Flag.OUT_OF_ORDER: _out_of_order,
-    Flag.MISSING: _missing,
-    Flag.AHEAD: _ahead,
-    Flag.CHANGED: _changed,
-    Flag.COSMETIC: _cosmetic,
 }
