@@ -1,4 +1,4 @@
-"""Changes core/planning, core/wording and core/run in every small way, and shows the changes that no test notices.
+"""Changes the planning, wording and run of core in every small way, and shows what no test notices.
 
 mutmut takes the layout src/ + tests/, so both are copied there: the checkout is left alone.
 """
