@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pgready.core.diagnostics import ServerReport
 
 
+LOCK_CODES = frozenset({"55P03", "40P01", "40001"})
+"""A lock was not to be had, and the same may succeed later."""
+
+
 class OpeningRefused(Exception):
     """A statement of the opening failed: we do not hold the lock, or the version is recorded already."""
 

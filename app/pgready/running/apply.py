@@ -1,11 +1,5 @@
 """The actions on one segment: run it in its transaction, mark, run, probe and record a single.
 
-Each transaction opens with the fence and "not recorded yet", which of a version that is one transaction the
-primary key of our own history says at its end. It closes by resetting what the script left in the session
-before its own, schema-qualified record. Between the segments of one script only what would make the record
-somebody else's is reset; the script's own settings are repeated at the next opening, so that a run that
-resumes there after a crash sees the same session as one that never stopped.
-
 While the server works on one migration, the next ones are on their way already, so that no time passes in
 between, however far the server is. The opening of each fails unless the one before was committed in this
 session: of that a setting is the proof, which its closing has set, and which a rollback takes back.
@@ -24,29 +18,23 @@ from pgready.core.diagnostics import explain
 from pgready.core.errors import LockNotObtained, PgreadyError
 from pgready.core.events import Event, MigrationApplied, MigrationFailed, MigrationStarted
 from pgready.core.ladder import Ladder
-from pgready.core.model import Kind, Migration, Outcome, SegmentState
+from pgready.core.model import Kind, Migration, SegmentState
 from pgready.core.planning import Work
-from pgready.core.quoting import fill
-from pgready.core.segments import CompiledScript, Segment, SegmentKind, Single, place
+from pgready.core.segments import CompiledScript, Segment, SegmentKind, Single
 from pgready.core.steps import Observation
 from pgready.database import catalog, execute, journal, lock
 from pgready.database.execute import Progress, Sent
-from pgready.database.refusals import OpeningRefused, StatementRefused, lost_connection
+from pgready.database.refusals import LOCK_CODES, OpeningRefused, StatementRefused, lost_connection
 from pgready.database.session import Pooling, Session
-from pgready.running import peers
+from pgready.running import peers, reasons
+from pgready.running.frames import BEGIN, Frames
 from pgready.running.source import Source
 from pgready.running.tables import Tables
 from pgready.running.watch import Watcher
 
-BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-
-_BETWEEN_SEGMENTS = execute.RESETS[:4]
-
 _AHEAD = 8
 """How many are on their way behind the one that the server works on. One would do on the same machine; over a
 network of 20 ms eight take as long as one."""
-
-LOCK_CODES = frozenset({"55P03", "40P01", "40001"})
 
 
 class Applier:
@@ -78,11 +66,19 @@ class Applier:
         self._source = source
         self._tables = tables
         self._marks = marks
+        self._frames = Frames(
+            session,
+            keys,
+            source,
+            tables,
+            marks,
+            applied_by=applied_by,
+            pgready_version=pgready_version,
+            statement_timeout_ms=statement_timeout_ms,
+        )
         self._watcher = watcher
         self._emit = emit
         self._applied_by = applied_by
-        self._pgready_version = pgready_version
-        self._statement_timeout_ms = statement_timeout_ms
         self._lock_seconds = lock_seconds
         self._applied_before = applied_before
         self._progress = Progress()
@@ -112,7 +108,7 @@ class Applier:
                     self._session,
                     migration.script.text,
                     segment,
-                    opening=self._opening(action.lock_timeout_ms, action.segment, migration, script),
+                    opening=self._frames.opening(action.lock_timeout_ms, action.segment, migration, script),
                     closing=self._closing(migration, script, action.segment),
                     progress=self._progress,
                     stepwise=script.stepwise,
@@ -204,74 +200,17 @@ class Applier:
         migration, script, _ = await self._at(action)
         await self._reset()
         self._completes(action, script)
-        observation = await self._commit(action, migration, script, *self._records(migration, script, action))
+        earlier_ms = _rounded(self._durations_ms[_key(migration)])
+        records = self._frames.single_records(
+            migration, script, action.segment, took_ms=self._single_ms, earlier_ms=earlier_ms
+        )
+        observation = await self._commit(action, migration, script, *records)
         self._completing = None
         if isinstance(observation, steps.Marked):
             self._told_if_complete(action, migration, script)
         return observation
 
-    # What surrounds a script
-
-    @property
-    def _own_settings(self) -> str:
-        return self._session.own_settings(self._statement_timeout_ms)
-
-    def _opening(
-        self,
-        lock_timeout_ms: int,
-        number: int,
-        migration: Migration,
-        script: CompiledScript,
-        *,
-        after: Migration | None = None,
-    ) -> list[str]:
-        """What precedes segment *number*; it fails unless *after* has been committed in this session."""
-        timeout_ms = lock_timeout_ms if script.lock_timeout_ms is None else script.lock_timeout_ms
-        mark = None if after is None else _mark(after)
-        statements = [BEGIN, *lock.fence(self._session, self._keys, timeout_ms, after=mark)]
-        alone = len(script.segments) == 1 and self._session.pooling is Pooling.DIRECT
-        if not (alone and self._tables.refuse_twice(migration)):
-            statements.append(journal.refuse_recorded(self._tables.recorded(migration)))
-        if len(script.segments) > 1:
-            statements.append(self._marks.refuse_other_than(migration, number))
-        if script.statement_timeout_ms is not None:
-            value = f"{script.statement_timeout_ms}ms"
-            statements.append(
-                fill("SELECT pg_catalog.set_config('statement_timeout', :value, true)", value=value)
-            )
-        return statements + self._repeated(migration, script.segments[number])
-
-    def _repeated(self, migration: Migration, segment: Segment) -> list[str]:
-        text = migration.script.text
-        return [text[statement.start : statement.end] for statement in segment.settings]
-
-    def _closing(self, migration: Migration, script: CompiledScript, segment: int) -> list[str]:
-        last = segment + 1 >= len(script.segments)
-        resets = execute.RESETS if last else _BETWEEN_SEGMENTS
-        if last:
-            records = [self._record(migration, len(script.segments))]
-            if len(script.segments) > 1:
-                records.append(self._marks.forget(migration.kind, migration.version))
-            if self._leads_to(migration) is not None:
-                records.append(lock.committed(_mark(migration)))
-        else:
-            checksum = script.segments[segment].checksum
-            took = journal.THIS_TRANSACTION
-            records = [self._marks.record(migration, segment, SegmentState.DONE, checksum, took)]
-        return [*resets, self._own_settings, *records, "COMMIT"]
-
-    def _records(
-        self, migration: Migration, script: CompiledScript, action: steps.RecordDone
-    ) -> tuple[str, ...]:
-        """What a single's `done` writes: a mark, or for the last segment the history row."""
-        if action.segment + 1 < len(script.segments):
-            checksum = script.segments[action.segment].checksum
-            done = SegmentState.DONE
-            return (self._marks.record(migration, action.segment, done, checksum, self._single_ms),)
-        return (
-            self._record(migration, len(script.segments)),
-            self._marks.forget(migration.kind, migration.version),
-        )
+    # What is sent ahead
 
     def _go_ahead(self, action: steps.RunTransaction) -> None:
         """While the server works on *action*, whose last message was sent: send what follows, each refused
@@ -310,29 +249,21 @@ class Applier:
             self._session,
             migration.script.text,
             script.segments[0],
-            opening=self._opening(timeout_ms, 0, migration, script, after=after),
+            opening=self._frames.opening(timeout_ms, 0, migration, script, after=after),
             closing=self._closing(migration, script, 0),
         )
 
-    def _record(self, migration: Migration, segments: int) -> str:
-        key = migration.kind, migration.version
-        outcome = Outcome(
-            earlier_ms=_rounded(self._durations_ms[key]),
-            segments=segments,
-            token_checksum=self._source.token_checksum(*key),
-            applied_by=self._applied_by,
-            pgready_version=self._pgready_version,
-        )
-        return self._tables.record(migration, outcome)
+    def _closing(self, migration: Migration, script: CompiledScript, number: int) -> list[str]:
+        earlier_ms = _rounded(self._durations_ms[_key(migration)])
+        leads = self._leads_to(migration) is not None
+        return self._frames.closing(migration, script, number, earlier_ms=earlier_ms, leads=leads)
+
+    # A single
 
     async def _commit(
         self, action: steps.SegmentAction, migration: Migration, script: CompiledScript, *statements: str
     ) -> Observation:
-        opening = [
-            BEGIN,
-            *lock.fence(self._session, self._keys, 0),
-            journal.refuse_recorded(self._tables.recorded(migration)),
-        ]
+        opening = self._frames.mark_opening(migration)
         try:
             await execute.run_plain(self._session, opening, [*statements, "COMMIT"])
         except OpeningRefused:
@@ -342,18 +273,10 @@ class Applier:
         return steps.Marked(anyio.current_time())
 
     async def _prepare(self, migration: Migration, segment: Segment, script: CompiledScript) -> None:
-        """Put the session into the state that the script's earlier segments left, for a single."""
-        statements = [*execute.RESETS[1:], self._own_settings, *self._repeated(migration, segment)]
-        if script.statement_timeout_ms is not None:
-            value = f"{script.statement_timeout_ms}ms"
-            statements.append(
-                fill("SELECT pg_catalog.set_config('statement_timeout', :value, false)", value=value)
-            )
-        await self._session.execute("\n;".join(statements))
+        await self._session.execute(self._frames.prepare(migration, segment, script))
 
     async def _reset(self) -> None:
-        """Take back what `_prepare` and a single left in the session."""
-        await self._session.execute("\n;".join((*execute.RESETS[1:], self._own_settings)))
+        await self._session.execute(self._frames.reset())
 
     async def _index_is_there(self, migration: Migration, script: CompiledScript, segment: Segment) -> bool:
         await self._prepare(migration, segment, script)  # names mean what the script's search_path says
@@ -453,38 +376,21 @@ class Applier:
         script: CompiledScript,
         refused: StatementRefused,
     ) -> PgreadyError:
+        # What is refused of a RecordDone is the record: its statement is done.
+        parts = action.segment + isinstance(action, steps.RecordDone)
         error = explain(
             migration.script,
             refused.report,
             refused.statement,
-            done=self._done(action, migration, script),
+            done=reasons.done_so_far(migration, script, parts, self._applied_before + self.applied),
             next_command="mend it, then: pgready up",
         )
         self._emit(MigrationFailed(migration.version, error.what, error.sqlstate, error.place))
         return error
 
-    def _done(self, action: steps.SegmentAction, migration: Migration, script: CompiledScript) -> str:
-        before = self._applied_before + self.applied
-        others = f"{before} before it were applied in this run" if before else "nothing else was run"
-        # What is refused of a RecordDone is the record: its statement is done.
-        done = action.segment + isinstance(action, steps.RecordDone)
-        if done == 0:
-            return f"nothing of {migration.version} was applied; {others}"
-        parts = "part 1" if done == 1 else f"parts 1 to {done}"
-        verb = "stays" if done == 1 else "stay"
-        line = place(migration.script, script.segments[done - 1].statements[-1].end).line
-        return (
-            f"{parts} of {len(script.segments)} of {migration.version} (up to line {line}) {verb} applied; "
-            f"{others}"
-        )
-
 
 def _key(migration: Migration) -> tuple[Kind, str]:
     return migration.kind, migration.version
-
-
-def _mark(migration: Migration) -> str:
-    return f"{migration.kind.value} {migration.version}"
 
 
 def _rounded(duration_ms: float | None) -> int | None:

@@ -200,7 +200,7 @@ class Looker:
             scripts.append(self._native.create_history())
         if scripts:
             from pgready.database import execute
-            from pgready.running.apply import BEGIN
+            from pgready.running.frames import BEGIN
 
             opening = [BEGIN, *lock.fence(session, sight.keys, 0)]
             await execute.run_plain(session, opening, [*scripts, "COMMIT"])

@@ -15,9 +15,10 @@ from pgready.core.errors import (
     Unreachable,
     typed,
 )
-from pgready.core.model import LockHolder
+from pgready.core.model import LockHolder, Migration
 from pgready.core.patience import Patience
 from pgready.core.planning import Plan
+from pgready.core.segments import CompiledScript, place
 from pgready.core.steps import GiveUp, GiveUpReason
 
 
@@ -51,6 +52,19 @@ def unreachable(error: PgreadyError | None, attempts: int | None, patience: Pati
 
 def _so_far(applied: int, nothing: str) -> str:
     return f"{applied} were applied in this run" if applied else nothing
+
+
+def done_so_far(migration: Migration, script: CompiledScript, parts: int, before: int) -> str:
+    """What stays of *migration*, of which *parts* are done, and how many were applied *before* it."""
+    others = f"{before} before it were applied in this run" if before else "nothing else was run"
+    if parts == 0:
+        return f"nothing of {migration.version} was applied; {others}"
+    named, verb = ("part 1", "stays") if parts == 1 else (f"parts 1 to {parts}", "stay")
+    line = place(migration.script, script.segments[parts - 1].statements[-1].end).line
+    return (
+        f"{named} of {len(script.segments)} of {migration.version} (up to line {line}) {verb} applied; "
+        f"{others}"
+    )
 
 
 def lock_not_obtained(holder: LockHolder | None, patience: Patience, applied: int) -> PgreadyError:

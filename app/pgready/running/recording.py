@@ -23,7 +23,7 @@ from pgready.database.refusals import OpeningRefused, StatementRefused, lost_con
 from pgready.database.session import Pooling, Session
 from pgready.dialects.base import Dialect
 from pgready.running import reasons
-from pgready.running.apply import BEGIN
+from pgready.running.frames import BEGIN
 from pgready.running.host import application_name, host_name
 from pgready.running.look import Sight
 from pgready.running.runner import Run

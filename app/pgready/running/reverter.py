@@ -26,12 +26,12 @@ from pgready.core.segments import CompiledScript, Segment, Single, place
 from pgready.core.steps import ProbeAnswer
 from pgready.database import audit, catalog, execute, journal, lock
 from pgready.database.execute import Progress
-from pgready.database.refusals import OpeningRefused, StatementRefused, lost_connection
+from pgready.database.refusals import LOCK_CODES, OpeningRefused, StatementRefused, lost_connection
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import JOURNAL, Native
 from pgready.running import handover, peers, reasons
-from pgready.running.apply import BEGIN, LOCK_CODES
+from pgready.running.frames import BEGIN
 from pgready.running.look import Sight
 from pgready.running.recording import Author, locked
 from pgready.running.runner import DRIVER_ERRORS, Run

@@ -1,0 +1,157 @@
+"""What surrounds a script on its way to the server: its opening, its closing, its record.
+
+Each transaction opens with the fence and "not recorded yet", which of a version that is one transaction the
+primary key of our own history says at its end. It closes by resetting what the script left in the session
+before its own, schema-qualified record. Between the segments of one script only what would make the record
+somebody else's is reset; the script's own settings are repeated at the next opening, so that a run that
+resumes there after a crash sees the same session as one that never stopped.
+"""
+
+from __future__ import annotations
+
+from pgready.core.model import Migration, Outcome, SegmentState
+from pgready.core.quoting import fill
+from pgready.core.segments import CompiledScript, Segment
+from pgready.database import execute, journal, lock
+from pgready.database.session import Pooling, Session
+from pgready.running.source import Source
+from pgready.running.tables import Tables
+
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+
+_BETWEEN_SEGMENTS = execute.RESETS[:4]
+
+
+class Frames:
+    """Statements for the scripts of *source* on *session*, whose lock is held."""
+
+    def __init__(
+        self,
+        session: Session,
+        keys: lock.LockKeys,
+        source: Source,
+        tables: Tables,
+        marks: journal.Journal,
+        *,
+        applied_by: str,
+        pgready_version: str,
+        statement_timeout_ms: int,
+    ) -> None:
+        self._session = session
+        self._keys = keys
+        self._source = source
+        self._tables = tables
+        self._marks = marks
+        self._applied_by = applied_by
+        self._pgready_version = pgready_version
+        self._statement_timeout_ms = statement_timeout_ms
+
+    def opening(
+        self,
+        lock_timeout_ms: int,
+        number: int,
+        migration: Migration,
+        script: CompiledScript,
+        *,
+        after: Migration | None = None,
+    ) -> list[str]:
+        """What precedes segment *number*; it fails unless *after* has been committed in this session."""
+        timeout_ms = lock_timeout_ms if script.lock_timeout_ms is None else script.lock_timeout_ms
+        mark = None if after is None else _mark(after)
+        statements = [BEGIN, *lock.fence(self._session, self._keys, timeout_ms, after=mark)]
+        alone = len(script.segments) == 1 and self._session.pooling is Pooling.DIRECT
+        if not (alone and self._tables.refuse_twice(migration)):
+            statements.append(journal.refuse_recorded(self._tables.recorded(migration)))
+        if len(script.segments) > 1:
+            statements.append(self._marks.refuse_other_than(migration, number))
+        if script.statement_timeout_ms is not None:
+            statements.append(_statement_timeout(script.statement_timeout_ms, local=True))
+        return statements + _repeated(migration, script.segments[number])
+
+    def closing(
+        self,
+        migration: Migration,
+        script: CompiledScript,
+        number: int,
+        *,
+        earlier_ms: int | None,
+        leads: bool,
+    ) -> list[str]:
+        """What follows segment *number*; where it *leads*, the next opening may be `after` it."""
+        if number + 1 < len(script.segments):
+            took = journal.THIS_TRANSACTION
+            mark = self._marks.record(
+                migration, number, SegmentState.DONE, script.segments[number].checksum, took
+            )
+            return [*_BETWEEN_SEGMENTS, self._own_settings, mark, "COMMIT"]
+        records = [self._record(migration, len(script.segments), earlier_ms)]
+        if len(script.segments) > 1:
+            records.append(self._marks.forget(migration.kind, migration.version))
+        if leads:
+            records.append(lock.committed(_mark(migration)))
+        return [*execute.RESETS, self._own_settings, *records, "COMMIT"]
+
+    def mark_opening(self, migration: Migration) -> list[str]:
+        """What precedes a mark in the journal, or the record of what ran alone."""
+        return [
+            BEGIN,
+            *lock.fence(self._session, self._keys, 0),
+            journal.refuse_recorded(self._tables.recorded(migration)),
+        ]
+
+    def single_records(
+        self,
+        migration: Migration,
+        script: CompiledScript,
+        number: int,
+        *,
+        took_ms: int | None,
+        earlier_ms: int | None,
+    ) -> tuple[str, ...]:
+        """What a single's `done` writes: a mark, or for the last segment the history row."""
+        if number + 1 < len(script.segments):
+            checksum = script.segments[number].checksum
+            return (self._marks.record(migration, number, SegmentState.DONE, checksum, took_ms),)
+        return (
+            self._record(migration, len(script.segments), earlier_ms),
+            self._marks.forget(migration.kind, migration.version),
+        )
+
+    def prepare(self, migration: Migration, segment: Segment, script: CompiledScript) -> str:
+        """Put the session into the state that the script's earlier segments left, for a single."""
+        statements = [*execute.RESETS[1:], self._own_settings, *_repeated(migration, segment)]
+        if script.statement_timeout_ms is not None:
+            statements.append(_statement_timeout(script.statement_timeout_ms, local=False))
+        return "\n;".join(statements)
+
+    def reset(self) -> str:
+        """Take back what `prepare` and a single left in the session."""
+        return "\n;".join((*execute.RESETS[1:], self._own_settings))
+
+    @property
+    def _own_settings(self) -> str:
+        return self._session.own_settings(self._statement_timeout_ms)
+
+    def _record(self, migration: Migration, segments: int, earlier_ms: int | None) -> str:
+        outcome = Outcome(
+            earlier_ms=earlier_ms,
+            segments=segments,
+            token_checksum=self._source.token_checksum(migration.kind, migration.version),
+            applied_by=self._applied_by,
+            pgready_version=self._pgready_version,
+        )
+        return self._tables.record(migration, outcome)
+
+
+def _repeated(migration: Migration, segment: Segment) -> list[str]:
+    text = migration.script.text
+    return [text[statement.start : statement.end] for statement in segment.settings]
+
+
+def _statement_timeout(timeout_ms: int, *, local: bool) -> str:
+    template = "SELECT pg_catalog.set_config('statement_timeout', :value, :local)"
+    return fill(template, value=f"{timeout_ms}ms", local=local)
+
+
+def _mark(migration: Migration) -> str:
+    return f"{migration.kind.value} {migration.version}"
