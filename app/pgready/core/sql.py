@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from pgready.core.errors import Place, ScriptError
-
 if TYPE_CHECKING:
     from postgast.native import PgQuerySplitResult
 
@@ -205,40 +203,3 @@ def _check(result: PgQuerySplitResult) -> None:
         message = (error.message or b"").decode(errors="replace").partition(" at or near ")[0]
         # The cursor counts characters from 1, as the server's does (measured; postgast's text differs).
         raise Unscannable(message, max(error.cursorpos - 1, 0))
-
-
-_BYTE_ORDER_MARKS = (
-    (b"\xff\xfe\0\0", "UTF-32"),
-    (b"\0\0\xfe\xff", "UTF-32"),
-    (b"\xff\xfe", "UTF-16"),
-    (b"\xfe\xff", "UTF-16"),
-)
-
-
-def decode(path: str, data: bytes) -> str:
-    """The text of the file *path*: strictly UTF-8, without its byte order mark, free of NUL.
-
-    Raises ScriptError with line and byte where it is anything else; UTF-16 and UTF-32 are named.
-    """
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if data.startswith(mark):
-            hint = f"save it as UTF-8: iconv -f {encoding} -t UTF-8 {path}"
-            raise ScriptError(f"is {encoding}, not UTF-8", hint=hint, place=Place(path, 1))
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # utf-8-sig counts from behind the mark
-        offset = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
-        raise ScriptError(
-            f"is not UTF-8: byte 0x{data[offset]:02x} at offset {offset} ({error.reason})",
-            hint=f"save it as UTF-8; if it is Windows-1252: iconv -f WINDOWS-1252 -t UTF-8 {path}",
-            place=Place(path, data.count(b"\n", 0, offset) + 1),
-        ) from None
-    if "\0" in text:
-        offset = data.index(b"\0")
-        raise ScriptError(
-            f"holds a NUL byte at offset {offset}, which PostgreSQL's text cannot",
-            hint="remove it, or save the file as UTF-8 if it is UTF-16 without a byte order mark",
-            place=Place(path, data.count(b"\n", 0, offset) + 1),
-        )
-    return text

@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from pgready.core.decoding import decode
 from pgready.core.errors import FolderError, PgreadyError
 from pgready.core.model import Applied, Folder, Kind, Migration, Outcome, Row, Script, SourceFile, TableName
 from pgready.core.quoting import create_schema, fill
-from pgready.core.sql import decode
 from pgready.dialects.base import Dialect, Surroundings, is_sql
 
 HISTORY = TableName("pgready", "history")
