@@ -45,7 +45,7 @@ def configure(
     *run_id* and *bound* (the environment's name, …) stand in every line. *environ* is asked for NO_COLOR
     and FORCE_COLOR alone.
     """
-    structlog = _import_structlog()
+    structlog = load()
     render = {"console": _Console(use_colour(stream, environ)), "json": _json, "logfmt": _logfmt}[format]
     structlog.configure(
         processors=[
@@ -73,8 +73,8 @@ def use_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
     return stream.isatty() and environ.get("TERM") != "dumb"
 
 
-def _import_structlog() -> Any:
-    """structlog, without rich."""
+def load() -> Any:
+    """structlog, without rich; loaded in any thread, so that `configure` finds it at hand."""
     hide = "structlog" not in sys.modules and "rich" not in sys.modules
     modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]  # None: not importable
     if hide:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,17 @@ async def test_each_attempt_is_told_with_its_reason_and_its_pause(
     assert "retry_seconds" not in attempts[-1]
     assert failed["exit_code"] == 3
     assert f"gave up after {len(attempts)} attempts in 2 s" in failed["message"]
+
+
+async def test_whom_it_asks_is_told_while_there_is_no_answer(pgready: Pgready, sql_folder: SqlFolder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
+        url = f"postgresql://app:pw@{host}:{port}/app"
+        running = pgready.start("up", "--dir", sql_folder(FIRST), env={"DATABASE_URL": url})
+        await running.wait_for("target.located")
+
+        assert events(running, "connect.failed") == []
+        running.kill()
 
 
 async def test_wait_is_as_patient_as_its_own_timeout_says(pgready: Pgready, sql_folder: SqlFolder) -> None:

@@ -69,6 +69,19 @@ async def test_every_line_of_a_daemon_is_whole_and_of_one_run(
     assert "nonsense" not in ended.stderr and "/ready" not in [line.get("path") for line in lines]
 
 
+@pytest.mark.parametrize("command", ["up", "status"])
+async def test_what_is_ignored_of_the_settings_is_said_once_and_first(
+    command: str, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    env = {"DATABASE_URL": f"{database.url}?x-statement-timeout=5", "PGREADY_LOG_FORMAT": "json"}
+    ended = await pgready(command, "--dir", sql_folder({"0001_a.sql": "SELECT 1;"}), env=env)
+    first, *others = map(from_json, ended.stderr.splitlines())
+
+    assert (first["event"], first["level"]) == ("settings.noticed", "warning")
+    assert "x-statement-timeout is ignored" in first["message"]
+    assert "settings.noticed" not in [line["event"] for line in others]
+
+
 async def test_settings_that_cannot_be_used_are_a_line_like_every_other(pgready: Pgready) -> None:
     ended = await pgready("up", env={"PGREADY_PORT": "many", "PGREADY_LOG_FORMAT": "logfmt"})
     (line,) = ended.stderr.splitlines()

@@ -9,20 +9,32 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from pgready import logs
 from pgready.commands import display, eventlog
 from pgready.core import renderings
 from pgready.core import status as statuses
 from pgready.core.errors import PgreadyError, render
-from pgready.core.events import Event, MigrationApplied, MigrationStarted, Planned, RunFailed
+from pgready.core.events import (
+    Event,
+    Located,
+    MigrationApplied,
+    MigrationStarted,
+    PhaseEntered,
+    Planned,
+    RunFailed,
+)
 from pgready.core.status import Status
 from pgready.settings import Settings
 
 _CAN_WAIT = (Planned, MigrationStarted, MigrationApplied)
+_BEGINS = (Located, PhaseEntered)
+_SOON_SECONDS = 0.1
 
 
 class Console:
@@ -30,16 +42,16 @@ class Console:
 
     A plan, and those of which there is one for every migration, are shown while the server works on what
     comes next: telling them takes a tenth of a millisecond, a plan of a thousand five, in which it would have
-    nothing to do. Any other event, and whoever asks for the status, finds all before it told.
+    nothing to do. Any other event, and whoever asks for the status, finds all before it told. That a run has
+    begun is told with the first thing that comes of it, or a moment later: by then the server is asked what
+    is applied, and meanwhile structlog is loaded.
     """
 
     def __init__(self, settings: Settings, *, started_at: datetime, quiet: bool = False) -> None:
         """*quiet* is for commands that only look: of events, they log warnings and errors."""
-        level = "warning" if quiet and settings.log_level == "info" else settings.log_level
-        bound = {"environment": settings.environment} if settings.environment else {}
-        self._log = _logger(settings.log_format, settings.log_level, **bound)
         self._settings = settings
-        self._write = eventlog.log_events(self._log, level)
+        self._quiet = quiet
+        self._loaded = False
         self._people = settings.log_format == "console"
         self._line: display.Line | None = None
         self._following: anyio.CancelScope | None = None
@@ -52,8 +64,21 @@ class Console:
             namespace=settings.namespace,
             environment=settings.environment,
         )
+
+    @cached_property
+    def _log(self) -> Any:
+        settings = self._settings
+        bound = {"environment": settings.environment} if settings.environment else {}
+        log = _logger(settings.log_format, settings.log_level, **bound)
         for notice in settings.notices:
-            self._log.warning("settings.noticed", message=notice)
+            log.warning("settings.noticed", message=notice)
+        return log
+
+    @cached_property
+    def _write(self) -> Callable[[Event], None]:
+        settings = self._settings
+        level = "warning" if self._quiet and settings.log_level == "info" else settings.log_level
+        return eventlog.log_events(self._log, level)
 
     @property
     def status(self) -> Status:
@@ -80,9 +105,9 @@ class Console:
 
     def emit(self, event: Event) -> None:
         self._untold.append((datetime.now(UTC), event))
-        if self._following is None or not isinstance(event, _CAN_WAIT):
+        if self._following is None or (self._loaded and not isinstance(event, _CAN_WAIT)):
             self._tell_untold()
-        elif len(self._untold) == 1:
+        elif self._loaded or not isinstance(event, _BEGINS):
             self._waits.set()
 
     def _tell_untold(self) -> None:
@@ -97,6 +122,11 @@ class Console:
                 listener(event)
 
     async def _keep_telling(self) -> None:
+        with anyio.move_on_after(_SOON_SECONDS):
+            await self._waits.wait()
+        await anyio.to_thread.run_sync(logs.load)
+        self._loaded = True
+        self._tell_untold()
         while True:
             await self._waits.wait()
             self._waits = anyio.Event()
@@ -121,25 +151,31 @@ class Console:
         """Draw or beat, and tell what can wait, while the block runs."""
         failure: PgreadyError | None = None
         self._waits = anyio.Event()  # an event belongs to the loop that waits for it
+        self._following = anyio.CancelScope()
         async with anyio.create_task_group() as group:
             if self._people and display.drawable(sys.stderr, os.environ):
                 self._line = display.Line(sys.stderr, lambda: self.status)
-                group.start_soon(self._follow, self._line.keep_drawing)
+                group.start_soon(self._follow, self._following, self._line.keep_drawing)
             else:
-                group.start_soon(self._follow, display.keep_beating, self._beat, heartbeat_seconds)
+                group.start_soon(
+                    self._follow, self._following, display.keep_beating, self._beat, heartbeat_seconds
+                )
             group.start_soon(self._keep_telling)
             try:
                 yield
             except PgreadyError as error:  # kept out of the task group, which would wrap it
                 failure = error
             finally:
+                self._following = None
                 self._tell_untold()
             group.cancel_scope.cancel()
         if failure is not None:
             raise failure
 
-    async def _follow(self, show: Callable[..., Awaitable[None]], *arguments: object) -> None:
-        with anyio.CancelScope() as self._following:
+    async def _follow(
+        self, scope: anyio.CancelScope, show: Callable[..., Awaitable[None]], *arguments: object
+    ) -> None:
+        with scope:
             await show(*arguments)
 
     def stop_following(self) -> None:
