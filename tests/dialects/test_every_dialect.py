@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -17,6 +18,11 @@ from pgready.files import read_folder
 
 HERE = Path(__file__).parent
 OUTCOME = Outcome(segments=1, token_checksum=None, applied_by="test", pgready_version="0", earlier_ms=7)
+
+WITH_TIMES = {"flyway", "goose", "graphile-migrate", "node-pg-migrate", "prisma", "refinery", "sqlx"}
+"""The dialects of other tools whose history says when a migration was applied."""
+
+WITH_DURATIONS = {"flyway", "sqlx"}
 
 Ambushed = Callable[[str], Awaitable[None]]
 Read = tuple[Dialect, Folder]
@@ -81,6 +87,28 @@ async def test_what_is_recorded_is_read_back_as_applied(database: Database, read
 
     assert [each.version for each in applied] == [each.version for each in read[1].migrations]
     assert all(each.success for each in applied)
+
+
+async def test_what_is_recorded_late_may_say_when_it_was_applied(database: Database, read: Read) -> None:
+    dialect, folder = read
+    await database.execute(f"ALTER DATABASE {database.name} SET timezone = 'America/St_Johns'")
+    await database.execute(dialect.create_history())
+    known = await columns(database, dialect)
+    moment = datetime(2024, 7, 1, 12, 30, 15, 250_000, UTC)
+    moments = {each.version: moment + timedelta(hours=n) for n, each in enumerate(folder.migrations)}
+    for migration in folder.migrations:
+        await database.execute(dialect.record(migration, OUTCOME, known))
+        statement = dialect.backdate(migration, moments[migration.version], 1234)
+        assert (statement is not None) == (dialect.name in WITH_TIMES)
+        if statement is not None:
+            await database.execute(statement)
+
+    applied = await history(database, read)
+
+    if dialect.name in WITH_TIMES:
+        assert {each.version: each.applied_at for each in applied} == moments
+    if dialect.name in WITH_DURATIONS:
+        assert {each.duration_ms for each in applied} == {1234}
 
 
 async def test_an_empty_history_says_that_nothing_is_applied(database: Database, read: Read) -> None:
@@ -155,9 +183,11 @@ async def test_no_name_in_its_sql_is_looked_up_through_search_path(
         dialect.select_history(known),
         dialect.recorded(migration),
         dialect.accept(migration, None),
+        dialect.backdate(migration, datetime.now(UTC), 7),
         dialect.forget(applied),
     ):
-        await ambushed(sql)
+        if sql is not None:
+            await ambushed(sql)
 
 
 def test_its_lock_keys_are_what_the_server_takes(read: Read) -> None:

@@ -453,6 +453,28 @@ async def test_a_native_history_goes_to_a_tool_that_was_never_there(
     assert f"next: pgready up --dir {folder} --dialect goose\n" in result.stdout
 
 
+async def test_what_is_handed_over_was_applied_when_the_native_history_says(
+    target: Target, sql_folder: SqlFolder
+) -> None:
+    await target("up", sql_folder(NATIVE))
+    await target.database.execute("""
+        UPDATE pgready.history SET applied_at = '2024-02-29 12:00+00', duration_ms = 61000
+        WHERE version = '0001';
+        UPDATE pgready.history SET applied_at = 'infinity' WHERE version = '0002'
+    """)
+    flyway = {"V1__cats.sql": "CREATE TABLE cats (id int);", "V2__dogs.sql": "CREATE TABLE dogs (id int);"}
+
+    result = await target("eject", sql_folder(flyway))
+    rows = await target.database.fetch("""
+        SELECT version, installed_on = timestamptz '2024-02-29 12:00+00',
+               installed_on > now() - interval '1 hour', execution_time
+        FROM flyway_schema_history ORDER BY installed_rank
+    """)
+
+    assert result.exit_code == 0, result.stderr
+    assert rows == [("1", True, False, 61000), ("2", False, True, 0)]
+
+
 async def test_a_row_without_a_file_is_not_handed_over(target: Target, sql_folder: SqlFolder) -> None:
     await target("up", sql_folder(NATIVE))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from functools import cache
 
 from pgready.core.model import TableName
@@ -40,7 +41,7 @@ def table(name: TableName) -> str:
     return f"{identifier(name.schema)}.{identifier(name.name)}"
 
 
-def literal(value: str | int | bool | None) -> str:
+def literal(value: str | int | bool | datetime | None) -> str:
     """*value* as a literal that means the same whatever standard_conforming_strings is."""
     match value:
         case None:
@@ -49,6 +50,8 @@ def literal(value: str | int | bool | None) -> str:
             return "true" if value else "false"
         case int():
             return str(value)
+        case datetime():
+            value = value.isoformat()
     if "\0" in value:
         raise ValueError("a text value cannot hold a NUL")
     quoted = "'" + value.replace("'", "''") + "'"
@@ -65,7 +68,7 @@ def literals(several: Iterable[str]) -> Sql:
     return Sql(", ".join(literal(text) for text in several))
 
 
-def fill(template: str, **values: str | int | bool | TableName | None) -> str:
+def fill(template: str, **values: str | int | bool | datetime | TableName | None) -> str:
     """*template* with each `:name` replaced by its value: a TableName or a Name as an identifier,
     Sql as it is, anything else as a literal.
 
@@ -82,7 +85,7 @@ def _pieces(template: str) -> list[str]:
     return _PLACEHOLDER.split(template)
 
 
-def fragment(template: str, **values: str | int | bool | TableName | None) -> Sql:
+def fragment(template: str, **values: str | int | bool | datetime | TableName | None) -> Sql:
     """What `fill` makes of *template*, to be put into another template. (The driver takes plain str only.)"""
     return Sql(fill(template, **values))
 
@@ -101,7 +104,7 @@ DO $make$BEGIN
 END$make$"""
 
 
-def _written(value: str | int | bool | TableName | None) -> str:
+def _written(value: str | int | bool | datetime | TableName | None) -> str:
     match value:
         case TableName():
             return table(value)

@@ -12,7 +12,8 @@ What the others need of it, so that a dialect is one file:
 - *repair* needs `accept` (the row now says: applied, as the file is) and `forget` (the row is gone, as the
   tool's own way back would leave it);
 - *down* needs `Migration.revert` from `read`, and `forget` for the record;
-- *adopt* needs `match`; *eject* needs `create_history`, and `record` for each migration in order;
+- *adopt* needs `match`; *eject* needs `create_history`, and for each migration in order `record`, and
+  `backdate` where the history says when it was;
 - *new* needs `draft`, or `generator` where only the tool itself can write its files;
 - *status* and *plan* show `differences`, and that a dialect is not `proven`.
 """
@@ -182,6 +183,12 @@ class Dialect(ABC):
     @abstractmethod
     def recorded(self, migration: Migration) -> str:
         """A query that returns a row when the history already holds *migration* (for the fence)."""
+
+    def backdate(self, migration: Migration, applied_at: datetime, took_ms: int | None) -> str | None:
+        """One UPDATE that sets when *migration*, which `record` has just recorded, was applied, and how long
+        that took (None: nobody knows). None where the history keeps neither.
+        """
+        return None
 
     def refuses_twice(self, migration: Migration) -> bool:
         """Whether the history's primary key makes a second `record` of *migration* fail."""

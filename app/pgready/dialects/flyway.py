@@ -11,6 +11,7 @@ Flyway then shows it as out of order. Its lock is taken for each migration, and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import ClassVar
 
 from msgspec.structs import replace
@@ -56,6 +57,12 @@ SELECT COALESCE(pg_catalog.max(installed_rank), 0) OPERATOR(pg_catalog.+) 1, :ve
            epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.now())), 0),
        true
 FROM :table
+"""
+
+_BACKDATE = """
+UPDATE :table SET installed_on = CAST(CAST(:applied_at AS timestamp with time zone) AS timestamp),
+    execution_time = COALESCE(:took_ms, 0)
+WHERE installed_rank OPERATOR(pg_catalog.=) (SELECT pg_catalog.max(installed_rank) FROM :table)
 """
 
 # The newest row of a version, or of a repeatable's description, unless it takes back an older one.
@@ -229,6 +236,9 @@ class Flyway(Dialect):
             earlier_ms=outcome.earlier_ms,
             **self._row_of(migration),
         )
+
+    def backdate(self, migration: Migration, applied_at: datetime, took_ms: int | None) -> str | None:
+        return fill(_BACKDATE, table=self.table, applied_at=applied_at, took_ms=took_ms)
 
     def recorded(self, migration: Migration) -> str:
         return fill(_RECORDED, baseline=_is_baseline(migration.version), **self._row_of(migration))

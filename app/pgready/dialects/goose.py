@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import ClassVar
 
 from pgready.core.model import Applied, Folder, Migration, Outcome, Row, Script, SourceFile, Unrunnable
@@ -50,6 +51,12 @@ SELECT version_id, is_applied, CAST(tstamp AS timestamp with time zone) AS appli
 """
 
 _RECORD = "INSERT INTO :table (version_id, is_applied) VALUES (:version, true)"
+
+_BACKDATE = """
+UPDATE :table SET tstamp = CAST(CAST(:applied_at AS timestamp with time zone) AS timestamp)
+WHERE id OPERATOR(pg_catalog.=) (
+    SELECT pg_catalog.max(id) FROM :table WHERE version_id OPERATOR(pg_catalog.=) :version)
+"""
 
 _RECORDED = """
 SELECT FROM (SELECT is_applied FROM :table WHERE version_id OPERATOR(pg_catalog.=) :version
@@ -146,6 +153,9 @@ class Goose(InCurrentSchema):
 
     def record(self, migration: Migration, outcome: Outcome, columns: frozenset[str]) -> str:
         return self._of(_RECORD, migration.version)
+
+    def backdate(self, migration: Migration, applied_at: datetime, took_ms: int | None) -> str | None:
+        return fill(_BACKDATE, table=self.table, version=int(migration.version), applied_at=applied_at)
 
     def recorded(self, migration: Migration) -> str:
         return self._of(_RECORDED, migration.version)

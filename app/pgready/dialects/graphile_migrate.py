@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import cache, partial
 from typing import Any, ClassVar
 
@@ -79,6 +80,10 @@ _ITS_ROW = "FROM graphile_migrate.migrations WHERE filename OPERATOR(pg_catalog.
 _RECORDED = "SELECT " + _ITS_ROW
 
 _FORGET = "DELETE " + _ITS_ROW
+
+_BACKDATE = """
+UPDATE graphile_migrate.migrations SET date = :applied_at WHERE filename OPERATOR(pg_catalog.=) :filename
+"""
 
 # The next row refers to this one's hash, and must go on doing so.
 _ACCEPT = """
@@ -205,6 +210,9 @@ class GraphileMigrate(Dialect):
     def record(self, migration: Migration, outcome: Outcome, columns: frozenset[str]) -> str:
         link = self._links[migration.version]
         return fill(_RECORD, hash=link.hash, previous=link.previous, filename=link.filename)
+
+    def backdate(self, migration: Migration, applied_at: datetime, took_ms: int | None) -> str | None:
+        return fill(_BACKDATE, filename=self._links[migration.version].filename, applied_at=applied_at)
 
     def recorded(self, migration: Migration) -> str:
         return fill(_RECORDED, filename=f"{migration.version}.sql")

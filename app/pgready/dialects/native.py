@@ -205,7 +205,7 @@ class Native(Dialect):
             checksum=migration.checksum,
             token_checksum=outcome.token_checksum,
             segments=outcome.segments,
-            applied_at=applied.applied_at.isoformat() if applied.applied_at else None,
+            applied_at=applied.applied_at,
             duration_ms=applied.duration_ms,
             applied_by=applied.applied_by or outcome.applied_by,
             pgready_version=outcome.pgready_version,

@@ -85,6 +85,16 @@ WITH place AS (
 INSERT INTO :table (name, run_on) SELECT :name, place.run_on FROM place
 """
 
+# Not before what runs before it; and what was put between others stays where it is.
+_BACKDATE = """
+UPDATE :table SET run_on = GREATEST(
+    CAST(CAST(:applied_at AS timestamp with time zone) AS timestamp),
+    (SELECT pg_catalog.max(run_on) FROM :table
+     WHERE name OPERATOR(pg_catalog.<>) CAST(:name AS character varying)))
+WHERE name OPERATOR(pg_catalog.=) CAST(:name AS character varying)
+ AND run_on OPERATOR(pg_catalog.>=) ALL (SELECT run_on FROM :table)
+"""
+
 _ITS_ROW = "FROM :table WHERE name OPERATOR(pg_catalog.=) CAST(:name AS character varying)"
 
 _RECORDED = "SELECT " + _ITS_ROW
@@ -189,6 +199,10 @@ class NodePgMigrate(InCurrentSchema):
         return fill(
             _RECORD_BETWEEN, table=self.table, name=name, earlier="/".join(earlier), later="/".join(later)
         )
+
+    def backdate(self, migration: Migration, applied_at: datetime, took_ms: int | None) -> str | None:
+        name = self._names[migration.version]
+        return fill(_BACKDATE, table=self.table, name=name, applied_at=applied_at)
 
     def recorded(self, migration: Migration) -> str:
         return fill(_RECORDED, table=self.table, name=self._names[migration.version])

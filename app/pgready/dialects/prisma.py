@@ -15,6 +15,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
 from pgready.core.model import Applied, Folder, Migration, Outcome, Row, SourceFile
@@ -59,6 +60,15 @@ WHERE migration_name OPERATOR(pg_catalog.=) CAST(:name AS character varying) AND
 """
 
 _RECORDED = "SELECT FROM :table" + _ITS_ROW
+
+_BACKDATE = (
+    """
+UPDATE :table SET finished_at = :applied_at,
+    started_at = CAST(:applied_at AS timestamp with time zone) OPERATOR(pg_catalog.-) (
+        interval '1 millisecond' OPERATOR(pg_catalog.*) COALESCE(:took_ms, 0))
+"""
+    + _ITS_ROW
+)
 
 _ACCEPT = (
     "UPDATE :table SET checksum = :checksum, logs = NULL,"
@@ -160,6 +170,10 @@ class Prisma(InCurrentSchema):
 
     def record(self, migration: Migration, outcome: Outcome, columns: frozenset[str]) -> str:
         return fill(_RECORD, earlier_ms=outcome.earlier_ms, **self._row_of(migration))
+
+    def backdate(self, migration: Migration, applied_at: datetime, took_ms: int | None) -> str | None:
+        name = self._names[migration.version]
+        return fill(_BACKDATE, table=self.table, name=name, applied_at=applied_at, took_ms=took_ms)
 
     def recorded(self, migration: Migration) -> str:
         return fill(_RECORDED, **self._row_of(migration))

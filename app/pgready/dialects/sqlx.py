@@ -14,6 +14,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Sequence
+from datetime import datetime
 from typing import ClassVar
 
 from msgspec.structs import replace
@@ -59,6 +60,11 @@ VALUES (:version, :description, true, pg_catalog.decode(:checksum, 'hex'),
 _ITS_ROW = " WHERE version OPERATOR(pg_catalog.=) :version"
 
 _RECORDED = "SELECT FROM :table" + _ITS_ROW
+
+_BACKDATE = (
+    "UPDATE :table SET installed_on = :applied_at,"
+    " execution_time = COALESCE(CAST(:took_ms AS bigint) OPERATOR(pg_catalog.*) 1000000, -1)" + _ITS_ROW
+)
 
 _ACCEPT = "UPDATE :table SET success = true, checksum = pg_catalog.decode(:checksum, 'hex')" + _ITS_ROW
 
@@ -131,6 +137,10 @@ class Sqlx(InCurrentSchema):
             checksum=migration.checksum,
             earlier_ms=outcome.earlier_ms,
         )
+
+    def backdate(self, migration: Migration, applied_at: datetime, took_ms: int | None) -> str | None:
+        version = int(migration.version)
+        return fill(_BACKDATE, table=self.table, version=version, applied_at=applied_at, took_ms=took_ms)
 
     def recorded(self, migration: Migration) -> str:
         return fill(_RECORDED, table=self.table, version=int(migration.version))
