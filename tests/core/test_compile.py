@@ -100,6 +100,12 @@ DEEP_CHARACTERS = sum(map(len, TAGS))
         ("DO $$ BEGIN PERFORM pg_advisory_unlock_all(); END $$", 21, "the lock"),
         ("DO $$ BEGIN EXECUTE 'SELECT pg_advisory_unlock(1)'; END $$", 29, "the lock"),
         ("DO LANGUAGE plpython3u $$ it's pg_advisory_unlock(1) $$", 32, "the lock"),
+        (
+            "CREATE FUNCTION f() RETURNS void AS 'SELECT pg_advisory_unlock_all()' LANGUAGE sql",
+            45,
+            "the lock",
+        ),
+        ("CREATE TABLE t AS SELECT pg_advisory_unlock(1)", 26, "the lock"),
         ("DO " + DEEP, 4 + DEEP_CHARACTERS, "the lock"),
         ("SET client_encoding = 'LATIN1'", 1, "UTF-8"),
         ("SET NAMES 'SQL_ASCII'", 1, "UTF-8"),
@@ -146,6 +152,8 @@ def test_what_cannot_be_run_is_refused_with_its_place(text: str, column: int, sa
         "SELECT E'\\\\gset' ",
         "SELECT 'a\\', E'\\''",
         "DO $$ BEGIN PERFORM 'pg_advisory' || '_unlock(1)'; /* pg_advisory_unlock(1) */ END $$",
+        "CREATE FUNCTION f() RETURNS bool AS $$ SELECT pg_advisory_unlock(1) $$ LANGUAGE sql",
+        "CREATE FUNCTION f() RETURNS void AS $$ it's pg_advisory_unlock(1) $$ LANGUAGE plpython3u",
         "SELECT 'pg_advisory_unlock', E'\\\\gset'",
         "REFRESH MATERIALIZED VIEW CONCURRENTLY m",
         "SET CONSTRAINTS ALL DEFERRED",
@@ -185,9 +193,10 @@ LONG = "x" * (1 << 20)
         f"CREATE TABLE concurrently (a text DEFAULT '{LONG}')",
         f"SELECT '{LONG}\\gset'",
         f"COMMENT ON TABLE t IS 'pg_advisory_unlock {LONG}'",
+        f"CREATE FUNCTION f() RETURNS void AS $$ pg_advisory_unlock(1) {LONG} $$ LANGUAGE plperl",
         f"'{LONG}'",
     ],
-    ids=["create", "backslash", "unlock", "no keyword"],
+    ids=["create", "backslash", "unlock", "function", "no keyword"],
 )
 def test_a_statement_too_long_to_be_looked_at_closely_is_sent_as_it_is(text: str) -> None:
     assert shape(text) == [[text]]
