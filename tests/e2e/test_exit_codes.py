@@ -285,6 +285,7 @@ def passwords(count: int) -> list[str]:
     return ["".join(chosen.choices("XYZQWJKV@:/?#[%", k=12)) for _ in range(count)]
 
 
+@pytest.mark.timeout(600)  # a hundred processes, one after another
 async def test_no_piece_of_a_wrong_password_is_in_any_output(
     pgready: Pgready, sql_folder: Folder, database: Database
 ) -> None:
