@@ -75,6 +75,7 @@ def test_segments_follow_the_transactions_that_the_script_asks_for(text: str, se
 TAGS = [f"$a{level}$" for level in range(2000)]
 DEEP = "".join(TAGS) + "pg_advisory_unlock(1)" + "".join(reversed(TAGS))
 DEEP_CHARACTERS = sum(map(len, TAGS))
+FUNCTION = "CREATE FUNCTION f() RETURNS boolean"
 
 
 @pytest.mark.parametrize(
@@ -100,11 +101,10 @@ DEEP_CHARACTERS = sum(map(len, TAGS))
         ("DO $$ BEGIN PERFORM pg_advisory_unlock_all(); END $$", 21, "the lock"),
         ("DO $$ BEGIN EXECUTE 'SELECT pg_advisory_unlock(1)'; END $$", 29, "the lock"),
         ("DO LANGUAGE plpython3u $$ it's pg_advisory_unlock(1) $$", 32, "the lock"),
-        (
-            "CREATE FUNCTION f() RETURNS void AS 'SELECT pg_advisory_unlock_all()' LANGUAGE sql",
-            45,
-            "the lock",
-        ),
+        (f"{FUNCTION} AS 'SELECT pg_advisory_unlock_all()'", 48, "free it by its key"),
+        (f"{FUNCTION} RETURN pg_advisory_unlock_all()", 44, "free it by its key"),
+        (f"{FUNCTION} AS 'SELECT pg_advisory_unlock(objid) FROM pg_locks'", 48, "the lock"),
+        (f"DO $$ BEGIN {FUNCTION} RETURN pg_advisory_unlock(1); END $$", 56, "the lock"),
         ("CREATE TABLE t AS SELECT pg_advisory_unlock(1)", 26, "the lock"),
         ("DO " + DEEP, 4 + DEEP_CHARACTERS, "the lock"),
         ("SET client_encoding = 'LATIN1'", 1, "UTF-8"),
@@ -152,8 +152,10 @@ def test_what_cannot_be_run_is_refused_with_its_place(text: str, column: int, sa
         "SELECT E'\\\\gset' ",
         "SELECT 'a\\', E'\\''",
         "DO $$ BEGIN PERFORM 'pg_advisory' || '_unlock(1)'; /* pg_advisory_unlock(1) */ END $$",
-        "CREATE FUNCTION f() RETURNS bool AS $$ SELECT pg_advisory_unlock(1) $$ LANGUAGE sql",
-        "CREATE FUNCTION f() RETURNS void AS $$ it's pg_advisory_unlock(1) $$ LANGUAGE plpython3u",
+        f"{FUNCTION} AS $$ SELECT pg_advisory_unlock(1) $$ LANGUAGE sql",
+        f"{FUNCTION} AS $$ it's pg_advisory_unlock(1) $$ LANGUAGE plpython3u",
+        f"{FUNCTION} RETURN pg_advisory_unlock(1)",
+        "create or  replace procedure p() BEGIN ATOMIC SELECT pg_advisory_unlock(1); END",
         "SELECT 'pg_advisory_unlock', E'\\\\gset'",
         "REFRESH MATERIALIZED VIEW CONCURRENTLY m",
         "SET CONSTRAINTS ALL DEFERRED",
@@ -193,7 +195,7 @@ LONG = "x" * (1 << 20)
         f"CREATE TABLE concurrently (a text DEFAULT '{LONG}')",
         f"SELECT '{LONG}\\gset'",
         f"COMMENT ON TABLE t IS 'pg_advisory_unlock {LONG}'",
-        f"CREATE FUNCTION f() RETURNS void AS $$ pg_advisory_unlock(1) {LONG} $$ LANGUAGE plperl",
+        f"{FUNCTION} AS $$ pg_advisory_unlock(1) {LONG} $$ LANGUAGE plperl",
         f"'{LONG}'",
     ],
     ids=["create", "backslash", "unlock", "function", "no keyword"],
@@ -202,10 +204,17 @@ def test_a_statement_too_long_to_be_looked_at_closely_is_sent_as_it_is(text: str
     assert shape(text) == [[text]]
 
 
-def test_an_unlock_in_code_too_long_to_be_looked_at_closely_is_refused() -> None:
-    assert (
-        "pg_advisory_unlock" in refusal(f"DO $$ BEGIN PERFORM pg_advisory_unlock(1); /*{LONG}*/ END $$").what
-    )
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"DO $$ BEGIN PERFORM pg_advisory_unlock(1); /*{LONG}*/ END $$",
+        f"{FUNCTION} AS $$ SELECT pg_advisory_unlock_all(); /*{LONG}*/ $$",
+        f"CREATE TABLE t AS SELECT pg_advisory_unlock(1), '{LONG}'",
+    ],
+    ids=["block", "function", "table"],
+)
+def test_an_unlock_in_code_too_long_to_be_looked_at_closely_is_refused(text: str) -> None:
+    assert "pg_advisory_unlock" in refusal(text).what
 
 
 @pytest.mark.parametrize(

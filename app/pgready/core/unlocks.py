@@ -12,7 +12,9 @@ from pgready.core.sql import TokenKind, Unscannable
 # What must stand in the text in lower case for a statement to be looked at.
 GATE = "pg_advisory_unlock"
 _ALL = "pg_advisory_unlock_all"
+_LOCKS = "pg_locks"
 
+_MAKES_FUNCTION = re.compile(r"create\s+(or\s+replace\s+)?(function|procedure)\b", re.IGNORECASE)
 _DOLLAR = re.compile(r"\$[^$]*\$")
 _STRINGS_IN_STRINGS = 16
 # Their strings are code that runs.
@@ -23,46 +25,45 @@ def refuse(script: Script, statement: Statement, word: str) -> None:
     """Raise ScriptError where *statement*, whose first word is *word*, calls a `pg_advisory_unlock` function.
 
     Bodies of functions and DO blocks count, comments and plain strings do not. A function that is made here
-    is called by the application some day, and may free a lock of its own: not all of a session's.
+    may free a lock by its key: it is the application that calls it, and our keys are hashes. It may not free
+    all that a session has, nor what it finds in pg_locks.
     """
     text = script.text[statement.start : statement.end]
-    sought = _ALL if word == "create" else GATE
-    offset = _find(text, GATE, sought if word in _HOLDS_CODE else None) if GATE in text.lower() else None
+    lowered = text.lower()
+    by_key = _MAKES_FUNCTION.match(text) is not None and _LOCKS not in lowered
+    name = _ALL if by_key else GATE
+    offset = _find(text, name, word in _HOLDS_CODE) if name in lowered else None
     if offset is not None:
         raise refused(
             script,
             statement.start + offset,
-            "pg_advisory_unlock could give up the lock that keeps other replicas out",
-            "use pg_advisory_xact_lock: the end of the transaction frees it",
+            f"{name} could give up the lock that keeps other replicas out",
+            "free it by its key: pg_advisory_unlock(key)"
+            if by_key
+            else "use pg_advisory_xact_lock: the end of the transaction frees it",
         )
 
 
-def _find(text: str, name: str, inside: str | None, depth: int = 0) -> int | None:
-    """The offset in *text* of a call of *name*, or of *inside* in a string; None: its strings are no code."""
+def _find(text: str, name: str, code: bool, depth: int = 0) -> int | None:
+    """The offset in *text* of a call of *name*, also in strings that are *code*."""
     if len(text) > sql.SCAN_LIMIT_CHARACTERS or depth > _STRINGS_IN_STRINGS:
-        return _place(text, inside) if inside else None
+        return max(text.lower().find(name), 0) if code else None
     try:
         tokens = sql.tokens(text)
     except Unscannable:
         # A body in another language, whose text SQL's scanner cannot read.
-        return _place(text, inside or name)
+        return max(text.lower().find(name), 0)
     for token in tokens:
-        if token.kind is TokenKind.COMMENT:
+        if name not in token.text.lower() or token.kind is TokenKind.COMMENT:
             continue
         if token.kind is not TokenKind.STRING:
-            if name in token.text.lower():
-                return token.start
-        elif inside and inside in token.text.lower():
+            return token.start
+        if code:
             start, body = _body(token.text)
-            found = _find(body, inside, inside, depth + 1)
-            if found is not None:
-                return token.start + start + found
+            inner = _find(body, name, code, depth + 1)
+            if inner is not None:
+                return token.start + start + inner
     return None
-
-
-def _place(text: str, name: str) -> int | None:
-    found = text.lower().find(name)
-    return found if found >= 0 else None
 
 
 def _body(string: str) -> tuple[int, str]:
