@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -225,3 +226,19 @@ async def test_of_two_entries_with_one_second_and_one_text_the_named_is_forgotte
     await database.execute(drizzle.forget(drizzle.match(rows, folder)[0]))
 
     assert await database.fetch("SELECT name FROM drizzle.__drizzle_migrations") == [(f"{DIGITS}_b",)]
+
+
+async def test_the_table_of_1_0_says_when_what_is_recorded_late_was_applied(database: Database) -> None:
+    drizzle, folder = folders(_a="1", _b="2")
+    moments = [datetime(2024, 2, day, 12, tzinfo=UTC) for day in (1, 2)]
+    await database.execute(drizzle.create_history())
+    for migration, moment in zip(folder.migrations, moments, strict=True):
+        await database.execute(drizzle.record(migration, OUTCOME, COLUMNS_1))
+        update = drizzle.backdate(migration, moment, 7, COLUMNS_1)
+        assert update is not None
+        await database.execute(update)
+
+    rows = await database.fetch("SELECT applied_at FROM drizzle.__drizzle_migrations ORDER BY id")
+
+    assert [at for (at,) in rows] == moments
+    assert drizzle.backdate(folder.migrations[0], moments[0], 7, COLUMNS_0) is None

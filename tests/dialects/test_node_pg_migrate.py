@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from harness.database import Database
@@ -135,3 +137,23 @@ async def test_the_newest_row_is_the_last_one_though_the_clock_went_back(databas
 
     rows = await database.fetch("SELECT name FROM pgmigrations ORDER BY run_on, id")
     assert [name for (name,) in rows] == ["1_a", "2_b"]
+
+
+@pytest.mark.parametrize("first", ["1_a", "2_b"], ids=["in order", "put before another"])
+async def test_what_is_recorded_late_keeps_its_place_whatever_its_moment(
+    first: str, database: Database
+) -> None:
+    dialect, folder = folder_of({"1_a.sql": "SELECT 1;", "2_b.sql": "SELECT 2;"})
+    later_first = [datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)]
+    both = list(zip(folder.migrations, later_first, strict=True))
+    await database.execute(dialect.create_history())
+    for migration, moment in both if first == "1_a" else reversed(both):
+        await database.execute(dialect.record(migration, OUTCOME, frozenset()))
+        update = dialect.backdate(migration, moment, None, frozenset())
+        assert update is not None
+        await database.execute(update)
+
+    rows = await database.fetch(f"SELECT name, run_on FROM {dialect.table} ORDER BY run_on, id")
+
+    assert [name for name, _ in rows] == ["1_a", "2_b"]
+    assert rows[0][1] <= rows[1][1] < datetime(2024, 1, 3)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from harness.database import Database
 from pgready.core.errors import FolderError
-from pgready.core.model import Folder, SourceFile
+from pgready.core.model import Folder, Outcome, SourceFile
 from pgready.dialects.prisma import Prisma
 
+OUTCOME = Outcome(segments=1, token_checksum=None, applied_by="test", pgready_version="0")
 NAME = "20260101000000_init"
 
 
@@ -59,3 +62,20 @@ def test_a_row_without_a_folder_keeps_its_name() -> None:
     prisma, folder = folder_of("SELECT 1;")
 
     assert [each.version for each in prisma.match([row("x", name="gone")], folder)] == ["gone"]
+
+
+async def test_what_is_recorded_late_began_before_it_was_applied(database: Database) -> None:
+    prisma, folder = folder_of("SELECT 1;")
+    (migration,) = folder.migrations
+    await database.execute(prisma.create_history())
+    await database.execute(prisma.record(migration, OUTCOME, frozenset()))
+    update = prisma.backdate(migration, datetime(2024, 2, 29, 12, tzinfo=UTC), 1500, frozenset())
+    assert update is not None
+    await database.execute(update)
+
+    ((started_at, finished_at),) = await database.fetch(f"SELECT started_at, finished_at FROM {prisma.table}")
+
+    assert (started_at, finished_at) == (
+        datetime(2024, 2, 29, 11, 59, 58, 500_000, UTC),
+        datetime(2024, 2, 29, 12, tzinfo=UTC),
+    )

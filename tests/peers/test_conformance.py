@@ -155,6 +155,30 @@ async def test_the_tool_goes_on_where_pgready_stopped(
 @pytest.mark.parametrize(
     "peer", [peer for peer in PEERS if not detect.make(peer.dialect).generator], indirect=True
 )
+async def test_the_tool_goes_on_with_a_history_that_was_adopted_and_ejected(
+    peer: Peer,
+    pgready: Callable[..., Awaitable[Any]],
+    part: Path,
+    folder: Path,
+    tmp_path: Path,
+    database: Database,
+    other: Database,
+) -> None:
+    accepted(peer.up(part, database.url))
+    accepted(peer.up(folder, other.url))
+    env = {"DATABASE_URL": database.url}
+    theirs = ("--dir", str(folder), "--dialect", peer.dialect)
+    native = tmp_path / "native"
+
+    worked(await pgready("adopt", *theirs, "--to", str(native), env=env))
+    worked(await pgready("up", "--dir", str(native), "--dialect", "native", env=env))
+    worked(await pgready("eject", *theirs, env=env))
+    ejected = await database.fetch(peer.rows)
+    accepted(peer.up(folder, database.url))
+
+    assert ejected == await database.fetch(peer.rows) == await other.fetch(peer.rows)
+
+
 async def test_the_tool_runs_what_new_writes(
     peer: Peer, pgready: Pgready, part: Path, database: Database
 ) -> None:

@@ -184,7 +184,9 @@ class Dialect(ABC):
     def recorded(self, migration: Migration) -> str:
         """A query that returns a row when the history already holds *migration* (for the fence)."""
 
-    def backdate(self, migration: Migration, applied_at: datetime, took_ms: int | None) -> str | None:
+    def backdate(
+        self, migration: Migration, applied_at: datetime, took_ms: int | None, columns: frozenset[str]
+    ) -> str | None:
         """One UPDATE that sets when *migration*, which `record` has just recorded, was applied, and how long
         that took (None: nobody knows). None where the history keeps neither.
         """

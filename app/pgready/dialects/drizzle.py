@@ -79,6 +79,8 @@ _RECORDED = "SELECT FROM drizzle.__drizzle_migrations AS m" + _ITS_ROW
 
 _ACCEPT = "UPDATE drizzle.__drizzle_migrations AS m SET hash = :hash" + _ITS_ROW
 
+_BACKDATE = "UPDATE drizzle.__drizzle_migrations AS m SET applied_at = :applied_at" + _ITS_ROW
+
 # Two of the same second may have the same text. Their names tell them apart, where rows have one.
 _FORGET = """
 DELETE FROM drizzle.__drizzle_migrations AS m
@@ -217,6 +219,14 @@ class Drizzle(Dialect):
             created_at=migration.stamp,
             name=self._names[migration.version],
         )
+
+    def backdate(
+        self, migration: Migration, applied_at: datetime, took_ms: int | None, columns: frozenset[str]
+    ) -> str | None:
+        """The table of 1.0 alone says when."""
+        if not ("applied_at" in columns if columns else self._is_1):
+            return None
+        return fill(_BACKDATE, applied_at=applied_at, **self._row_of(migration))
 
     def recorded(self, migration: Migration) -> str:
         return fill(_RECORDED, **self._row_of(migration))

@@ -59,6 +59,7 @@ SELECT COALESCE(pg_catalog.max(installed_rank), 0) OPERATOR(pg_catalog.+) 1, :ve
 FROM :table
 """
 
+# The newest row is the one that was just recorded.
 _BACKDATE = """
 UPDATE :table SET installed_on = CAST(CAST(:applied_at AS timestamp with time zone) AS timestamp),
     execution_time = COALESCE(:took_ms, 0)
@@ -237,7 +238,11 @@ class Flyway(Dialect):
             **self._row_of(migration),
         )
 
-    def backdate(self, migration: Migration, applied_at: datetime, took_ms: int | None) -> str | None:
+    def backdate(
+        self, migration: Migration, applied_at: datetime, took_ms: int | None, columns: frozenset[str]
+    ) -> str | None:
+        longest = 2**31 - 1  # its column is an int4: 24 days
+        took_ms = took_ms and min(took_ms, longest)
         return fill(_BACKDATE, table=self.table, applied_at=applied_at, took_ms=took_ms)
 
     def recorded(self, migration: Migration) -> str:

@@ -154,7 +154,9 @@ class Goose(InCurrentSchema):
     def record(self, migration: Migration, outcome: Outcome, columns: frozenset[str]) -> str:
         return self._of(_RECORD, migration.version)
 
-    def backdate(self, migration: Migration, applied_at: datetime, took_ms: int | None) -> str | None:
+    def backdate(
+        self, migration: Migration, applied_at: datetime, took_ms: int | None, columns: frozenset[str]
+    ) -> str | None:
         return fill(_BACKDATE, table=self.table, version=int(migration.version), applied_at=applied_at)
 
     def recorded(self, migration: Migration) -> str:

@@ -211,7 +211,9 @@ class GraphileMigrate(Dialect):
         link = self._links[migration.version]
         return fill(_RECORD, hash=link.hash, previous=link.previous, filename=link.filename)
 
-    def backdate(self, migration: Migration, applied_at: datetime, took_ms: int | None) -> str | None:
+    def backdate(
+        self, migration: Migration, applied_at: datetime, took_ms: int | None, columns: frozenset[str]
+    ) -> str | None:
         return fill(_BACKDATE, filename=self._links[migration.version].filename, applied_at=applied_at)
 
     def recorded(self, migration: Migration) -> str:

@@ -200,7 +200,9 @@ class NodePgMigrate(InCurrentSchema):
             _RECORD_BETWEEN, table=self.table, name=name, earlier="/".join(earlier), later="/".join(later)
         )
 
-    def backdate(self, migration: Migration, applied_at: datetime, took_ms: int | None) -> str | None:
+    def backdate(
+        self, migration: Migration, applied_at: datetime, took_ms: int | None, columns: frozenset[str]
+    ) -> str | None:
         name = self._names[migration.version]
         return fill(_BACKDATE, table=self.table, name=name, applied_at=applied_at)
 

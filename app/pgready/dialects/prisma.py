@@ -171,7 +171,9 @@ class Prisma(InCurrentSchema):
     def record(self, migration: Migration, outcome: Outcome, columns: frozenset[str]) -> str:
         return fill(_RECORD, earlier_ms=outcome.earlier_ms, **self._row_of(migration))
 
-    def backdate(self, migration: Migration, applied_at: datetime, took_ms: int | None) -> str | None:
+    def backdate(
+        self, migration: Migration, applied_at: datetime, took_ms: int | None, columns: frozenset[str]
+    ) -> str | None:
         name = self._names[migration.version]
         return fill(_BACKDATE, table=self.table, name=name, applied_at=applied_at, took_ms=took_ms)
 

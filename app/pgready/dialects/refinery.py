@@ -63,14 +63,12 @@ SELECT :version, :name,
 FROM (SELECT) AS one LEFT JOIN :table AS h ON false
 """
 
-_BACKDATE = """
-UPDATE :table SET applied_on = pg_catalog.to_char(
-    pg_catalog.timezone('UTC', CAST(:applied_at AS timestamp with time zone)),
-    'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-WHERE version OPERATOR(pg_catalog.=) :version
-"""
-
 _ITS_ROW = "WHERE version OPERATOR(pg_catalog.=) :version"
+
+_BACKDATE = (
+    "UPDATE :table SET applied_on = pg_catalog.to_char(pg_catalog.timezone('UTC',"
+    ' CAST(:applied_at AS timestamp with time zone)), \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\') ' + _ITS_ROW
+)
 
 _RECORDED = "SELECT FROM :table " + _ITS_ROW
 
@@ -147,7 +145,9 @@ class Refinery(InCurrentSchema):
     def record(self, migration: Migration, outcome: Outcome, columns: frozenset[str]) -> str:
         return self._of(_RECORD, migration)
 
-    def backdate(self, migration: Migration, applied_at: datetime, took_ms: int | None) -> str | None:
+    def backdate(
+        self, migration: Migration, applied_at: datetime, took_ms: int | None, columns: frozenset[str]
+    ) -> str | None:
         return fill(_BACKDATE, table=self.table, version=int(migration.version), applied_at=applied_at)
 
     def recorded(self, migration: Migration) -> str:

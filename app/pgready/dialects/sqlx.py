@@ -138,7 +138,9 @@ class Sqlx(InCurrentSchema):
             earlier_ms=outcome.earlier_ms,
         )
 
-    def backdate(self, migration: Migration, applied_at: datetime, took_ms: int | None) -> str | None:
+    def backdate(
+        self, migration: Migration, applied_at: datetime, took_ms: int | None, columns: frozenset[str]
+    ) -> str | None:
         version = int(migration.version)
         return fill(_BACKDATE, table=self.table, version=version, applied_at=applied_at, took_ms=took_ms)
 

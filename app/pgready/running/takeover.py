@@ -150,7 +150,7 @@ class Takeover:
             row = handed[entry.version]
             if entry.state is State.PENDING:
                 statements.append(tables.record(entry.migration, await self._outcome(entry.migration)))
-                statements += self._backdated(entry.migration, row)
+                statements += self._backdated(entry.migration, row, sight.columns)
             statements.append(self._native.forget(row))
             what.append(f"{row.version} is {entry.migration.script.path}")
         return Recording(tuple(what), tuple(statements), self._source.dialect.name)
@@ -191,11 +191,11 @@ class Takeover:
     def _created(self, sight: Sight, dialect: Dialect) -> list[str]:
         return [] if dialect.table in sight.tables else [dialect.create_history()]
 
-    def _backdated(self, migration: Migration, row: Applied) -> list[str]:
+    def _backdated(self, migration: Migration, row: Applied, columns: frozenset[str]) -> list[str]:
         if row.applied_at is None:
             return []
-        backdate = self._source.dialect.backdate(migration, row.applied_at, row.duration_ms)
-        return [] if backdate is None else [backdate]
+        update = self._source.dialect.backdate(migration, row.applied_at, row.duration_ms, columns)
+        return [] if update is None else [update]
 
     async def _outcome(self, migration: Migration) -> Outcome:
         script = await self._source.compiled(migration.kind, migration.version)
