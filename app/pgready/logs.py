@@ -13,7 +13,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+import threading
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any, TextIO
 
@@ -45,13 +47,13 @@ def configure(
     *run_id* and *bound* (the environment's name, …) stand in every line. *environ* is asked for NO_COLOR
     and FORCE_COLOR alone.
     """
-    structlog = load()
+    structlog = load_structlog()
     render = {"console": _Console(use_colour(stream, environ)), "json": _json, "logfmt": _logfmt}[format]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _stamp,
             _describe_exception,
             render,
         ],
@@ -60,8 +62,13 @@ def configure(
         cache_logger_on_first_use=True,
     )
     log = structlog.get_logger().bind(run_id=run_id, **bound)
-    _take_over_logging(log)
+    take_over_logging(lambda: log)
     return log
+
+
+def timestamp(moment: datetime) -> str:
+    """*moment*, which is UTC, as every line has it."""
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def use_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
@@ -73,22 +80,26 @@ def use_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
     return stream.isatty() and environ.get("TERM") != "dumb"
 
 
-def load() -> Any:
-    """structlog, without rich; loaded in any thread, so that `configure` finds it at hand."""
-    hide = "structlog" not in sys.modules and "rich" not in sys.modules
+_loading = threading.Lock()
+
+
+def load_structlog() -> Any:
+    """structlog, without rich; a thread that loads it before `configure` needs it saves that the time."""
     modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]  # None: not importable
-    if hide:
-        modules["rich"] = None
-    try:
-        import structlog
-    finally:
+    with _loading:
+        hide = "structlog" not in modules and "rich" not in modules
         if hide:
-            del modules["rich"]
+            modules["rich"] = None
+        try:
+            import structlog
+        finally:
+            if hide:
+                del modules["rich"]
     return structlog
 
 
-def _take_over_logging(log: Any) -> None:
-    """From now on *log* writes what libraries log, from a warning upwards."""
+def take_over_logging(log: Callable[[], Any]) -> None:
+    """From now on the logger that *log* gives writes what libraries log, from a warning upwards."""
     root = logging.getLogger()
     for handler in [each for each in root.handlers if isinstance(each, _Libraries)]:
         root.removeHandler(handler)
@@ -99,7 +110,7 @@ class _Libraries(logging.Handler):
     """Hands records of `logging` to structlog, without what came after a message's first line: a repr or a
     traceback may hold anything."""
 
-    def __init__(self, log: Any) -> None:
+    def __init__(self, log: Callable[[], Any]) -> None:
         super().__init__(logging.WARNING)
         self._log = log
 
@@ -110,9 +121,9 @@ class _Libraries(logging.Handler):
         # Who reads the log may have gone; that must not break the library in the middle of its work.
         with contextlib.suppress(OSError, ValueError):
             if record.levelno >= logging.ERROR:
-                self._log.error("library.failed", **values)
+                self._log().error("library.failed", **values)
             else:
-                self._log.warning("library.warned", **values)
+                self._log().warning("library.warned", **values)
 
 
 def _first_line(record: logging.LogRecord) -> str:
@@ -120,6 +131,12 @@ def _first_line(record: logging.LogRecord) -> str:
         return next(iter(record.getMessage().splitlines()), "")
     except (TypeError, ValueError):  # arguments that do not fit the message
         return str(record.msg)
+
+
+def _stamp(logger: object, method: str, event: _Event) -> _Event:
+    """The moment of an event is known; of any other line it is now."""
+    event.setdefault("timestamp", timestamp(datetime.now(UTC)))
+    return event
 
 
 def _describe_exception(logger: object, method: str, event: _Event) -> _Event:

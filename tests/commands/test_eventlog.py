@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from structlog.testing import CapturingLogger
 
 from pgready.commands.eventlog import log_events
@@ -19,8 +21,9 @@ def test_a_finding_about_the_folder_as_a_whole_names_no_version() -> None:
     )
 
     log = CapturingLogger()
-    log_events(log, "info")(Planned(plan, False, "native", ()))
+    log_events(log, "info")(Planned(plan, False, "native", ()), datetime(2026, 11, 30, 5, 8, 1, 47704, UTC))
 
+    assert {call.kwargs.pop("timestamp") for call in log.calls} == {"2026-11-30T05:08:01.047704Z"}
     assert [call.kwargs for call in log.calls if call.args == ("plan.finding",)] == [
         {"message": "two tools could have written this folder"},
         {"version": "0007", "message": "is missing", "hint": "pgready repair 0007"},

@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_written_is_a_warning(tmp_path: Path, kind: str) -
     os.mkfifo(tmp_path / "pipe")
     path = {"nowhere": tmp_path / "no" / "a.prom", "nul": Path("a\0b")}.get(kind, tmp_path / kind)
     captured = CapturingLogger()
-    MetricsFile(path, lambda: STATUS, captured).note(ReadyReached(applied=0, duration_ms=20))
+    MetricsFile(path, lambda: STATUS, lambda: captured).note(ReadyReached(applied=0, duration_ms=20))
 
     assert [call.args for call in captured.calls] == [("metrics.unwritten",)]
     assert sorted(each.name for each in tmp_path.iterdir()) == ["folder", "pipe"]
@@ -111,7 +111,7 @@ def test_it_is_written_when_a_run_ends_and_not_before(
     tmp_path: Path, ending: ReadyReached | RunFailed, exit_code: int
 ) -> None:
     path = tmp_path / "pgready.prom"
-    listener = MetricsFile(path, lambda: STATUS, CapturingLogger())
+    listener = MetricsFile(path, lambda: STATUS, CapturingLogger)
     listener.note(PhaseEntered("connecting"))
     assert not path.exists()
 

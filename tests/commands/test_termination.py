@@ -83,7 +83,7 @@ def test_a_name_that_is_no_utf_8_is_written_all_the_same() -> None:
 
 def test_a_later_success_takes_the_message_away(tmp_path: Path) -> None:
     log = mounted(tmp_path / "log")
-    listener = TerminationLog(log, CapturingLogger())
+    listener = TerminationLog(log, CapturingLogger)
     listener.note(FAILED)
     assert log.read_text().endswith(HINT)
 
@@ -94,7 +94,7 @@ def test_a_later_success_takes_the_message_away(tmp_path: Path) -> None:
 
 def test_a_success_alone_leaves_the_file_as_it_is(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    TerminationLog(log, CapturingLogger()).note(READY)
+    TerminationLog(log, CapturingLogger).note(READY)
 
     assert not log.exists()
 
@@ -113,7 +113,7 @@ def test_a_file_that_cannot_be_written_is_a_warning(tmp_path: Path, kind: str) -
     os.mkfifo(tmp_path / "pipe")
     path = {"nowhere": tmp_path / "no" / "log", "nul": Path("a\0b")}.get(kind, tmp_path / kind)
     captured = CapturingLogger()
-    TerminationLog(path, captured).note(FAILED)
+    TerminationLog(path, lambda: captured).note(FAILED)
 
     assert [call.args for call in captured.calls] == [("termination.unwritten",)]
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)

@@ -33,30 +33,34 @@ from pgready.core.status import Status
 from pgready.settings import Settings
 
 _CAN_WAIT = (Planned, MigrationStarted, MigrationApplied)
-_BEGINS = (Located, PhaseEntered)
+_IN_NO_HURRY = (Located, PhaseEntered)
 _SOON_SECONDS = 0.1
 
 
 class Console:
     """Takes a run's events (`emit`) and shows them on standard error.
 
-    A plan, and those of which there is one for every migration, are shown while the server works on what
+    A plan, and those of which there is one for every migration, are told while the server works on what
     comes next: telling them takes a tenth of a millisecond, a plan of a thousand five, in which it would have
-    nothing to do. Any other event, and whoever asks for the status, finds all before it told. That a run has
-    begun is told with the first thing that comes of it, or a moment later: by then the server is asked what
-    is applied, and meanwhile structlog is loaded.
+    nothing to do. Any other event, and whoever asks for the status, finds all before it told: folded into the
+    status, and heard by the listeners.
+
+    The log is written as events are told, but for the beginning: structlog, which that takes, is loaded while
+    the server is asked what is applied. That is when the first thing has come of the run, or a moment later.
     """
 
     def __init__(self, settings: Settings, *, started_at: datetime, quiet: bool = False) -> None:
         """*quiet* is for commands that only look: of events, they log warnings and errors."""
         self._settings = settings
         self._quiet = quiet
-        self._loaded = False
+        self._structlog_loaded = False
         self._people = settings.log_format == "console"
         self._line: display.Line | None = None
         self._following: anyio.CancelScope | None = None
         self._listeners: list[Callable[[Event], None]] = []
         self._untold: deque[tuple[datetime, Event]] = deque()
+        self._unwritten: deque[tuple[datetime, Event]] = deque()
+        self._notices = deque(settings.notices)
         self._waits = anyio.Event()
         self._status = statuses.initial(
             started_at=started_at,
@@ -64,18 +68,16 @@ class Console:
             namespace=settings.namespace,
             environment=settings.environment,
         )
+        logs.take_over_logging(lambda: self.log)
 
     @cached_property
     def _log(self) -> Any:
         settings = self._settings
         bound = {"environment": settings.environment} if settings.environment else {}
-        log = _logger(settings.log_format, settings.log_level, **bound)
-        for notice in settings.notices:
-            log.warning("settings.noticed", message=notice)
-        return log
+        return _logger(settings.log_format, settings.log_level, **bound)
 
     @cached_property
-    def _write(self) -> Callable[[Event], None]:
+    def _write(self) -> Callable[[Event, datetime], None]:
         settings = self._settings
         level = "warning" if self._quiet and settings.log_level == "info" else settings.log_level
         return eventlog.log_events(self._log, level)
@@ -87,9 +89,11 @@ class Console:
 
     @property
     def log(self) -> Any:
-        """For what is no event of a run. Ask anew for each line: a drawn one makes room."""
-        if self._line is not None:
-            self._line.clear()
+        """For what is no event of a run, and stands behind all that was one. Ask anew for each line: a drawn
+        one makes room."""
+        self._tell_untold()
+        self._write_untold()
+        self._make_room()
         return self._log
 
     def say(self, text: str) -> None:
@@ -97,7 +101,7 @@ class Console:
         if self._people:
             print(text, file=sys.stderr)  # noqa: T201
         else:
-            self._log.info("service.listening", message=text)
+            self.log.info("service.listening", message=text)
 
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Hand every event to *listener* too."""
@@ -105,27 +109,43 @@ class Console:
 
     def emit(self, event: Event) -> None:
         self._untold.append((datetime.now(UTC), event))
-        if self._following is None or (self._loaded and not isinstance(event, _CAN_WAIT)):
+        if self._following is None or not isinstance(event, _CAN_WAIT):
             self._tell_untold()
-        elif self._loaded or not isinstance(event, _BEGINS):
+        elif len(self._untold) == 1:
             self._waits.set()
 
     def _tell_untold(self) -> None:
         while self._untold:
             happened_at, event = self._untold.popleft()
             self._status = statuses.advance(self._status, event, happened_at)
-            if self._line is not None:
-                self._line.clear()
-            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more: the run goes on
-                self._write(event)
+            self._unwritten.append((happened_at, event))
             for listener in self._listeners:
                 listener(event)
+        if self._following is None or self._structlog_loaded:
+            self._write_untold()
+        elif not all(isinstance(event, _IN_NO_HURRY) for _, event in self._unwritten):
+            self._waits.set()
 
-    async def _keep_telling(self) -> None:
+    def _write_untold(self) -> None:
+        while self._notices or self._unwritten:
+            self._make_room()
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more: the run goes on
+                if self._notices:
+                    self._log.warning("settings.noticed", message=self._notices.popleft())
+                else:
+                    happened_at, event = self._unwritten.popleft()
+                    self._write(event, happened_at)
+
+    def _make_room(self) -> None:
+        if self._line is not None:
+            self._line.clear()
+
+    async def _keep_telling(self, when_loaded: Callable[[], None]) -> None:
         with anyio.move_on_after(_SOON_SECONDS):
             await self._waits.wait()
-        await anyio.to_thread.run_sync(logs.load)
-        self._loaded = True
+        await anyio.to_thread.run_sync(logs.load_structlog)
+        self._structlog_loaded = True
+        when_loaded()
         self._tell_untold()
         while True:
             await self._waits.wait()
@@ -140,15 +160,18 @@ class Console:
             error.hint = completed(error.hint, self._settings)
         event = eventlog.failed(error, retry_seconds)
         self._status = statuses.advance(self.status, event, datetime.now(UTC))
-        if self._line is not None:
-            self._line.clear()
-        _tell(error, event, self._log, self._people)
+        _tell(error, event, self.log, self._people)
         for listener in self._listeners:
             listener(event)
 
     @asynccontextmanager
-    async def following(self, heartbeat_seconds: float = display.HEARTBEAT_SECONDS) -> AsyncIterator[None]:
-        """Draw or beat, and tell what can wait, while the block runs."""
+    async def following(
+        self,
+        heartbeat_seconds: float = display.HEARTBEAT_SECONDS,
+        when_loaded: Callable[[], None] = lambda: None,
+    ) -> AsyncIterator[None]:
+        """Draw or beat, and tell what can wait, while the block runs; *when_loaded* is called once structlog,
+        the last that a run needs, is there."""
         failure: PgreadyError | None = None
         self._waits = anyio.Event()  # an event belongs to the loop that waits for it
         self._following = anyio.CancelScope()
@@ -160,7 +183,7 @@ class Console:
                 group.start_soon(
                     self._follow, self._following, display.keep_beating, self._beat, heartbeat_seconds
                 )
-            group.start_soon(self._keep_telling)
+            group.start_soon(self._keep_telling, when_loaded)
             try:
                 yield
             except PgreadyError as error:  # kept out of the task group, which would wrap it
@@ -184,7 +207,7 @@ class Console:
             self._following.cancel()
 
     def _beat(self) -> None:
-        self._log.info("run.waiting", phase=self.status.phase, status=renderings.headline(self.status))
+        self.log.info("run.waiting", phase=self.status.phase, status=renderings.headline(self.status))
 
 
 def tell(error: PgreadyError, log_format: str) -> None:
@@ -200,7 +223,7 @@ def _tell(error: PgreadyError, event: RunFailed, log: Any, people: bool) -> None
     if people:
         print(render(error), file=sys.stderr)  # noqa: T201
     else:
-        eventlog.log_events(log, "error")(event)
+        eventlog.log_events(log, "error")(event, datetime.now(UTC))
 
 
 def _logger(log_format: str, level: str, **bound: str) -> Any:

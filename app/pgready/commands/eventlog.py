@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from pgready import logs
 from pgready.core import events
 from pgready.core.errors import PgreadyError, Place
 from pgready.core.model import LockHolder, Operation
@@ -60,17 +62,18 @@ def fields(event: events.Event) -> dict[str, Any]:
     return {name: _plain(value) for name, value in values.items() if value not in (None, "", ())}
 
 
-def log_events(log: Any, least: str) -> Callable[[events.Event], None]:
-    """A listener that writes each event of level *least* or above to the structlog logger *log*."""
+def log_events(log: Any, least: str) -> Callable[[events.Event, datetime], None]:
+    """What writes each event of level *least* or above, with its moment, to the structlog logger *log*."""
     shown = _ORDER[_ORDER.index(least) :]
 
-    def write(event: events.Event) -> None:
+    def write(event: events.Event, happened_at: datetime) -> None:
         if level(event) not in shown:
             return
-        getattr(log, level(event))(tag(event), **fields(event))
+        timestamp = logs.timestamp(happened_at)
+        getattr(log, level(event))(tag(event), timestamp=timestamp, **fields(event))
         if isinstance(event, events.Planned) and not event.under_lock:
             for finding in event.plan.findings:
-                log.warning("plan.finding", **_said(finding))
+                log.warning("plan.finding", timestamp=timestamp, **_said(finding))
 
     return write
 

@@ -26,9 +26,10 @@ _MOST_BYTES = 1_000_000  # what is larger was not written by us
 
 
 class MetricsFile:
-    """A listener that writes the file *path* whenever a run ends; *status* gives the status as it is then."""
+    """A listener that writes the file *path* whenever a run ends; *status* gives the status as it is then,
+    *log* what warns where that cannot be."""
 
-    def __init__(self, path: Path, status: Callable[[], Status], log: Any) -> None:
+    def __init__(self, path: Path, status: Callable[[], Status], log: Callable[[], Any]) -> None:
         self._path = path
         self._status = status
         self._log = log
@@ -51,7 +52,7 @@ class MetricsFile:
             write(self._path, status, self._tally, now)
         except (OSError, ValueError) as problem:  # the latter: a path with a NUL
             message = str(getattr(problem, "strerror", None) or problem)
-            self._log.warning("metrics.unwritten", path=str(self._path), message=message)
+            self._log().warning("metrics.unwritten", path=str(self._path), message=message)
 
 
 def write(path: Path, status: Status, tally: Tally, now: datetime) -> None:

@@ -6,7 +6,7 @@ import contextlib
 from datetime import UTC, datetime
 
 from pgready.commands.console import Console
-from pgready.commands.process import show
+from pgready.commands.process import collect_garbage, show
 from pgready.commands.reports import Reports
 from pgready.core.errors import ExitCode, PgreadyError
 from pgready.core.renderings import news, text_table, to_json
@@ -46,7 +46,10 @@ class OneShot:
         """Make the target ready, on the connection that is under way where there is one; the exit code."""
         console = self._console
         try:
-            async with console.following(), assemble.located(self._settings, console.emit) as located:
+            async with (
+                console.following(when_loaded=collect_garbage),
+                assemble.located(self._settings, console.emit) as located,
+            ):
                 run = await assemble.prepare(located, console.emit, first=first)
                 await run.to_end()
         except PgreadyError as error:

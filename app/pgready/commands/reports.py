@@ -23,7 +23,7 @@ class Reports:
         if settings.metrics_file is not None:
             from pgready.commands.metrics_file import MetricsFile
 
-            metrics = MetricsFile(Path(settings.metrics_file), lambda: console.status, console.log)
+            metrics = MetricsFile(Path(settings.metrics_file), lambda: console.status, lambda: console.log)
             console.listen(metrics.note)
             self._interrupted = metrics.interrupted
         if settings.termination_log is not None or "KUBERNETES_SERVICE_HOST" in os.environ:
@@ -31,7 +31,7 @@ class Reports:
 
             path = termination.place(settings.termination_log, os.environ)
             if path is not None:
-                console.listen(termination.TerminationLog(path, console.log).note)
+                console.listen(termination.TerminationLog(path, lambda: console.log).note)
 
     def ended(self, exit_code: int) -> int:
         """The *exit_code* of the command, which is reported here where a signal was the end."""

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ _CUT = " …"
 class TerminationLog:
     """A listener that keeps why the last run failed in the file *path*."""
 
-    def __init__(self, path: Path, log: Any) -> None:
+    def __init__(self, path: Path, log: Callable[[], Any]) -> None:
         self._path = path
         self._log = log
         self._written = False
@@ -42,7 +42,7 @@ class TerminationLog:
         problem = write(self._path, content)
         self._written = bool(content)
         if problem is not None:
-            self._log.warning("termination.unwritten", path=str(self._path), message=problem)
+            self._log().warning("termination.unwritten", path=str(self._path), message=problem)
 
 
 def tell(error: PgreadyError, environ: Mapping[str, str]) -> None:

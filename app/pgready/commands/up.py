@@ -8,7 +8,7 @@ import anyio.to_thread
 import click
 
 from pgready.commands.options import load_settings, output_option, settings_options, teller
-from pgready.commands.process import collect_garbage, finish
+from pgready.commands.process import finish
 from pgready.core.errors import PgreadyError
 from pgready.running import ahead
 from pgready.settings import Settings
@@ -28,7 +28,6 @@ def command(output: str, **flags: object) -> int:
     async def work() -> int:
         async with ahead.connecting(settings) as first:
             loaded.append(await anyio.to_thread.run_sync(_oneshot, settings, output))
-            collect_garbage()
             return await loaded[0].make_ready(first)
 
     def tell(error: PgreadyError) -> None:
@@ -39,7 +38,7 @@ def command(output: str, **flags: object) -> int:
 
 
 def _oneshot(settings: Settings, output: str) -> OneShot:
-    """What most of the program is imported for, structlog too: in a thread, so that connecting goes on."""
+    """What most of the program is imported for: in a thread, so that connecting goes on."""
     from pgready.commands.oneshot import OneShot
 
     return OneShot(settings, output)
