@@ -146,8 +146,9 @@ def is_service_link(name: str, value: str) -> bool:
 
     One of them has the name of a setting: `PGREADY_PORT=tcp://10.0.0.1:8080`.
     """
-    like_one = "_SERVICE_" in name or "_PORT_" in name  # most are not, and a pattern takes time to compile
+    # Most do not, and a pattern takes time to compile.
+    looks_like_one = "_SERVICE_" in name or "_PORT_" in name
     return bool(
-        (like_one and re.fullmatch(_SERVICE_LINKS, name))
+        (looks_like_one and re.fullmatch(_SERVICE_LINKS, name))
         or (name.endswith("_PORT") and re.fullmatch(_SERVICE_ADDRESS, value))
     )
