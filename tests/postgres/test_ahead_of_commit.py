@@ -11,7 +11,7 @@ import pytest
 import pgready
 from harness.database import Database
 from pgready.core.errors import MigrationFailed
-from pgready.core.events import Event, MigrationApplied, MigrationRetried, ServerNotice
+from pgready.core.events import ConnectionLost, Event, MigrationApplied, MigrationRetried, ServerNotice
 from pgready.database import execute
 from pgready.database.session import Session
 
@@ -226,3 +226,106 @@ async def test_a_lost_connection_leaves_what_was_sent_to_the_next_one(
 
     assert await database.fetch("SELECT n FROM ledger") == [(1,), (2,), (3,)]
     assert await recorded(database) == ["1", "2", "3"]
+
+
+async def test_no_more_is_ahead_than_a_busy_server_has_room_for(
+    database: Database, sql_folder: Folder, sent_ahead: list[str]
+) -> None:
+    long = f"SELECT '{'ä' * 7_000}';\n"
+    scripts = {f"{n}_x.sql": f"{long}CREATE TABLE t{n} (n int);" for n in range(1, 9)}
+    ahead: list[int] = []
+
+    def noted(event: Event) -> None:
+        if isinstance(event, MigrationApplied):
+            ahead.append(len(sent_ahead) + 1 - int(event.version))
+
+    await pgready.migrate(database.url, dir=sql_folder(scripts), on_event=noted)
+
+    assert max(ahead) == 2  # of 14 kB each, within 32
+
+
+async def test_who_gives_up_between_two_does_not_leave_the_next_ones_running(
+    database: Database, sql_folder: Folder, sent_ahead: list[str]
+) -> None:
+    folder = sql_folder({"1_a.sql": "SELECT 1;"} | {f"{n}_x.sql": "SELECT pg_sleep(1);" for n in range(2, 6)})
+
+    def fails(event: Event) -> None:
+        if isinstance(event, MigrationApplied):
+            raise ValueError("the application's own")
+
+    with pytest.raises(ExceptionGroup):
+        await pgready.migrate(database.url, dir=folder, on_event=fails)
+    await anyio.sleep(1.5)
+
+    assert len(sent_ahead) == 4
+    assert await recorded(database) == ["1"]
+
+
+async def test_what_the_lost_backend_still_commits_is_told_once_the_lock_is_free(
+    database: Database, sql_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions: list[Session] = []
+    send = execute.send_ahead
+
+    def noted(session: Session, *more: object, **and_more: object) -> execute.Sent | None:
+        sessions.append(session)
+        return send(session, *more, **and_more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(execute, "send_ahead", noted)
+    events: list[Event] = []
+
+    def cut(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, MigrationApplied) and event.version == "1":
+            sessions[0].connection._transport.abort()  # type: ignore[attr-defined]
+
+    folder = sql_folder({"1_a.sql": "SELECT 1;", "2_b.sql": "SELECT pg_sleep(0.6);", "3_c.sql": "SELECT 3;"})
+    await pgready.migrate(database.url, dir=folder, on_event=cut)
+
+    assert any(isinstance(event, ConnectionLost) for event in events)
+    applied = [event.version for event in events if isinstance(event, MigrationApplied)]
+    assert sorted(applied) == await recorded(database) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("ahead", ["", "SELECT 3;"], ids=["alone", "with another ahead"])
+async def test_what_was_refused_is_told_though_the_connection_ends_with_its_rollback(
+    ahead: str, database: Database, sql_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ends(session: Session) -> None:
+        session.connection.terminate()
+
+    monkeypatch.setattr(Session, "_rollback", ends)
+    folder = sql_folder(
+        {"1_a.sql": "SELECT 1;", "2_b.sql": "SELECT 1 / 0;"} | ({"3_c.sql": ahead} if ahead else {})
+    )
+
+    with pytest.raises(MigrationFailed, match="division by zero"):
+        await migrate(database, folder, [])
+
+    assert await recorded(database) == ["1"]
+
+
+async def test_another_connection_that_a_script_lost_is_not_ours(
+    database: Database, sql_folder: Folder
+) -> None:
+    lost = "DO $$BEGIN RAISE 'could not establish connection' USING ERRCODE = '08001'; END$$;"
+    events: list[Event] = []
+
+    with pytest.raises(MigrationFailed) as problem:
+        await migrate(database, sql_folder({"1_a.sql": f"SELECT 1;\n{lost}"}), events)
+
+    assert (problem.value.sqlstate, problem.value.place and problem.value.place.line) == ("08001", 2)
+    assert not any(isinstance(event, ConnectionLost) for event in events)
+
+
+async def test_a_place_in_a_text_of_the_servers_own_is_not_taken_for_one_in_the_script(
+    database: Database, sql_folder: Folder
+) -> None:
+    made = "CREATE TABLE t (a text, b int); CREATE INDEX i ON t (b) WHERE a = 'x';"
+    changed = "SELECT 1;\n\nALTER TABLE t ALTER COLUMN a TYPE int USING 1;\nSELECT 2;"
+
+    with pytest.raises(MigrationFailed, match="operator does not exist") as problem:
+        await migrate(database, sql_folder({"1_a.sql": made, "2_b.sql": changed}), [])
+
+    assert problem.value.place is not None
+    assert (problem.value.place.file[-7:], problem.value.place.line) == ("2_b.sql", 3)

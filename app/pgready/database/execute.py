@@ -94,6 +94,9 @@ class _Message:
             return min(completed, len(self) - 1), None
         at = int(position) - 1
         index = bisect_right(self._starts, at) - 1
+        if completed and index != completed:
+            # It counts in a text of the server's own, such as a definition that ALTER TYPE reads again.
+            return min(completed, len(self) - 1), None
         # The `;` behind a statement that lacks its end is ours, and its script may have none.
         return index, min(at - self._starts[index], len(self._texts[index]))
 
@@ -139,6 +142,7 @@ class Sent(NamedTuple):
 
     message: _Message
     reply: Reply
+    bytes: int = 0
 
 
 async def run_transaction(
@@ -170,14 +174,21 @@ async def run_transaction(
 
 
 def send_ahead(
-    session: Session, text: str, segment: Segment, *, opening: Sequence[str], closing: Sequence[str]
+    session: Session,
+    text: str,
+    segment: Segment,
+    *,
+    opening: Sequence[str],
+    closing: Sequence[str],
+    most_bytes: int,
 ) -> Sent | None:
-    """Send *segment* behind what the server works on; None, and nothing is sent, where one message is not
-    enough for it. `run_sent` waits for its end."""
-    message = next(_parts(text, segment, opening, closing, MESSAGE_CHARACTERS))
+    """Send *segment* behind what the server works on; None, and nothing is sent, where it is more than one
+    message of *most_bytes*. `run_sent` waits for its end."""
+    message = next(_parts(text, segment, opening, closing, most_bytes))
     if isinstance(message, Statement) or not message.closes:
         return None
-    return Sent(message, session.send(message.text))
+    length = len(message.text.encode())
+    return Sent(message, session.send(message.text), length) if length <= most_bytes else None
 
 
 async def run_sent(
@@ -237,7 +248,7 @@ async def run_plain(session: Session, opening: Sequence[str], closing: Sequence[
 
 
 async def _answered(session: Session, sent: Sent, progress: Progress | None) -> None:
-    message, reply = sent
+    message, reply, _ = sent
     if progress is not None:
         progress.message_started(message, reply)
     try:

@@ -53,6 +53,8 @@ class StatementRefused(Exception):
 def lost_connection(problem: BaseException) -> bool:
     """Whether *problem* means that the connection is gone, so that nobody knows what happened."""
     if isinstance(problem, asyncpg.PostgresError):
+        if getattr(problem, "severity_en", None) == "ERROR":
+            return False  # the session goes on, whatever the code: dblink has lost another connection
         code = problem.sqlstate or ""
         return code.startswith(("08", "57P")) or code == "25P03" or code == "25P04"
     return isinstance(problem, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError)

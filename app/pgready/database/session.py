@@ -23,6 +23,7 @@ from pgready.core.quoting import Name, Sql, fill
 from pgready.database.wire import Reply, wired
 
 GRACE_SECONDS = 3.0
+_STOP_AGAIN_SECONDS = 0.05
 """How long a farewell (ROLLBACK, unlock, close) may take before the connection is dropped hard."""
 
 OWN_SETTINGS = (
@@ -200,14 +201,17 @@ class Session:
         try:
             await reply.end()
         except asyncio.CancelledError:
-            with anyio.move_on_after(GRACE_SECONDS, shield=True):
-                await self._stop()
+            await self._stop()
             raise
 
     async def _stop(self) -> None:
-        """Have the server cancel what it runs for us, as the driver does for its own."""
-        stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        await self.connection._cancel(stopped)  # type: ignore[attr-defined]
+        """Have the server cancel what it runs for us, within the grace period: again and again, since between
+        two messages it does not heed that."""
+        with anyio.move_on_after(GRACE_SECONDS, shield=True):
+            while self._wire.busy and not self.closed:
+                stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                await self.connection._cancel(stopped)  # type: ignore[attr-defined]
+                await anyio.sleep(_STOP_AGAIN_SECONDS)
 
     async def copy_in(self, statement: str, data: AsyncIterator[bytes]) -> None:
         """Run a `COPY … FROM STDIN` *statement* as it is written, feeding it *data*."""
@@ -261,7 +265,14 @@ class Session:
         return "\n;".join(fill("SET :name = :value", name=Name(name), value=value) for name, value in values)
 
     async def close(self) -> None:
-        """Say goodbye within the grace period; whatever happens, the connection is gone afterwards."""
+        """Say goodbye within the grace period; whatever happens, the connection is gone afterwards.
+
+        Where somebody gave up in the middle, what is on its way is not to run.
+        """
+        if self._wire.busy:
+            await self._stop()
+            self.connection.terminate()
+            return
         with anyio.move_on_after(GRACE_SECONDS, shield=True):
             try:
                 await self.connection.close(timeout=GRACE_SECONDS / 2)

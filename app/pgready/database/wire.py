@@ -133,6 +133,13 @@ class Wire(asyncio.Protocol):
             self._replies.popleft().finish()
         elif kind == _COPY_IN:
             self._transport.write(_COPY_FAIL)
+            if len(self._replies) > 1:  # what was sent behind it would be taken for the data
+                self._transport.abort()
+
+    @property
+    def busy(self) -> bool:
+        """Whether the server owes an answer to what was sent here."""
+        return bool(self._replies)
 
     def connection_lost(self, exc: Exception | None) -> None:
         while self._held:

@@ -36,6 +36,10 @@ _AHEAD = 8
 """How many are on their way behind the one that the server works on. One would do on the same machine; over a
 network of 20 ms eight take as long as one."""
 
+_AHEAD_BYTES = 32 * 1024
+"""How long they may be together. What a busy server has no room to receive keeps the end of a connection back
+as well, and then it works for a client that died until the statement ends (test_ahead_of_commit)."""
+
 
 class Applier:
     """Carries out segment actions on *session*, whose lock is held. *work* is what is to be applied,
@@ -122,7 +126,8 @@ class Applier:
             now = anyio.current_time()
             if refused.problem.sqlstate in LOCK_CODES:
                 return steps.LockTimedOut(now, elapsed_seconds=now - started)
-            if await self._session.fetch(self._tables.recorded(migration)):
+            lost = self._session.closed  # while it was rolled back; what was refused is told all the same
+            if not lost and await self._session.fetch(self._tables.recorded(migration)):
                 return steps.FenceLost(now)  # by somebody else, meanwhile: it was refused for that
             raise self._explained(action, migration, script, refused) from refused
         finally:
@@ -221,7 +226,8 @@ class Applier:
         if self._ahead:
             last = self._source.migration(*next(reversed(self._ahead)))
         while len(self._ahead) < _AHEAD and (following := self._leads_to(last)) is not None:
-            sent = self._send_ahead(following, after=last)
+            room_bytes = _AHEAD_BYTES - sum(sent.bytes for sent in self._ahead.values())
+            sent = self._send_ahead(following, after=last, most_bytes=room_bytes)
             if sent is None:
                 break
             self._ahead[_key(following)] = sent
@@ -240,7 +246,7 @@ class Applier:
         whole = work.compiled == (SegmentKind.TRANSACTION,)
         return self._source.migration(work.kind, work.version) if whole else None
 
-    def _send_ahead(self, migration: Migration, *, after: Migration) -> Sent | None:
+    def _send_ahead(self, migration: Migration, *, after: Migration, most_bytes: int) -> Sent | None:
         script = self._source.at_hand(*_key(migration))
         if script.stepwise:
             return None
@@ -251,6 +257,7 @@ class Applier:
             script.segments[0],
             opening=self._frames.opening(timeout_ms, 0, migration, script, after=after),
             closing=self._closing(migration, script, 0),
+            most_bytes=most_bytes,
         )
 
     def _closing(self, migration: Migration, script: CompiledScript, number: int) -> list[str]:

@@ -251,7 +251,7 @@ class Run:
             session, under_lock=under_lock, looks_again=self._migrates and not under_lock
         )
         self._sight = sight
-        self._tell_unanswered(sight)
+        self._tell_unanswered(sight, under_lock=under_lock)
         if under_lock:
             if session.pooling is Pooling.UNPROVEN:
                 self._looker.refuse_singles(session, sight)
@@ -334,15 +334,20 @@ class Run:
             self._unanswered = self._applier.unanswered
             self._applier = None
 
-    def _tell_unanswered(self, sight: Sight) -> None:
+    def _tell_unanswered(self, sight: Sight, *, under_lock: bool) -> None:
         """Tell of what was committed although the answer was lost with the connection: its row names us.
 
-        A peer's history names nobody, and then another may have applied it meanwhile.
+        Until the lock is ours again, the backend that we lost may still be at work. A peer's history names
+        nobody, and then another may have applied it meanwhile.
         """
-        unanswered, self._unanswered = self._unanswered, frozenset()
-        ours = self._assignment.applied_by
-        for entry in sight.plan.entries if unanswered else ():
-            row = entry.applied if entry.state is State.APPLIED else None
+        unanswered, ours = self._unanswered, self._assignment.applied_by
+        if not unanswered:
+            return
+        applied = [entry for entry in sight.plan.entries if entry.state is State.APPLIED]
+        seen = {(entry.kind, entry.version) for entry in applied}
+        self._unanswered = frozenset() if under_lock else unanswered - seen
+        for entry in applied:
+            row = entry.applied
             if (entry.kind, entry.version) in unanswered and row is not None and row.applied_by == ours:
                 self.applied += 1
                 kind, took_ms = entry.kind.value, row.duration_ms
