@@ -36,7 +36,9 @@ async def test_the_lock_of_the_dead_is_free_within_five_seconds(
     statement: str, database: Database, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:
     await database.execute("CREATE TABLE held (id integer)")
-    folder = sql_folder({"migrations/0001_long.sql": statement})
+    # What is sent ahead of its turn must not stand before the end of the connection.
+    behind = {f"migrations/000{n}_x.sql": f"SELECT '{'x' * 20_000}';" for n in range(2, 9)}
+    folder = sql_folder({"migrations/0001_long.sql": statement} | behind)
     async with database.connect() as connection, connection.transaction():
         await connection.execute("INSERT INTO held VALUES (1)")
         running = pgready.start("up", "--dir", folder, env=environment(database))
