@@ -152,9 +152,6 @@ async def test_the_tool_goes_on_where_pgready_stopped(
     assert await state(peer, database) == await state(peer, other)
 
 
-@pytest.mark.parametrize(
-    "peer", [peer for peer in PEERS if not detect.make(peer.dialect).generator], indirect=True
-)
 async def test_the_tool_goes_on_with_a_history_that_was_adopted_and_ejected(
     peer: Peer,
     pgready: Callable[..., Awaitable[Any]],
@@ -179,6 +176,9 @@ async def test_the_tool_goes_on_with_a_history_that_was_adopted_and_ejected(
     assert ejected == await database.fetch(peer.rows) == await other.fetch(peer.rows)
 
 
+@pytest.mark.parametrize(
+    "peer", [peer for peer in PEERS if not detect.make(peer.dialect).generator], indirect=True
+)
 async def test_the_tool_runs_what_new_writes(
     peer: Peer, pgready: Pgready, part: Path, database: Database
 ) -> None:

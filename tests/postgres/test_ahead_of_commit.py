@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 import pgready
+from harness import oracle
 from harness.database import Database
 from pgready.core.errors import MigrationFailed
 from pgready.core.events import ConnectionLost, Event, MigrationApplied, MigrationRetried, ServerNotice
@@ -255,8 +256,9 @@ async def test_who_gives_up_between_two_does_not_leave_the_next_ones_running(
 
     with pytest.raises(ExceptionGroup):
         await pgready.migrate(database.url, dir=folder, on_event=fails)
-    await anyio.sleep(1.5)
+    left = await oracle.leftovers(database, within_seconds=10, indexes=False)
 
+    assert left == oracle.NOTHING  # so that nothing more can come
     assert len(sent_ahead) == 4
     assert await recorded(database) == ["1"]
 

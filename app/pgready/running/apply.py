@@ -340,7 +340,7 @@ class Applier:
 
     def _spent(self, migration: Migration, seconds: float | None) -> None:
         """Add what a segment took: None where that went with the process that ran it, and the sum with it."""
-        key = migration.kind, migration.version
+        key = _key(migration)
         before_ms = self._durations_ms[key]
         self._durations_ms[key] = None if before_ms is None or seconds is None else before_ms + 1000 * seconds
 
@@ -364,16 +364,9 @@ class Applier:
         if action.segment + 1 < len(script.segments):
             return
         self.applied += 1
-        duration_ms = self._durations_ms.pop((migration.kind, migration.version))
-        self._emit(
-            MigrationApplied(
-                migration.version,
-                migration.name,
-                migration.kind.value,
-                _rounded(duration_ms),
-                self._applied_by,
-            )
-        )
+        took_ms = _rounded(self._durations_ms.pop(_key(migration)))
+        kind = migration.kind.value
+        self._emit(MigrationApplied(migration.version, migration.name, kind, took_ms, self._applied_by))
         self._source.forget(migration.kind, migration.version)
 
     def _explained(
