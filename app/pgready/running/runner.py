@@ -7,7 +7,7 @@ are all elsewhere. Every way out passes `close`, so that no lock and no backend 
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Set
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -25,14 +25,12 @@ from pgready.core.events import (
     LockReleased,
     LockTaken,
     LockWaited,
-    MigrationApplied,
     MigrationRetried,
     PhaseEntered,
     ReadyReached,
     ServerNotice,
 )
-from pgready.core.model import Kind, LockHolder
-from pgready.core.planning import State
+from pgready.core.model import LockHolder
 from pgready.core.run import RunState
 from pgready.database import lock
 from pgready.database.connect import ATTEMPT_SECONDS, CannotConnect, attempt_seconds, open_session
@@ -43,6 +41,7 @@ from pgready.running.ahead import FirstSession
 from pgready.running.assignment import Assignment
 from pgready.running.host import application_name
 from pgready.running.look import Looker, Sight
+from pgready.running.tally import Tally
 from pgready.running.watch import Watcher
 
 if TYPE_CHECKING:  # what changes something is loaded where there is something to change
@@ -72,7 +71,7 @@ class Run:
         self._session: Session | None = None
         self._sight: Sight | None = None
         self._applier: Applier | None = None
-        self._unanswered: Set[tuple[Kind, str]] = frozenset()
+        self._tally = Tally(assignment.applied_by, emit)
         self._error: PgreadyError | None = None
         self._holder: LockHolder | None = None
         self._attempts = self._attempts_before = 0
@@ -80,7 +79,6 @@ class Run:
         self._tell_holder_at = 0.0
         self._migrates = False
         self._watcher = Watcher(self._open_another, emit)
-        self.applied = 0
 
     async def to_end(self) -> None:
         """Run until the target is ready. Raises PgreadyError; nothing is left held, whatever happens."""
@@ -99,7 +97,7 @@ class Run:
             await self._close()
         if failure is not None:
             raise failure
-        self._emit(ReadyReached(self.applied, round(1000 * (anyio.current_time() - began))))
+        self._emit(ReadyReached(self._tally.applied, round(1000 * (anyio.current_time() - began))))
 
     async def look_only(self) -> Sight:
         """Connect, with the run's patience, and look once; changes nothing. Raises PgreadyError."""
@@ -251,7 +249,7 @@ class Run:
             session, under_lock=under_lock, looks_again=self._migrates and not under_lock
         )
         self._sight = sight
-        self._tell_unanswered(sight, under_lock=under_lock)
+        self._tally.tell_unanswered(sight.plan, under_lock=under_lock)
         if under_lock:
             if session.pooling is Pooling.UNPROVEN:
                 self._looker.refuse_singles(session, sight)
@@ -263,7 +261,7 @@ class Run:
                 applied_by=self._assignment.applied_by,
                 timeout_ms=self._assignment.statement_timeout_ms,
                 lock_seconds=self._assignment.patience.lock_seconds,
-                applied_before=self.applied,
+                applied_before=self._tally.applied,
             )
         return steps.Looked(
             anyio.current_time(), refused=bool(sight.plan.errors), bootstrap=sight.bootstrap, work=sight.work
@@ -304,21 +302,6 @@ class Run:
 
     # Applying
 
-    async def _run_transaction(self, action: steps.RunTransaction) -> steps.Observation:
-        return await self._working().run_transaction(action)
-
-    async def _mark_started(self, action: steps.MarkStarted) -> steps.Observation:
-        return await self._working().mark_started(action)
-
-    async def _run_single(self, action: steps.RunSingle) -> steps.Observation:
-        return await self._working().run_single(action)
-
-    async def _probe(self, action: steps.Probe) -> steps.Observation:
-        return await self._working().probe(action)
-
-    async def _record_done(self, action: steps.RecordDone) -> steps.Observation:
-        return await self._working().record_done(action)
-
     async def _run_checks(self, _: steps.RunChecks) -> steps.Observation:
         self._count_applied()
         if self._looker.checks:
@@ -328,30 +311,9 @@ class Run:
         return steps.ChecksPassed(anyio.current_time())
 
     def _count_applied(self) -> None:
-        """Add up what each applier applied: there is one for every time that the lock was taken."""
         if self._applier is not None:
-            self.applied += self._applier.applied
-            self._unanswered = self._applier.unanswered
+            self._tally.add(self._applier)
             self._applier = None
-
-    def _tell_unanswered(self, sight: Sight, *, under_lock: bool) -> None:
-        """Tell of what was committed although the answer was lost with the connection: its row names us.
-
-        Until the lock is ours again, the backend that we lost may still be at work. A peer's history names
-        nobody, and then another may have applied it meanwhile.
-        """
-        unanswered, ours = self._unanswered, self._assignment.applied_by
-        if not unanswered:
-            return
-        applied = [entry for entry in sight.plan.entries if entry.state is State.APPLIED]
-        seen = {(entry.kind, entry.version) for entry in applied}
-        self._unanswered = frozenset() if under_lock else unanswered - seen
-        for entry in applied:
-            row = entry.applied
-            if (entry.kind, entry.version) in unanswered and row is not None and row.applied_by == ours:
-                self.applied += 1
-                kind, took_ms = entry.kind.value, row.duration_ms
-                self._emit(MigrationApplied(entry.version, entry.name, kind, took_ms, ours))
 
     # What is known
 
@@ -393,7 +355,7 @@ class Run:
             action,
             error=self._error,
             attempts=self._attempts - self._attempts_before if refused else None,
-            applied=self.applied,
+            applied=self._tally.applied,
             patience=self._assignment.patience,
             holder=self._holder,
             blockers=self._watcher.blockers,
@@ -417,11 +379,11 @@ _HANDLERS: dict[type[steps.Action], _Handler] = {
     steps.Look: Run._look,
     steps.TakeLock: Run._take_lock,
     steps.BootstrapTarget: Run._bootstrap_target,
-    steps.RunTransaction: Run._run_transaction,
-    steps.MarkStarted: Run._mark_started,
-    steps.RunSingle: Run._run_single,
-    steps.Probe: Run._probe,
-    steps.RecordDone: Run._record_done,
+    steps.RunTransaction: lambda run, action: run._working().run_transaction(action),
+    steps.MarkStarted: lambda run, action: run._working().mark_started(action),
+    steps.RunSingle: lambda run, action: run._working().run_single(action),
+    steps.Probe: lambda run, action: run._working().probe(action),
+    steps.RecordDone: lambda run, action: run._working().record_done(action),
     steps.ReleaseLock: Run._release_lock,
     steps.RunChecks: Run._run_checks,
 }
