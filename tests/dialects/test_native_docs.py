@@ -8,7 +8,8 @@ import pytest
 
 from harness.database import Database
 from pgready.database import audit
-from pgready.dialects.native import Native
+from pgready.dialects.native import AUDIT, HANDOVER, HISTORY, JOURNAL, STATUS, Native
+from pgready.running import handover
 
 PAGE = Path(__file__).parents[2] / "docs" / "native-layout.md"
 
@@ -25,9 +26,10 @@ def documented(table: str) -> list[tuple[str, str]]:
     return [(name.strip(" `"), kind.strip()) for _, name, kind, *_ in cells]
 
 
-@pytest.mark.parametrize("table", ["pgready.history", "pgready.journal", "pgready.audit", "pgready.status"])
+@pytest.mark.parametrize("table", [str(table) for table in (HISTORY, JOURNAL, AUDIT, HANDOVER, STATUS)])
 async def test_the_columns_are_documented_as_they_are(database: Database, table: str) -> None:
     await database.execute(Native().create_history())
     await database.execute(audit.CREATE)
+    await database.execute(handover.CREATE)
 
     assert await database.fetch(COLUMNS, table) == documented(table)

@@ -565,6 +565,70 @@ async def test_what_was_adopted_is_not_taken_back_behind_the_native_historys_bac
     assert await target.goose_rows() == [0, 1, 2]
 
 
+async def test_no_repair_opens_again_what_was_adopted(
+    target: Target, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    folder = sql_folder({"1_cats.sql": CATS_TWICE})
+    await target("up", folder, "--dialect", "sqlx")
+    (folder / "2_more.sql").write_text(CATS_TWICE)
+    await target("adopt", folder, "--dialect", "sqlx", "--to", tmp_path / "sql")
+    await target("up", tmp_path / "sql")
+    (folder / "1_cats.sql").write_text(f"{CATS_TWICE}-- edited since\n")
+
+    repaired = await target("repair", folder, "1", "--dialect", "sqlx")
+    result = await target("up", folder, "--dialect", "sqlx")
+
+    assert (repaired.exit_code, result.exit_code) == (6, 6)
+    assert "was taken over by pgready.history:default" in repaired.stderr
+    assert "pgready repair" not in result.stderr
+    assert await target.database.value("SELECT count(*) FROM cats") == 2
+
+
+async def test_no_baseline_opens_again_what_was_ejected(target: Target, sql_folder: SqlFolder) -> None:
+    old = sql_folder({"0001_cats.sql": CATS_TWICE})
+    await target("up", old)
+    await target("eject", sql_folder({"00001_cats.sql": f"-- +goose Up\n{CATS_TWICE}"}))
+
+    result = await target("baseline", old)
+
+    assert result.exit_code == 6
+    assert "was handed over to public.goose_db_version" in result.stderr
+    assert await target.recorded() == []
+
+
+async def test_who_may_not_read_the_audit_does_not_run_what_was_adopted(
+    target: Target, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    role = await target.database.role()
+    await target.database.execute(f"GRANT CREATE ON SCHEMA public TO {role.name}")
+    folder = sql_folder({"1_cats.sql": CATS_TWICE})
+    await target("up", folder, "--dialect", "sqlx")
+    await target.database.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role.name}")
+    (folder / "2_more.sql").write_text("INSERT INTO cats VALUES (1);\n")
+    await target("adopt", folder, "--dialect", "sqlx", "--to", tmp_path / "sql")
+    await target("up", tmp_path / "sql")
+
+    result = await target("up", folder, "--dialect", "sqlx", PGREADY_DATABASE_URL=role.url)
+
+    assert result.exit_code == 6, result.stderr
+    assert "was taken over by pgready.history:default" in result.stderr
+    assert await target.database.value("SELECT count(*) FROM cats") == 2
+
+
+async def test_a_namespace_with_a_comma_is_handed_over_like_any_other(
+    target: Target, sql_folder: SqlFolder
+) -> None:
+    old = sql_folder({"0001_cats.sql": CATS_TWICE})
+    named = ("--namespace", "a, b")
+    await target("up", old, *named)
+    await target("eject", sql_folder({"00001_cats.sql": f"-- +goose Up\n{CATS_TWICE}"}), *named)
+
+    result = await target("up", old, *named)
+
+    assert result.exit_code == 6
+    assert await target.database.value("SELECT count(*) FROM cats") == 1
+
+
 async def test_who_was_ejected_comes_back_by_adoption(
     target: Target, sql_folder: SqlFolder, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ from pgready.core.model import TAKING_BACK, Applied, Folder, History, JournalRow
 from pgready.core.quoting import fill, identifier, literals, table
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
-from pgready.dialects.native import AUDIT, HISTORY, JOURNAL, Native
+from pgready.dialects.native import AUDIT, HANDOVER, HISTORY, JOURNAL, Native
 
 _FACTS = """
 SELECT x.schema::pg_catalog.text, x.name::pg_catalog.text, x.kind::pg_catalog.text,
@@ -113,7 +113,7 @@ async def find_tables(session: Session, dialect: Dialect, *, read_only: bool = F
 
     Reading a plain table runs nobody's code, so a *read_only* look asks for no more than that.
     """
-    names = sorted({dialect.table, HISTORY, JOURNAL, AUDIT}, key=str)
+    names = sorted({dialect.table, HISTORY, JOURNAL, AUDIT, HANDOVER}, key=str)
     schemas, tables = literals(name.schema for name in names), literals(name.name for name in names)
     found: dict[TableName, frozenset[str]] = {}
     unreadable: set[TableName] = set()

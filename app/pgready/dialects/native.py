@@ -20,6 +20,7 @@ HISTORY = TableName("pgready", "history")
 JOURNAL = TableName("pgready", "journal")
 AUDIT = TableName("pgready", "audit")
 STATUS = TableName("pgready", "status")
+HANDOVER = TableName("pgready", "handover")
 
 _NAME = re.compile(r"(?P<version>[0-9]+)_(?P<name>[^/]+?)(?P<down>\.down)?\.sql", re.IGNORECASE)
 _SHAPE = "<digits>_<name>.sql, and <digits>_<name>.down.sql beside it to revert it"

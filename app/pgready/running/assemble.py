@@ -167,12 +167,14 @@ async def repair(
     settings: Settings, emit: Emit, version: str, answer: Answer | None, by_hand: ByHand
 ) -> Recording:
     """Repair *version* in the target of *settings*."""
+    from pgready.running import handover
     from pgready.running.repair import Repairer
 
     source = await read_source(settings)
     repairer = Repairer(source, Native(settings.namespace), by=host_name(), pgready_version=__version__)
 
-    async def plan(_: Session, sight: Sight) -> Recording:
+    async def plan(session: Session, sight: Sight) -> Recording:
+        await handover.refuse(session, source.dialect, sight)
         return await repairer.plan(sight, version, answer)
 
     return await _record(settings, source, emit, "repair", plan, by_hand)
@@ -180,10 +182,13 @@ async def repair(
 
 async def baseline(settings: Settings, emit: Emit, version: str | None, by_hand: ByHand) -> Recording:
     """Take the versions up to *version* (None: all) for applied in the target of *settings*."""
+    from pgready.running import handover
+
     source = await read_source(settings)
     takeover = _takeover(settings, source)
 
     async def plan(session: Session, sight: Sight) -> Recording:
+        await handover.refuse(session, source.dialect, sight)
         return await takeover.baseline(session, sight, version)
 
     return await _record(settings, source, emit, "baseline", plan, by_hand)

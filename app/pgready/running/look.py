@@ -24,7 +24,7 @@ from pgready.core.segments import SegmentKind, place
 from pgready.database import history, lock
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
-from pgready.dialects.native import AUDIT, HISTORY, JOURNAL, Native
+from pgready.dialects.native import HANDOVER, HISTORY, JOURNAL, Native
 from pgready.running.source import Source, all_refused
 from pgready.running.watch import Watcher
 
@@ -128,10 +128,11 @@ class Looker:
             problems += reverting.interrupted(plan, found)
         if not dialect.proven:
             problems.append(_unproven(dialect))
-        if _has_new_versions(plan) and AUDIT in tables and AUDIT not in tables.unreadable:
-            from pgready.running import handover  # hardly anybody has changed a history by hand
+        if _has_new_versions(plan) and HANDOVER in tables:
+            from pgready.running import handover  # hardly anybody changes the tool
 
-            problems += await handover.findings(session, dialect)
+            if handed_over := await handover.findings(session, dialect):
+                plan = replace(plan, findings=handed_over)  # changed files are not ours to accept any more
         if problems:
             plan = replace(plan, findings=(*plan.findings, *problems))
         needs = await self._needs(session)

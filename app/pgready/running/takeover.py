@@ -27,6 +27,7 @@ from pgready.database.session import Session
 from pgready.dialects import detect
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import HISTORY, JOURNAL, Native
+from pgready.running import handover
 from pgready.running.look import Sight
 from pgready.running.recording import Recording
 from pgready.running.source import Source
@@ -115,6 +116,7 @@ class Takeover:
             outcome = self._outcome_of(migration, compile_script(migration.script))
             statements.append(self._native.take_over(migration, entry.applied, outcome))
             what.append(f"{entry.version} is {migration.script.path}")
+        statements += handover.pass_on(sight, self._source.dialect, self._native)
         return Recording(tuple(what), tuple(statements), Native.name)
 
     async def eject(self, session: Session, sight: Sight) -> Recording:
@@ -153,6 +155,7 @@ class Takeover:
                 statements += self._backdated(entry.migration, row, sight.columns)
             statements.append(self._native.forget(row))
             what.append(f"{row.version} is {entry.migration.script.path}")
+        statements += handover.pass_on(sight, self._native, self._source.dialect)
         return Recording(tuple(what), tuple(statements), self._source.dialect.name)
 
     async def _refuse_doubts(self, session: Session, sight: Sight) -> None:
