@@ -15,11 +15,11 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from pgready.core.errors import HistoryRefused
-from pgready.core.model import TAKING_BACK, Applied, Folder, History, JournalRow, Kind, Row, TableName
+from pgready.core.model import TAKING_BACK, Applied, Folder, History, JournalRow, Row, TableName
 from pgready.core.quoting import fill, identifier, literals, table
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
-from pgready.dialects.native import AUDIT, HANDOVER, HISTORY, JOURNAL, Native
+from pgready.dialects.native import AUDIT, HANDOVER, HISTORY, JOURNAL, Native, beside
 
 _FACTS = """
 SELECT x.schema::pg_catalog.text, x.name::pg_catalog.text, x.kind::pg_catalog.text,
@@ -172,7 +172,7 @@ def _refuse_untrusted(session: Session, name: TableName, facts: _Facts) -> None:
 
 
 async def read(
-    session: Session, dialect: Dialect, native: Native, folder: Folder, *, read_only: bool = False
+    session: Session, dialect: Dialect, folder: Folder, *, read_only: bool = False
 ) -> tuple[Tables, History]:
     """What the target says was applied, without any lock: the dialect's rows, ours, and the journal."""
     tables = await find_tables(session, dialect, read_only=read_only)
@@ -182,8 +182,8 @@ async def read(
     recorded = await _rows(session, dialect, tables) if dialect.table in tables else []
     applied += dialect.match(recorded, folder)
     if dialect.table != HISTORY and HISTORY in tables:
-        ours = native.match(await _rows(session, native, tables), folder)
-        applied += [row for row in ours if row.kind is not Kind.VERSIONED]
+        ours = beside(dialect)
+        applied += ours.match(await _rows(session, ours, tables), folder)
     marks: list[JournalRow] = []
     if JOURNAL in tables and not (read_only and JOURNAL in tables.unreadable):
         marks = await session.read(fill(_JOURNAL, history=dialect.identity), JournalRow)

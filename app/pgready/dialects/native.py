@@ -116,6 +116,18 @@ DELETE FROM pgready.history WHERE namespace OPERATOR(pg_catalog.=) :namespace
  AND pg_catalog.ltrim(version, :zero) OPERATOR(pg_catalog.=) pg_catalog.ltrim(:version, :zero)
 """
 
+_MAKE_ROOM = """
+DELETE FROM pgready.history AS h USING pgready.history AS s
+WHERE h.namespace OPERATOR(pg_catalog.=) :target AND s.namespace OPERATOR(pg_catalog.=) :source
+ AND s.kind OPERATOR(pg_catalog.<>) 'versioned' AND h.kind OPERATOR(pg_catalog.=) s.kind
+ AND h.version OPERATOR(pg_catalog.=) s.version
+"""
+
+_MOVE = """
+UPDATE pgready.history SET namespace = :target
+WHERE namespace OPERATOR(pg_catalog.=) :source AND kind OPERATOR(pg_catalog.<>) 'versioned'
+"""
+
 
 class Native(Dialect):
     """The layout and history of pgready itself."""
@@ -134,6 +146,9 @@ class Native(Dialect):
     @property
     def table(self) -> TableName:
         return HISTORY
+
+    def keeps(self, migration: Migration) -> bool:
+        return True
 
     @property
     def identity(self) -> str:
@@ -212,6 +227,11 @@ class Native(Dialect):
             pgready_version=outcome.pgready_version,
         )
 
+    def move_rerunnable(self, source: Native) -> tuple[str, str]:
+        """Statements after which what *source* says of repeatable and bootstrap scripts is said here."""
+        namespaces = {"source": source.namespace, "target": self.namespace}
+        return fill(_MAKE_ROOM, **namespaces), fill(_MOVE, **namespaces)
+
     def refuses_twice(self, migration: Migration) -> bool:
         return migration.kind is Kind.VERSIONED
 
@@ -245,6 +265,19 @@ class Native(Dialect):
             checksum=migration.checksum,
             token_checksum=token_checksum,
         )
+
+
+def beside(dialect: Dialect) -> Native:
+    """Where our history says what a peer's *dialect* has no rows for.
+
+    The same folder may be run for several histories of its tool, in one schema after the other.
+    """
+    return Native(dialect.identity)
+
+
+def keeper(dialect: Dialect, migration: Migration) -> Dialect:
+    """Whose rows say that *migration*, of a folder of *dialect*, was applied."""
+    return dialect if dialect.keeps(migration) else beside(dialect)
 
 
 _Number = tuple[int, str]

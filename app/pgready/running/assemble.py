@@ -122,7 +122,6 @@ def looker_of(settings: Settings, source: Source, emit: Emit, *, read_only: bool
     """Who looks at a target for the migrations of *source*."""
     return Looker(
         source,
-        Native(settings.namespace),
         settings.policies,
         declared(settings),
         emit,
@@ -171,7 +170,7 @@ async def repair(
     from pgready.running.repair import Repairer
 
     source = await read_source(settings)
-    repairer = Repairer(source, Native(settings.namespace), by=host_name(), pgready_version=__version__)
+    repairer = Repairer(source, by=host_name(), pgready_version=__version__)
 
     async def plan(session: Session, sight: Sight) -> Recording:
         await handover.refuse(session, source.dialect, sight)
@@ -247,7 +246,6 @@ async def down(settings: Settings, emit: Emit, agreement: Agreement, reason: str
             session,
             sight,
             source.dialect,
-            Native(settings.namespace),
             told_to.patience,
             emit,
             applied_by=told_to.applied_by,

@@ -73,7 +73,6 @@ class Looker:
     def __init__(
         self,
         source: Source,
-        native: Native,
         policies: Policies,
         declared: Declared,
         emit: Callable[[Event], None],
@@ -82,7 +81,6 @@ class Looker:
     ) -> None:
         self._read_only = read_only
         self._source = source
-        self._native = native
         self._policies = policies
         self._declared = declared
         self._emit = emit
@@ -99,9 +97,7 @@ class Looker:
         """
         dialect = self._source.dialect
         dialect.settle(session.schema)
-        tables, found = await history.read(
-            session, dialect, self._native, self._source.folder, read_only=self._read_only
-        )
+        tables, found = await history.read(session, dialect, self._source.folder, read_only=self._read_only)
         candidates = self._source.folder.candidates
         if len(candidates) > 1 and not (dialect.presumed and _holds_versions(found)):
             from pgready.running import choice  # whoever came from another's history may have left that
@@ -198,7 +194,7 @@ class Looker:
         if sight.create_history:
             scripts.append(self._source.dialect.create_history())
         if sight.create_native and self._source.dialect.table != HISTORY:
-            scripts.append(self._native.create_history())
+            scripts.append(Native().create_history())
         if scripts:
             from pgready.database import execute
             from pgready.running.frames import BEGIN
@@ -227,7 +223,7 @@ class Looker:
             session,
             sight.keys,
             self._source,
-            Tables(self._source.dialect, self._native, sight.columns, keyed=sight.keyed),
+            Tables(self._source.dialect, sight.columns, keyed=sight.keyed),
             journal.Journal(self._source.dialect, applied_by),
             sight.work,
             watcher,

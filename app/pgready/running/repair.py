@@ -29,9 +29,8 @@ class Answer(Enum):
 class Repairer:
     """Plans repairs of *source*'s migrations; *by* is this host or pod."""
 
-    def __init__(self, source: Source, native: Native, *, by: str, pgready_version: str) -> None:
+    def __init__(self, source: Source, *, by: str, pgready_version: str) -> None:
         self._source = source
-        self._native = native
         self._marks = journal.Journal(source.dialect, by)
         self._by = by
         self._pgready_version = pgready_version
@@ -93,14 +92,14 @@ class Repairer:
         """Let the row of a file that was renamed say its new version: what it made is there."""
         assert gone.applied and twin.migration, "an applied row, and a file that is pending"
         script = await self._source.compiled(twin.kind, twin.version)
-        tables = Tables(self._source.dialect, self._native, sight.columns)
+        dialect = self._source.dialect
         what = f"{gone.version} is {twin.migration.script.path} now: it is recorded as {twin.version}"
-        forget = self._source.dialect.forget(gone.applied)
+        forget = dialect.forget(gone.applied)
         outcome = self._outcome(twin.migration, script)
-        if isinstance(self._source.dialect, Native):  # when it was applied, by whom, how long: that stays
-            record = self._native.take_over(twin.migration, gone.applied, outcome)
+        if isinstance(dialect, Native):  # when it was applied, by whom, how long: that stays
+            record = dialect.take_over(twin.migration, gone.applied, outcome)
         else:
-            record = tables.record(twin.migration, outcome)
+            record = Tables(dialect, sight.columns).record(twin.migration, outcome)
         return _recording(what, (forget, record))
 
     async def _resolve(self, sight: Sight, entry: Entry, answer: Answer) -> Recording:
@@ -134,7 +133,7 @@ class Repairer:
         if segment + 1 < len(script.segments):
             checksum = script.segments[segment].checksum
             return (self._marks.record(migration, segment, SegmentState.DONE, checksum),)
-        tables = Tables(self._source.dialect, self._native, sight.columns)
+        tables = Tables(self._source.dialect, sight.columns)
         return (
             tables.record(migration, self._outcome(migration, script)),
             self._marks.forget(migration.kind, migration.version),

@@ -29,7 +29,7 @@ from pgready.database.execute import Progress
 from pgready.database.refusals import LOCK_CODES, OpeningRefused, StatementRefused, lost_connection
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
-from pgready.dialects.native import JOURNAL, Native
+from pgready.dialects.native import JOURNAL, Native, keeper
 from pgready.running import handover, peers, reasons
 from pgready.running.frames import BEGIN
 from pgready.running.look import Sight
@@ -99,7 +99,6 @@ class Reverter:
         session: Session,
         sight: Sight,
         dialect: Dialect,
-        native: Native,
         patience: Patience,
         emit: Callable[[Event], None],
         *,
@@ -114,7 +113,6 @@ class Reverter:
         self._has_journal = JOURNAL in sight.tables
         self._marks = journal.Journal(dialect, applied_by)
         self.dialect = dialect
-        self._native = native
         self._patience = patience
         self._emit = emit
         self._own_settings = session.own_settings(statement_timeout_ms)
@@ -130,9 +128,8 @@ class Reverter:
         """Statements after which no part of the script is recorded, so that the next run makes it again."""
         migration = repeatable.migration
         assert migration, "a script of the folder"
-        keeper = self.dialect if self.dialect.keeps(migration) else self._native
         if repeatable.applied:
-            yield keeper.forget(repeatable.applied)
+            yield keeper(self.dialect, migration).forget(repeatable.applied)
         if repeatable.state is State.PARTLY_APPLIED:
             yield self._marks.forget(migration.kind, migration.version)
 
@@ -223,7 +220,7 @@ class Reverter:
         """Statements that journal that *reversal* has begun."""
         checksum = reversal.script.segments[0].checksum
         mark = self._marks.record(reversal.migration, TAKING_BACK, SegmentState.STARTED, checksum)
-        create = [] if self._has_journal else [self._native.create_history()]
+        create = [] if self._has_journal else [Native().create_history()]
         self._has_journal = True
         return [*create, mark]
 

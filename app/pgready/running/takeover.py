@@ -26,7 +26,7 @@ from pgready.core.tokens import token_checksum
 from pgready.database.session import Session
 from pgready.dialects import detect
 from pgready.dialects.base import Dialect
-from pgready.dialects.native import HISTORY, JOURNAL, Native
+from pgready.dialects.native import HISTORY, JOURNAL, Native, beside
 from pgready.running import handover
 from pgready.running.look import Sight
 from pgready.running.recording import Recording
@@ -62,7 +62,7 @@ class Takeover:
         await self._refuse_history(session, sight)
         # Where one of them stands for others that it need not be run with (Flyway's B), it is recorded alone.
         recorded = [entry for entry in entries if entry.state is State.PENDING] or entries
-        tables = Tables(self._source.dialect, self._native, sight.columns)
+        tables = Tables(self._source.dialect, sight.columns)
         statements = self._created(sight, self._source.dialect)
         for entry in recorded:
             if entry.migration is not None:
@@ -108,6 +108,7 @@ class Takeover:
             )
         became = _became(files, written)
         statements = self._created(sight, self._native)
+        statements += self._native.move_rerunnable(beside(self._source.dialect))
         what = []
         for entry in sight.plan.entries:
             if entry.state is not State.APPLIED or entry.applied is None:
@@ -143,7 +144,7 @@ class Takeover:
                 "itself, go on with it: it needs nothing from here",
                 done=_NOTHING,
             )
-        tables = Tables(self._source.dialect, self._native, sight.columns)
+        tables = Tables(self._source.dialect, sight.columns)
         statements = self._created(sight, self._source.dialect)
         what = []
         for entry in entries:
@@ -155,6 +156,7 @@ class Takeover:
                 statements += self._backdated(entry.migration, row, sight.columns)
             statements.append(self._native.forget(row))
             what.append(f"{row.version} is {entry.migration.script.path}")
+        statements += beside(self._source.dialect).move_rerunnable(self._native)
         statements += handover.pass_on(sight, self._native, self._source.dialect)
         return Recording(tuple(what), tuple(statements), self._source.dialect.name)
 
