@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from pgready.core.model import Folder, History, JournalRow, Kind, Migration, Script, SegmentState
+from pgready.core.model import Applied, Folder, History, JournalRow, Kind, Migration, Script, SegmentState
 from pgready.core.planning import Entry, Finding, Policies, Severity, Work, plan
-from pgready.core.resumption import orphans, verify_resumption, work
+from pgready.core.resumption import left_over, orphans, told_left_over, verify_resumption, work
 from pgready.core.segments import Segment, SegmentKind, Statement
 
 T, S = SegmentKind.TRANSACTION, SegmentKind.SINGLE
@@ -115,3 +115,12 @@ def test_the_way_out_forgets_the_marks_of_that_history_alone() -> None:
 
 def test_a_version_with_a_file_is_no_orphan() -> None:
     assert orphans(plan(Folder("native", (MIGRATION,)), AT_C, Policies()), AT_C, "h") == ()
+
+
+def test_parts_beside_a_row_that_says_it_is_applied_are_left_over() -> None:
+    recorded = History(True, (Applied("1", checksum="sum"),), AT_C.journal)
+    folder = Folder("native", (MIGRATION,))
+
+    assert left_over(plan(folder, recorded, Policies()), recorded) == ("1",)
+    assert left_over(plan(folder, AT_C, Policies()), AT_C) == ()
+    assert "pgready repair 1" in (told_left_over("1").hint or "")

@@ -54,18 +54,25 @@ def test_without_anything_applied_there_is_nothing_to_revert() -> None:
     assert versions(plan, last(plan, 1)) == []
 
 
+def test_what_is_half_taken_back_has_a_file_under_its_name() -> None:
+    (finding,) = interrupted(THREE, History(True, taken_back=("03",)))
+
+    assert (finding.severity, finding.version) == (Severity.ERROR, "03")
+    assert "was it renamed?" in finding.message
+
+
 @pytest.mark.parametrize(("version", "command"), [("1", "down --all"), ("3", "down --to 2")])
 def test_what_is_half_taken_back_counts_as_nothing_else(version: str, command: str) -> None:
     (finding,) = interrupted(THREE, History(True, taken_back=(version,)))
 
     assert (finding.version, finding.severity) == (version, Severity.ERROR)
-    assert finding.hint is not None and f"pgready {command};" in finding.hint
+    assert finding.hint is not None and f"pgready {command}, and" in finding.hint
 
 
 def test_what_is_taken_back_and_pending_again_is_no_matter() -> None:
     plan = Plan((entry("1", State.PENDING), entry("2")))
 
-    assert interrupted(plan, History(True, taken_back=("1", "9"))) == []
+    assert interrupted(plan, History(True, taken_back=("1",))) == []
 
 
 def test_a_way_back_without_a_statement_is_told() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -119,6 +120,92 @@ async def test_a_drop_that_was_refused_leaves_all_as_it_was(target: Target) -> N
     assert "statement timeout" in down.stderr
     assert await target.database.fetch("SELECT version FROM pgready.journal") == []
     assert (await target("up")).exit_code == 0
+
+
+@pytest.fixture
+async def half_taken_back(target: Target) -> Target:
+    """0003 is gone, and of 0002 one of two drops: the other is refused."""
+    target.write("0002_index.down.sql", "DROP INDEX CONCURRENTLY cats_id; DROP INDEX CONCURRENTLY cats;\n")
+    down = await target("down", "2", "--yes")
+    assert (down.exit_code, await target.exists("cats_id")) == (1, False), down.stderr
+    return target
+
+
+async def test_a_way_back_mended_as_one_transaction_ends_what_died_half_way(half_taken_back: Target) -> None:
+    half_taken_back.write("0002_index.down.sql", "DROP INDEX IF EXISTS cats_id;\n")
+
+    down = await half_taken_back("down", "--to", "0001", "--yes")
+    ups = [await half_taken_back("up") for _ in range(2)]
+
+    assert [each.exit_code for each in (down, *ups)] == [0, 0, 0], ups[-1].stderr
+    assert await half_taken_back.exists("cats_id")
+
+
+@pytest.mark.parametrize(("answer", "left"), [("--done", ["0001"]), ("--not-done", ["0001", "0002"])])
+async def test_who_ended_or_undid_a_half_way_back_by_hand_says_so(
+    half_taken_back: Target, answer: str, left: list[str]
+) -> None:
+    if answer == "--not-done":
+        await half_taken_back.database.execute("CREATE INDEX cats_id ON cats (id)")
+
+    refused, asked = await half_taken_back("up"), await half_taken_back("repair", "0002")
+    repair = await half_taken_back("repair", "0002", answer)
+
+    assert (refused.exit_code, asked.exit_code, repair.exit_code) == (6, 2, 0)
+    assert "pgready repair 0002 --done | --not-done" in refused.stderr
+    assert "--done or --not-done?" in asked.stderr
+    assert await half_taken_back.recorded() == left
+    assert (await half_taken_back("up")).exit_code == 0
+    assert await half_taken_back.exists("cats_id")
+
+
+async def test_what_is_half_taken_back_is_known_under_another_spelling(half_taken_back: Target) -> None:
+    for name in ("0002_index.sql", "0002_index.down.sql"):
+        (half_taken_back.folder / name).rename(half_taken_back.folder / name.replace("0002", "2"))
+
+    up = await half_taken_back("up")
+
+    assert up.exit_code == 6
+    assert "0002: a `down` of it began and did not end" in up.stderr
+
+
+@pytest.fixture
+async def completed_by_hand(target: Target) -> Target:
+    """Of 0004 pgready did one part of two, and a person the other, and its record."""
+    target.write(
+        "0004_owls.sql", "CREATE TABLE owls (id int);\nCREATE INDEX CONCURRENTLY owls_id ON owls (no);\n"
+    )
+    target.write("0004_owls.down.sql", "DROP TABLE owls;\n")
+    assert (await target("up")).exit_code == 1
+    target.write(
+        "0004_owls.sql", "CREATE TABLE owls (id int);\nCREATE INDEX CONCURRENTLY owls_id ON owls (id);\n"
+    )
+    checksum = hashlib.sha256((target.folder / "0004_owls.sql").read_bytes()).hexdigest()
+    await target.database.execute("CREATE INDEX owls_id ON owls (id)")
+    await target.database.execute(
+        "INSERT INTO pgready.history (namespace, kind, version, name, checksum, segments, applied_by, "
+        f"pgready_version) VALUES ('default', 'versioned', '0004', 'owls', '{checksum}', 2, 'somebody', '')"
+    )
+    return target
+
+
+async def test_what_somebody_else_completed_is_warned_of_until_it_is_said_to_be_done(
+    completed_by_hand: Target,
+) -> None:
+    warned, repair = await completed_by_hand("up"), await completed_by_hand("repair", "0004")
+    silent = await completed_by_hand("up")
+
+    assert (warned.exit_code, repair.exit_code, silent.exit_code) == (0, 0, 0)
+    assert "the journal has parts of it still" in warned.stderr
+    assert "pgready repair 0004" in warned.stderr
+    assert "the journal has parts of it" not in silent.stderr
+
+
+async def test_what_somebody_else_completed_is_made_anew_behind_a_down(completed_by_hand: Target) -> None:
+    down, up = await completed_by_hand("down", "--yes"), await completed_by_hand("up")
+
+    assert (down.exit_code, up.exit_code) == (0, 0)
+    assert await completed_by_hand.exists("owls") and await completed_by_hand.exists("owls_id")
 
 
 async def test_a_dry_run_says_what_would_be_run(target: Target) -> None:

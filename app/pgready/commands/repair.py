@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @click.command("repair")
 @click.argument("version")
 @by_hand_options
-@click.option("--done", "answer", flag_value="done", help="the started statement happened")
-@click.option("--not-done", "answer", flag_value="not-done", help="it did not: run it again")
+@click.option("--done", "answer", flag_value="done", help="the started statement, or the `down`, happened")
+@click.option("--not-done", "answer", flag_value="not-done", help="it did not: the statement is run again")
 @click.option("--gone", "answer", flag_value="gone", help="no release has the file, though it is the newest")
 def command(version: str, answer: str | None, **flags: object) -> int:
     """Accept VERSION's file as it is now, or that it is gone.

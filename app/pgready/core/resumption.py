@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pgready.core.errors import typed
 from pgready.core.model import History, JournalRow, Kind, SegmentState
 from pgready.core.planning import Entry, Finding, Plan, Severity, State, Work
@@ -43,12 +45,32 @@ def orphans(plan: Plan, history: History, identity: str) -> tuple[Finding, ...]:
     What was done of them stays done. A pending file may be the same under another name, and would do it
     again, so with anything pending they are refused; an older image, with nothing pending, is only warned.
     """
-    known = {entry.version for entry in plan.entries if entry.kind is Kind.VERSIONED}
+    known = {entry.version for entry in _versioned(plan)}
     marked = (mark.version for mark in history.journal if mark.kind is Kind.VERSIONED)
     lost = [version for version in dict.fromkeys(marked) if version not in known]
-    pending = any(entry.kind is Kind.VERSIONED and entry.state is State.PENDING for entry in plan.entries)
+    pending = any(entry.state is State.PENDING for entry in _versioned(plan))
     severity = Severity.ERROR if pending else Severity.WARNING
     return tuple(_orphan(version, severity, identity) for version in lost)
+
+
+def left_over(plan: Plan, history: History) -> tuple[str, ...]:
+    """The versions that are recorded as applied although the journal has parts of them: not by us."""
+    applied = {entry.version for entry in _versioned(plan) if entry.state is State.APPLIED}
+    marked = (mark.version for mark in history.journal if mark.kind is Kind.VERSIONED)
+    return tuple(version for version in dict.fromkeys(marked) if version in applied)
+
+
+def told_left_over(version: str) -> Finding:
+    message = (
+        f"{version}: is recorded as applied, and the journal has parts of it still: its own tool has "
+        "recorded it, or somebody by hand"
+    )
+    hint = f"see that all of it is done, and say so: pgready repair {typed(version)}"
+    return Finding(Severity.WARNING, version, None, message, hint)
+
+
+def _versioned(plan: Plan) -> Iterator[Entry]:
+    return (entry for entry in plan.entries if entry.kind is Kind.VERSIONED)
 
 
 def _orphan(version: str, severity: Severity, identity: str) -> Finding:

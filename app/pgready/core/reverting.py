@@ -119,14 +119,26 @@ def _behind(plan: Plan, goal: Goal) -> list[Entry]:
 def interrupted(plan: Plan, history: History) -> list[Finding]:
     """What a `down` has begun and not ended: it is recorded as applied, and a part of it may be gone."""
     versioned = _versioned(plan)
-    found = []
+    known = {entry.version for entry in versioned}
+    found = [_renamed(version) for version in history.taken_back if version not in known]
     for at, entry in enumerate(versioned):
         if entry.state is State.APPLIED and entry.version in history.taken_back:
             message = f"{entry.version}: a `down` of it began and did not end: a part of it may be gone"
             goal = Goal(versioned[at - 1].version if at else None)
-            hint = f"end it: {goal.command}; `pgready up` then applies it again"
+            hint = (
+                f"end it: {goal.command}, and `pgready up` applies it again; where somebody has ended or "
+                f"undone it by hand: pgready repair {typed(entry.version)} --done | --not-done"
+            )
             found.append(Finding(Severity.ERROR, entry.version, None, message, hint))
     return found
+
+
+def _renamed(version: str) -> Finding:
+    message = (
+        f"{version}: a `down` of it began and did not end, and the folder has no file of this version "
+        "(was it renamed?)"
+    )
+    return Finding(Severity.ERROR, version, None, message, "give the file its old name, and start again")
 
 
 def _versioned(plan: Plan) -> list[Entry]:

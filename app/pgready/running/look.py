@@ -43,7 +43,7 @@ class Sight(Struct, frozen=True):
     """One look: *plan*, *work* (its pending part), what is missing, and the lock's keys.
 
     *keyed*: the dialect's history has its primary key. *taken_back* are the versions of which a `down` has
-    begun and not ended.
+    begun and not ended, *left_over* those that are recorded while the journal has parts of them.
     """
 
     plan: Plan
@@ -56,6 +56,7 @@ class Sight(Struct, frozen=True):
     tables: frozenset[TableName]
     keyed: bool
     taken_back: tuple[str, ...] = ()
+    left_over: tuple[str, ...] = ()
 
     @property
     def bootstrap(self) -> bool:
@@ -118,6 +119,8 @@ class Looker:
         else:
             work, problems = await self._compile(plan, found)
         problems += resumption.orphans(plan, found, dialect.identity)
+        left_over = resumption.left_over(plan, found)
+        problems += map(resumption.told_left_over, left_over)
         if found.taken_back:
             from pgready.core import reverting  # hardly ever
 
@@ -147,6 +150,7 @@ class Looker:
             tables=frozenset(tables.columns),
             keyed=dialect.table in tables.keyed,
             taken_back=found.taken_back,
+            left_over=left_over,
         )
 
     def _needs_native(self, work: Sequence[Work]) -> bool:

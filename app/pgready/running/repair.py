@@ -11,7 +11,7 @@ from pgready.core.planning import Entry, Flag, Severity, State
 from pgready.core.segments import CompiledScript
 from pgready.core.tokens import token_checksum
 from pgready.database import journal
-from pgready.dialects.native import Native
+from pgready.dialects.native import JOURNAL, Native
 from pgready.running.look import Sight
 from pgready.running.recording import Recording
 from pgready.running.source import Source
@@ -44,17 +44,22 @@ class Repairer:
         entry = _find(sight, version)
         if answer in (Answer.DONE, Answer.NOT_DONE):
             return await self._resolve(sight, entry, answer)
+        if entry.version in sight.taken_back:
+            raise _nothing(entry, "a `down` of it began and did not end: --done or --not-done?")
         if entry.migration is None:
             twin = renames.renamed(sight.plan, entry)
             if twin is not None:
                 return await self._rename(sight, entry, twin)
-            return self._forget(entry, for_good=answer is Answer.GONE)
+            return self._forget(sight, entry, for_good=answer is Answer.GONE)
         if answer is Answer.GONE:
             raise _nothing(entry, f"its file is there, {entry.migration.script.path}")
         if {Flag.CHANGED, Flag.COSMETIC} & set(entry.flags):
             return await self._accept(entry, entry.migration)
         if entry.state is State.PARTLY_APPLIED and not entry.segment_started and _is_refused(sight, entry):
             return await self._accept_parts(entry, entry.migration)
+        if entry.version in sight.left_over:
+            what = f"{entry.version}: all of it is done, as the history says; its parts are forgotten"
+            return _recording(what, (self._marks.forget(entry.kind, entry.version),))
         raise _nothing(entry, "there is nothing to accept")
 
     async def _accept(self, entry: Entry, migration: Migration) -> Recording:
@@ -78,7 +83,7 @@ class Repairer:
         )
         return _recording(what, (self._marks.forget(entry.kind, entry.version), *marks))
 
-    def _forget(self, entry: Entry, *, for_good: bool) -> Recording:
+    def _forget(self, sight: Sight, entry: Entry, *, for_good: bool) -> Recording:
         applied = entry.applied
         if applied is None or not {Flag.MISSING, Flag.AHEAD} & set(entry.flags):
             raise _nothing(entry, "there is nothing to accept")
@@ -86,7 +91,7 @@ class Repairer:
             # Its row deleted, a release that has the file would run it once more.
             raise _nothing(entry, "a newer release may have its file; if that is gone for good, say --gone")
         what = f"{entry.version}: its row is deleted; the database keeps what it made"
-        return _recording(what, (self._source.dialect.forget(applied),))
+        return _recording(what, (self._source.dialect.forget(applied), *self._unmarked(sight, entry)))
 
     async def _rename(self, sight: Sight, gone: Entry, twin: Entry) -> Recording:
         """Let the row of a file that was renamed say its new version: what it made is there."""
@@ -104,6 +109,8 @@ class Repairer:
 
     async def _resolve(self, sight: Sight, entry: Entry, answer: Answer) -> Recording:
         version, migration = entry.version, entry.migration
+        if version in sight.taken_back and entry.applied is not None:
+            return self._resolve_taking_back(sight, entry, entry.applied, answer)
         if entry.state is State.FAILED and entry.applied is not None:
             return self._resolve_failed(entry, entry.applied, answer)
         if migration is None or not entry.segment_started:
@@ -115,6 +122,19 @@ class Repairer:
             statement = self._marks.forget_segment(entry.kind, version, segment)
             return _recording(f"{part} is taken for not done, and will be run again", (statement,))
         return _recording(f"{part} is taken for done", self._recorded_done(migration, script, segment, sight))
+
+    def _resolve_taking_back(self, sight: Sight, entry: Entry, applied: Applied, answer: Answer) -> Recording:
+        """What became of a `down` that began and did not end."""
+        unmarked = self._unmarked(sight, entry)
+        its_down = f"{entry.version}: its `down` is taken for"
+        if answer is Answer.NOT_DONE:
+            return _recording(f"{its_down} not done; it stays applied", unmarked)
+        unrecorded = self._source.dialect.forget(applied)
+        return _recording(f"{its_down} done; it is not applied any more", (unrecorded, *unmarked))
+
+    def _unmarked(self, sight: Sight, entry: Entry) -> tuple[str, ...]:
+        """Statements after which the journal says nothing of *entry*."""
+        return (self._marks.forget(entry.kind, entry.version),) if JOURNAL in sight.tables else ()
 
     def _resolve_failed(self, entry: Entry, failed: Applied, answer: Answer) -> Recording:
         """Turn a peer's row that says that *entry* failed into what became of it."""

@@ -121,8 +121,10 @@ class Reverter:
     def end_of_record(self, reversal: Reversal) -> tuple[str, ...]:
         """Statements after which the version is not recorded; they fail where it still is. Raises Diverged
         where it has no record of its own."""
+        migration = reversal.migration
         forget = self.dialect.forget(reversal.applied)
-        return (forget, journal.refuse_recorded(self.dialect.recorded(reversal.migration)))
+        marks = [self._marks.forget(migration.kind, migration.version)] if self._has_journal else []
+        return (forget, journal.refuse_recorded(self.dialect.recorded(migration)), *marks)
 
     def forget(self, repeatable: Entry) -> Iterator[str]:
         """Statements after which no part of the script is recorded, so that the next run makes it again."""

@@ -178,7 +178,7 @@ class Takeover:
             versions = ", ".join(f"{row['version']} of {row['history']}" for row in marked)
             raise Diverged(
                 f"partly applied, as pgready.journal says: {versions}",
-                hint="complete it first: pgready up, with the folder that has it",
+                hint="pgready status, with the folder that has it, says how to go on",
                 done=_NOTHING,
             )
 
