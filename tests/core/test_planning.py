@@ -278,6 +278,12 @@ NAMED, NAMELESS = row("9"), Applied("9", checksum="sum-9")
             "1_x.sql: the history says that it failed",
             "undo or complete it by hand, then: pgready repair 1 --done | --not-done",
         ),
+        (
+            folder("1"), (row("1", success=False, undo=True),), None,
+            "1_x.sql: the history says that undoing it failed",
+            "undo it by hand, or restore what the undo took, then: pgready repair 1 --done | --not-done; "
+            "after --done the next up applies it again",
+        ),
     ],
 )  # fmt: skip
 def test_a_finding_names_the_file_or_the_row_and_the_cure(

@@ -18,6 +18,11 @@ from pgready.dialects.flyway_layout import checksum_of, number_of
 from pgready.dialects.flyway_settings import read as read_settings
 
 OUTCOME = Outcome(segments=1, token_checksum=None, applied_by="test", pgready_version="0")
+FAILED_UNDO = """
+INSERT INTO flyway_schema_history VALUES
+    (1, '1', 'a', 'SQL', 'V1__a.sql', 1, 'app', now(), 1, true),
+    (2, '1', 'a', 'UNDO_SQL', 'U1__a.sql', 7, 'app', now(), 1, false)
+"""
 NAMES = ("V1__a.sql", "V2__b.sql", "B2__base.sql", "V3__c.sql", "R__view.sql")
 
 
@@ -86,6 +91,26 @@ def test_a_failed_row_is_told() -> None:
     applied = flyway.match(rows("1 SQL failed"), folder)
 
     assert [(each.version, each.success) for each in applied] == [("1", False)]
+
+
+@pytest.mark.parametrize("kind", ["UNDO_SQL", "DELETE"])
+def test_a_failed_undo_is_told_as_one(kind: str) -> None:
+    flyway, folder = folder_of("V1__a.sql")
+
+    applied = flyway.match(rows("1 SQL", f"1 {kind} failed"), folder)
+
+    assert [(each.version, each.success, each.undo) for each in applied] == [("1", False, True)]
+
+
+async def test_an_undo_that_happened_keeps_its_own_script_and_checksum(database: Database) -> None:
+    flyway, folder = folder_of("V1__a.sql")
+    await database.execute(f"{flyway.create_history()};{FAILED_UNDO}")
+
+    await database.execute(flyway.undone((await history(database, flyway, folder))[0]))
+
+    assert await history(database, flyway, folder) == ()
+    kept = "SELECT script, checksum, success FROM flyway_schema_history WHERE type = 'UNDO_SQL'"
+    assert await database.fetch(kept) == [("U1__a.sql", 7, True)]
 
 
 def test_what_is_forgotten_is_the_newest_row_alone() -> None:

@@ -21,6 +21,11 @@ Command = Callable[..., Awaitable[Any]]
 GOOSE = {"1_a.sql": "-- +goose Up\nCREATE TABLE a (i int);\n-- +goose Down\nDROP TABLE a;\n"}
 SQLX = {"1_a.sql": "CREATE TABLE a (i int);", "2_b.sql": "CREATE TABLE b (i int);"}
 FAILED = "INSERT INTO _sqlx_migrations VALUES (1, 'a', now(), false, '\\x00', -1)"
+FLYWAY = {"V1__a.sql": "CREATE TABLE a (i int);", "V2__b.sql": "INSERT INTO a VALUES (1);"}
+FAILED_UNDO = """
+INSERT INTO flyway_schema_history VALUES
+    (3, '2', 'b', 'UNDO_SQL', 'U2__b.sql', NULL, 'app', now(), 1, false)
+"""
 
 
 async def test_a_plan_says_how_a_run_differs_from_the_tools_own(
@@ -87,6 +92,48 @@ async def test_a_failed_row_stops_everything_until_it_is_resolved(
     assert (repaired.exit_code, done.exit_code) == (0, 0)
     assert await database.value("SELECT count(*) FROM pg_tables WHERE tablename IN ('a', 'b')") == made
     assert await database.fetch("SELECT version, success FROM _sqlx_migrations") == [(1, True), (2, True)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "left", "made"),
+    [
+        (
+            "--done",
+            "the undo of 2 is taken for done: 2 is pending, and the next up applies it again",
+            [("SQL", "V2__b.sql"), ("UNDO_SQL", "U2__b.sql"), ("SQL", "V2__b.sql")],
+            2,
+        ),
+        (
+            "--not-done",
+            "the undo of 2 is taken for not done, and its row for gone: 2 stays applied",
+            [("SQL", "V2__b.sql")],
+            1,
+        ),
+    ],
+)
+async def test_an_undo_that_failed_is_resolved_as_what_it_is(
+    database: Database,
+    sql_folder: Folder,
+    pgready: Command,
+    answer: str,
+    said: str,
+    left: list[tuple[str, str]],
+    made: int,
+) -> None:
+    flags, env = ("--dir", str(sql_folder(FLYWAY))), {"DATABASE_URL": database.url}
+    await pgready("up", *flags, env=env)
+    await database.execute(FAILED_UNDO)
+
+    refused = await pgready("up", *flags, env=env)
+    repaired = await pgready("repair", "2", answer, *flags, env=env)
+    done = await pgready("up", *flags, env=env)
+
+    assert (refused.exit_code, repaired.exit_code, done.exit_code) == (6, 0, 0)
+    assert "V2__b.sql: the history says that undoing it failed" in refused.stderr
+    assert said in repaired.stdout
+    rows = "FROM flyway_schema_history WHERE version = '2' AND success ORDER BY installed_rank"
+    assert await database.fetch(f"SELECT type, script {rows}") == left
+    assert await database.value("SELECT count(*) FROM a") == made
 
 
 async def test_a_history_under_another_name_is_gone_on_with(

@@ -114,8 +114,9 @@ class Applied(Struct, frozen=True):
     """One row of a history, matched to a version of the folder where one fits.
 
     *checksum* is as recorded; None where the dialect keeps none. *token_checksum* is the native
-    history's second checksum (see `core.tokens`). *success* is False for a peer's failed row. *stamp* is
-    the migration's (see Migration) as recorded: it orders rows that fit no file.
+    history's second checksum (see `core.tokens`). *success* is False for a peer's failed row; *undo*: what
+    failed was to take the version back. *stamp* is the migration's (see Migration) as recorded: it orders
+    rows that fit no file.
     """
 
     version: str
@@ -127,6 +128,7 @@ class Applied(Struct, frozen=True):
     duration_ms: int | None = None
     applied_by: str | None = None
     success: bool = True
+    undo: bool = False
     stamp: int | None = None
 
 

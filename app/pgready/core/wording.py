@@ -15,6 +15,12 @@ def flagged(entry: Entry, flag: Flag) -> tuple[str, str]:
 
 
 def failed(entry: Entry) -> tuple[str, str]:
+    if entry.applied is not None and entry.applied.undo:
+        return (
+            f"{_label(entry)}: the history says that undoing it failed",
+            f"undo it by hand, or restore what the undo took, then: pgready repair {typed(entry.version)} "
+            "--done | --not-done; after --done the next up applies it again",
+        )
     return (
         f"{_label(entry)}: the history says that it failed",
         f"undo or complete it by hand, then: pgready repair {typed(entry.version)} --done | --not-done",

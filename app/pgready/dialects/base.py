@@ -211,6 +211,10 @@ class Dialect(ABC):
         For `down`, for `repair --not-done` of a failed row, and for a row whose file is gone for good.
         """
 
+    def undone(self, applied: Applied) -> str:
+        """One UPDATE after which *applied*, whose `undo` failed, is taken back. For `repair --done`."""
+        raise NotImplementedError  # pragma: no cover (asked of dialects that have such rows)
+
     def lock_keys(self, database: str) -> tuple[int, ...]:
         """The advisory lock keys that the tool itself may take, each of them, or none.
 

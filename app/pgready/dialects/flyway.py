@@ -87,6 +87,8 @@ UPDATE :table SET checksum = :checksum, description = :description, script = :sc
 WHERE installed_rank OPERATOR(pg_catalog.=) :rank
 """
 
+_UNDONE = "UPDATE :table SET success = true WHERE installed_rank OPERATOR(pg_catalog.=) :rank"
+
 _FORGET = "DELETE FROM :table WHERE installed_rank OPERATOR(pg_catalog.=) :rank"
 
 # Else an older row would say that the script is applied, in the form that it had for the release before.
@@ -227,6 +229,7 @@ class Flyway(Dialect):
             duration_ms=row["execution_time"],
             applied_by=row["installed_by"],
             success=row["success"],
+            undo=_takes_back(row) and not row["success"],
         )
 
     def record(self, migration: Migration, outcome: Outcome, columns: frozenset[str]) -> str:
@@ -260,6 +263,9 @@ class Flyway(Dialect):
         all_of_them = applied.kind is Kind.REPEATABLE and applied.success
         return fill(_FORGET_REPEATABLE if all_of_them else _FORGET, table=self.table, rank=rank)
 
+    def undone(self, applied: Applied) -> str:
+        return fill(_UNDONE, table=self.table, rank=self._ranks[applied.kind, applied.version])
+
     def lock_keys(self, database: str) -> tuple[int, ...]:
         return (_LOCK_MAGIC + _java_hash(table(self.table)),)
 
@@ -289,7 +295,7 @@ class _Log:
 
     def _take(self, row: Row) -> None:
         version, kind = row["version"], row["type"]
-        takes_back = kind == "DELETE" or kind.startswith("UNDO_")
+        takes_back = _takes_back(row)
         if version is None:
             if takes_back:
                 self.repeatables.pop(row["description"], None)
@@ -317,6 +323,11 @@ class _Log:
             default=None,
         )
         return newest is not None and (number < newest or (number == newest and not _is_baseline(version)))
+
+
+def _takes_back(row: Row) -> bool:
+    kind: str = row["type"]
+    return kind == "DELETE" or kind.startswith("UNDO_")
 
 
 def _is_baseline(version: str) -> bool:
