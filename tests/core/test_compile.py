@@ -218,6 +218,25 @@ def test_an_unlock_in_code_too_long_to_be_looked_at_closely_is_refused(text: str
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        r'U&"a\00"',
+        r'U&"\0000"',
+        r'U&"\D83D"',
+        r'U&"\+110000"',
+        "U&\"+0061\" UESCAPE '+'",
+        "U&\"!0061\" UESCAPE E'!'",
+        'U&"!0061" UESCAPE',
+    ],
+    ids=["cut off", "nothing", "half a pair", "beyond Unicode", "no such escape", "not simple", "its end"],
+)
+def test_an_escaped_name_that_cannot_be_read_is_refused(name: str) -> None:
+    assert refusal(f"DROP INDEX CONCURRENTLY {name}").hint == (
+        "write the name plainly: after a crash only the name tells"
+    )
+
+
+@pytest.mark.parametrize(
     ("text", "kind", "target", "table"),
     [
         ("CREATE INDEX CONCURRENTLY i ON t (a)", Single.CREATE_INDEX, '"i"', '"t"'),
@@ -233,7 +252,22 @@ def test_an_unlock_in_code_too_long_to_be_looked_at_closely_is_refused(text: str
             '"' + "i" * 63 + '"',
             '"t"',
         ),
-        ('CREATE INDEX CONCURRENTLY U&"i" ON t (a)', Single.UNKNOWN, None, None),
+        (
+            r'CREATE INDEX CONCURRENTLY U&"ab\00e9" ON u&"d\0061t""\+000061\\\D83D\DE00".t (a)',
+            Single.CREATE_INDEX,
+            '"abé"',
+            '"dat""a\\😀"."t"',
+        ),
+        (r'DROP INDEX CONCURRENTLY s.U&"\0069"', Single.DROP_INDEX, '"s"."i"', None),
+        ("DROP INDEX CONCURRENTLY U&\"!0069\\!!\" /* x */ UESCAPE '!'", Single.DROP_INDEX, '"i\\!"', None),
+        ("DROP INDEX CONCURRENTLY U&\"i..0069\" UESCAPE '.'", Single.DROP_INDEX, '"i.0069"', None),
+        (
+            'ALTER TABLE U&"t" DETACH PARTITION U&"!0070" UESCAPE \'!\' CONCURRENTLY',
+            Single.DETACH_PARTITION,
+            '"p"',
+            '"t"',
+        ),
+        (r'CREATE DATABASE U&"\0064"', Single.CREATE_DATABASE, '"d"', None),
         ("CREATE INDEX CONCURRENTLY 1", Single.UNKNOWN, None, None),
         ("DROP INDEX CONCURRENTLY IF EXISTS s.i", Single.DROP_INDEX, '"s"."i"', None),
         ("DROP INDEX CONCURRENTLY", Single.DROP_INDEX, None, None),

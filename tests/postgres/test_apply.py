@@ -120,6 +120,22 @@ async def test_every_way_to_run_is_recorded_with_how_long_it_took(
     ]
 
 
+@pytest.mark.parametrize("name", [r'U&"ab\00e9"', "u&\"ab!00e9\" UESCAPE '!'"])
+async def test_an_index_with_an_escaped_name_is_not_taken_for_built_where_its_build_failed(
+    name: str, database: Database, sql_folder: Folder
+) -> None:
+    index = f"CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS {name} ON ledger (n);"
+    twice = f"{LEDGER} INSERT INTO ledger VALUES (1), (1);"
+    folder = sql_folder({"1_ledger.sql": twice, "2_index.sql": index})
+    await failed(database, folder)
+    await database.execute("TRUNCATE ledger")
+
+    await migrate(database, folder)
+
+    valid = "SELECT relname::text, indisvalid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
+    assert await database.fetch(f"{valid} WHERE indrelid = 'ledger'::regclass") == [("abé", True)]
+
+
 async def test_a_resumed_script_is_recorded_with_what_its_earlier_parts_took(
     database: Database, sql_folder: Folder
 ) -> None:

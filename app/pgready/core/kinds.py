@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from pgready.core.segments import Single
 from pgready.core.sql import SCAN_LIMIT_CHARACTERS, tokens
-from pgready.core.words import Words
+from pgready.core.words import UnreadableName, Words
 
 
 class Refusal(Exception):
@@ -349,4 +349,9 @@ def read(word: str, statement: str) -> Reading:
             return _ORDINARY
     words = Words(tokens(statement))
     words.take(word)
-    return rule(words)
+    try:
+        return rule(words)
+    except UnreadableName:
+        raise Refusal(
+            'the name in U&"…" cannot be read', "write the name plainly: after a crash only the name tells"
+        ) from None

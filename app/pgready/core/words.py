@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pgready.core.sql import Token, TokenKind
+
+
+class UnreadableName(Exception):
+    """A name written `U&"…"` whose escapes cannot be read; the server refuses most of them, too."""
 
 
 class Words:
@@ -60,17 +65,30 @@ class Words:
                 return
 
     def name(self) -> str | None:
-        """Step over a name and return it quoted, with its schema as far as written; None: it is no name."""
+        """Step over a name and return it quoted, with its schema as far as written; None: it is no name.
+
+        Raises UnreadableName.
+        """
         parts: list[str] = []
         while self._at < len(self._tokens):
-            part = _identifier(self._tokens[self._at])
+            token = self._tokens[self._at]
+            part = _identifier(token)
             if part is None:
                 return None
-            parts.append(part)
             self._at += 1
+            if token.kind is TokenKind.QUOTED and not token.text.startswith('"'):
+                part = _unescaped(part, self._escape())
+            parts.append(_quoted(part))
             if not self.take("."):
                 break
         return ".".join(parts) or None
+
+    def _escape(self) -> str:
+        """Step over a UESCAPE behind `U&"…"` and return its literal, else the default's."""
+        if not self.take("uescape"):
+            return r"'\'"
+        self._at += 1
+        return "".join(token.text for token in self._tokens[self._at - 1 : self._at])
 
 
 def _folded(token: Token) -> str:
@@ -81,12 +99,39 @@ _NAME_BYTES = 63
 
 
 def _identifier(token: Token) -> str | None:
-    """*token* as a quoted identifier, cut to the server's length."""
+    """The name that *token* is, as written between its quotes."""
     if token.kind is TokenKind.WORD:
-        name = token.text
-    elif token.kind is TokenKind.QUOTED and token.text.startswith('"'):
-        name = token.text[1:-1].replace('""', '"')
-    else:
-        return None
+        return token.text
+    if token.kind is TokenKind.QUOTED:
+        return token.text[token.text.index('"') + 1 : -1].replace('""', '"')
+    return None
+
+
+def _quoted(name: str) -> str:
+    """*name* as a quoted identifier, cut to the server's length."""
     cut = name.encode()[:_NAME_BYTES].decode(errors="ignore")
     return '"' + cut.replace('"', '""') + '"'
+
+
+_ESCAPE = re.compile(r"""'([^0-9A-Fa-f+'"\s])'""")
+
+
+def _unescaped(name: str, literal: str) -> str:
+    """The *name* of a `U&"…"` as the server reads it, whose escape character stands in *literal*."""
+    escape = _ESCAPE.fullmatch(literal)
+    if escape is None:
+        raise UnreadableName
+    mark = re.escape(escape[1])
+    escaped = re.compile(rf"{mark}(?:{mark}|\+([0-9A-Fa-f]{{6}})|([0-9A-Fa-f]{{4}})|)")
+
+    def character(found: re.Match[str]) -> str:
+        digits = found[1] or found[2]
+        return chr(int(digits or "", 16)) if found[0] != 2 * escape[1] else escape[1]
+
+    try:
+        read = escaped.sub(character, name).encode("utf-16", "surrogatepass").decode("utf-16")
+    except ValueError:  # no digits, no such character, half of a pair
+        raise UnreadableName from None
+    if "\0" in read:
+        raise UnreadableName
+    return read
