@@ -527,6 +527,37 @@ async def test_what_was_ejected_is_not_run_again_by_who_still_has_the_native_fol
     assert await target.database.value("SELECT count(*) FROM cats") == 1
 
 
+async def test_a_namespace_that_reads_like_two_is_known_to_be_ejected(
+    target: Target, sql_folder: SqlFolder
+) -> None:
+    old, namespace = sql_folder({"0001_cats.sql": CATS_TWICE}), ("--namespace", "a, b")
+    peer = sql_folder({"00001_cats.sql": f"-- +goose Up\n{CATS_TWICE}"})
+    await target("up", old, *namespace)
+    await target("eject", peer, *namespace)
+    (old / "0002_more.sql").write_text(CATS_TWICE)
+
+    result = await target("up", old, *namespace)
+
+    assert result.exit_code == 6
+    assert "pgready.history:a, b was handed over to public.goose_db_version" in result.stderr
+    assert await target.database.value("SELECT count(*) FROM cats") == 1
+
+
+async def test_a_table_that_reads_like_two_is_known_to_be_adopted(
+    target: Target, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    peer = sql_folder({"00001_cats.sql": f"-- +goose Up\n{CATS_TWICE}"})
+    await target("up", peer, GOOSE_TABLE="public.a, b")
+    await target("adopt", peer, "--to", tmp_path / "sql", GOOSE_TABLE="public.a, b")
+    (peer / "00002_more.sql").write_text(f"-- +goose Up\n{CATS_TWICE}")
+
+    result = await target("up", peer, GOOSE_TABLE="public.a, b")
+
+    assert result.exit_code == 6
+    assert "public.a, b was taken over by pgready.history:default" in result.stderr
+    assert await target.database.value("SELECT count(*) FROM cats") == 1
+
+
 async def test_plain_files_that_were_ejected_are_not_native_any_more(
     target: Target, sql_folder: SqlFolder
 ) -> None:
