@@ -281,6 +281,27 @@ async def test_a_version_that_does_not_exist_is_named(target: Target) -> None:
     assert "0004" in result.stderr
 
 
+async def test_a_version_with_two_rows_is_not_taken_back_and_its_script_not_blamed(
+    pgready: Pgready, database: Database, sql_folder: SqlFolder
+) -> None:
+    files = {"V1__owls.sql": "CREATE TABLE owls (id int);", "U1__owls.sql": "DROP TABLE owls;"}
+    owls = Target(pgready, database, sql_folder(files))
+    await owls("up")
+    await database.execute(
+        "INSERT INTO flyway_schema_history"
+        " VALUES (2, '1', 'owls', 'SQL', 'V1__owls.sql', NULL, 'app', now(), 1, true)"
+    )
+
+    result = await owls("down", "--yes")
+
+    assert result.exit_code == 6, result.stderr
+    assert "1: public.flyway_schema_history has another row that says" in result.stderr
+    assert "1 is applied as before" in result.stderr
+    assert "then: pgready down --all" in result.stderr
+    assert "U1__owls.sql" not in result.stderr and "recorded meanwhile" not in result.stderr
+    assert await owls.exists("owls")
+
+
 async def test_a_goose_folder_goes_back_in_gooses_own_table(
     pgready: Pgready, database: Database, sql_folder: SqlFolder
 ) -> None:

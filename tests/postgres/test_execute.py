@@ -50,9 +50,11 @@ async def run(
     return progress
 
 
-async def refused(session: Session, text: str, *, stepwise: bool = False) -> StatementRefused:
+async def refused(
+    session: Session, text: str, *, closing: Sequence[str] = CLOSING, stepwise: bool = False
+) -> StatementRefused:
     with pytest.raises(StatementRefused) as problem:
-        await run(session, text, stepwise=stepwise)
+        await run(session, text, closing=closing, stepwise=stepwise)
     return problem.value
 
 
@@ -136,17 +138,35 @@ async def test_a_copy_that_fails_leaves_the_session_usable(
     assert await database.value("SELECT count(*) FROM record") == 0
 
 
-async def test_what_is_deferred_fails_behind_the_last_statement(session: Session, database: Database) -> None:
-    text = (
-        "CREATE TABLE a (n int PRIMARY KEY, up int REFERENCES a DEFERRABLE INITIALLY DEFERRED);"
-        "INSERT INTO a VALUES (1, 2);"
-    )
+DEFERRED = (
+    "CREATE TABLE a (n int PRIMARY KEY, up int REFERENCES a DEFERRABLE INITIALLY DEFERRED);"
+    "INSERT INTO a VALUES (1, 2);"
+)
 
-    problem = await refused(session, text)
+
+@pytest.mark.parametrize("closing", [CLOSING, CLOSING[1:]], ids=["asked for", "by the commit"])
+async def test_what_is_deferred_fails_behind_the_last_statement(
+    closing: Sequence[str], session: Session, database: Database
+) -> None:
+    problem = await refused(session, DEFERRED, closing=closing)
 
     assert problem.problem.sqlstate == "23503"
-    assert problem.statement is None
+    assert (problem.statement, problem.ours) == (None, False)
     assert await database.value("SELECT count(*) FROM record") == 0
+
+
+@pytest.mark.parametrize("stepwise", [False, True])
+@pytest.mark.parametrize("text", [MADE, MADE + COPIED, MADE + rows(200)], ids=["short", "copy", "marked"])
+async def test_what_is_refused_behind_the_script_is_ours(
+    text: str, stepwise: bool, session: Session, database: Database
+) -> None:
+    settings = "SET statement_timeout = 0\n;SET lock_timeout = 0"
+    closing = (CLOSING[0], settings, "INSERT INTO record VALUES (1, 1)", "COMMIT")
+
+    problem = await refused(session, text, closing=closing, stepwise=stepwise)
+
+    assert (problem.problem.sqlstate, problem.statement, problem.ours) == ("42601", None, True)
+    assert await database.value("SELECT to_regclass('a') IS NULL")
 
 
 @pytest.mark.parametrize("text", [MADE, MADE + COPIED, MADE + rows(9000)], ids=["short", "copy", "long"])

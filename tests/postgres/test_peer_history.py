@@ -12,6 +12,7 @@ import pytest
 
 import pgready as library
 from harness.database import Database
+from pgready.core.errors import AccessDenied
 from pgready.dialects.goose import Goose
 from pgready.dialects.sqlx import Sqlx
 
@@ -134,6 +135,49 @@ async def test_an_undo_that_failed_is_resolved_as_what_it_is(
     rows = "FROM flyway_schema_history WHERE version = '2' AND success ORDER BY installed_rank"
     assert await database.fetch(f"SELECT type, script {rows}") == left
     assert await database.value("SELECT count(*) FROM a") == made
+
+
+DENIED = "what became of 2 could not be recorded in public.goose_db_version: permission denied for table"
+
+
+@pytest.mark.parametrize(
+    ("script", "done"),
+    [
+        ("-- +goose Up\nCREATE TABLE b (i int);\n", "nothing of 2 was applied; nothing else was run"),
+        (
+            "-- +goose NO TRANSACTION\n-- +goose Up\nCREATE INDEX CONCURRENTLY b ON a (i);\n",
+            "part 1 of 1 of 2 (up to line 3) stays applied; nothing else was run",
+        ),
+    ],
+    ids=["in its transaction", "behind what ran alone"],
+)
+async def test_a_record_that_is_denied_is_not_the_scripts_fault_and_names_the_grant(
+    script: str,
+    done: str,
+    database: Database,
+    sql_folder: Folder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    await library.migrate(database.url, dir=sql_folder(GOOSE))
+    role = await database.role("deployer")
+    await database.execute(
+        f"GRANT CREATE ON DATABASE {database.name} TO {role.name};"
+        f"GRANT CREATE ON SCHEMA public TO {role.name};"
+        f"ALTER TABLE a OWNER TO {role.name}; GRANT SELECT ON goose_db_version TO {role.name}"
+    )
+
+    with pytest.raises(AccessDenied) as problem:
+        await library.migrate(role.url, dir=sql_folder({**GOOSE, "2_b.sql": script}))
+
+    assert problem.value.what == f"{DENIED} goose_db_version"
+    assert (problem.value.place, problem.value.done) == (None, done)
+    assert problem.value.hint == (
+        f'GRANT INSERT, UPDATE, DELETE ON "public"."goose_db_version" TO "{role.name}"; '
+        "or use the owner's URL; then: pgready up"
+    )
+    assert await database.value("SELECT to_regclass('b') IS NOT NULL") == ("stays applied" in done)
 
 
 async def test_a_history_under_another_name_is_gone_on_with(

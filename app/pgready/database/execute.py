@@ -51,7 +51,8 @@ _MARKERS = 100
 class _Message:
     """Statements joined into one text, and where each of them starts in it.
 
-    The first *opened* of them are the opening's; *closes* says whether the closing is in it, too.
+    The first *opened* of them are the opening's; *closes* says whether the closing is in it, too, of which
+    what no script has a part in begins at *ours*.
     """
 
     def __init__(self, opening: Sequence[str] = ()) -> None:
@@ -63,8 +64,10 @@ class _Message:
             self.add(sql)
         self.opened = len(opening)
         self.closes = False
+        self.ours = 0
 
     def close(self, closing: Sequence[str]) -> None:
+        self.ours = len(self) + sum(sql in RESETS for sql in closing)
         for sql in closing:
             self.add(sql)
         self.closes = True
@@ -261,7 +264,10 @@ async def _answered(session: Session, sent: Sent, progress: Progress | None) -> 
             raise OpeningRefused(str(problem)) from problem
         statement = message.source(index)
         offset = None if statement is None or within is None else statement.start + within
-        raise StatementRefused(problem, statement, offset) from problem
+        # Out of the transaction, it is the COMMIT that failed, by what the script has left for it.
+        recording = message.closes and index >= message.ours and session.in_transaction
+        ours = recording or progress is None
+        raise StatementRefused(problem, statement, offset, ours=ours) from problem
     if progress is not None:
         progress.message_ended()
 

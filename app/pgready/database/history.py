@@ -204,6 +204,20 @@ def _of_another_tool(dialect: Dialect, tables: Tables) -> HistoryRefused:
     )
 
 
+_LACKING = """
+SELECT pg_catalog.string_agg(privilege, ', ')
+FROM pg_catalog.unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
+WHERE NOT pg_catalog.has_table_privilege(pg_catalog.to_regclass($1), privilege)
+"""
+
+
+async def grants(session: Session, names: Sequence[TableName]) -> list[str]:
+    """What the session's role lacks to read and write those of the tables *names* that exist."""
+    lacking = [(name, await session.fetchval(_LACKING, table(name))) for name in names]
+    role = identifier(session.user)
+    return [f"GRANT {privileges} ON {table(name)} TO {role}" for name, privileges in lacking if privileges]
+
+
 _COLUMNS = """
 SELECT n.nspname::pg_catalog.text AS schema, c.relname::pg_catalog.text AS name,
        pg_catalog.array_agg(a.attname::pg_catalog.text) AS columns

@@ -37,9 +37,12 @@ WHERE history OPERATOR(pg_catalog.=) :history AND kind OPERATOR(pg_catalog.=) :k
  AND version OPERATOR(pg_catalog.=) :version AND segment OPERATOR(pg_catalog.=) :segment
 """
 
+RECORDED_MEANWHILE = "pgready: recorded meanwhile, seen by "
+"""Stands in what the server says when `refuse_recorded` fails, in whatever language."""
+
 _REFUSE_RECORDED = """
-SELECT pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: recorded meanwhile, seen by ',
- pg_catalog.pg_backend_pid()))) FROM (:recorded) AS recorded
+SELECT pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat(:said, pg_catalog.pg_backend_pid())))
+FROM (:recorded) AS recorded
 """
 
 _REFUSE_JOURNALED = """
@@ -106,4 +109,4 @@ class Journal:
 
 def refuse_recorded(recorded: str) -> str:
     """A statement that fails (22P02) when the query *recorded* finds the migration in the history."""
-    return fill(_REFUSE_RECORDED, recorded=Sql(recorded))
+    return fill(_REFUSE_RECORDED, said=RECORDED_MEANWHILE, recorded=Sql(recorded))

@@ -24,16 +24,23 @@ class StatementRefused(Exception):
     """The server refused something of the segment; the transaction was rolled back.
 
     *statement* is the failing one (None: in the closing, as with a deferred constraint) and *offset* the
-    character of the script that the server points at, where it does.
+    character of the script that the server points at, where it does. *ours* is True of what we write behind
+    the script, its record: the script is not at fault.
     """
 
     def __init__(
-        self, problem: asyncpg.PostgresError, statement: Statement | None, offset: int | None
+        self,
+        problem: asyncpg.PostgresError,
+        statement: Statement | None,
+        offset: int | None,
+        *,
+        ours: bool = False,
     ) -> None:
         super().__init__(str(problem))
         self.problem = problem
         self.statement = statement
         self.offset = offset
+        self.ours = ours
 
     @property
     def report(self) -> ServerReport:

@@ -14,7 +14,6 @@ import anyio
 import asyncpg
 
 from pgready.core import steps
-from pgready.core.diagnostics import explain
 from pgready.core.errors import LockNotObtained, PgreadyError
 from pgready.core.events import Event, MigrationApplied, MigrationFailed, MigrationStarted
 from pgready.core.ladder import Ladder
@@ -28,6 +27,7 @@ from pgready.database.refusals import LOCK_CODES, OpeningRefused, StatementRefus
 from pgready.database.session import Pooling, Session
 from pgready.running import peers, reasons
 from pgready.running.frames import BEGIN, Frames
+from pgready.running.refused import explained
 from pgready.running.source import Source
 from pgready.running.tables import Tables
 from pgready.running.watch import Watcher
@@ -129,7 +129,7 @@ class Applier:
             lost = self._session.closed  # while it was rolled back; what was refused is told all the same
             if not lost and await self._session.fetch(self._tables.recorded(migration)):
                 return steps.FenceLost(now)  # by somebody else, meanwhile: it was refused for that
-            raise self._explained(action, migration, script, refused) from refused
+            raise await self._explained(action, migration, script, refused) from refused
         finally:
             self._watcher.end()
         now = anyio.current_time()
@@ -155,7 +155,7 @@ class Applier:
             await self._undo_failed_single(action, segment)
             raise
         except StatementRefused as refused:
-            error = self._explained(action, migration, script, refused)
+            error = await self._explained(action, migration, script, refused)
             await self._undo_failed_single(action, segment)
             raise error from refused
         finally:
@@ -276,7 +276,7 @@ class Applier:
         except OpeningRefused:
             return steps.FenceLost(anyio.current_time())
         except StatementRefused as refused:
-            raise self._explained(action, migration, script, refused) from refused
+            raise await self._explained(action, migration, script, refused) from refused
         return steps.Marked(anyio.current_time())
 
     async def _prepare(self, migration: Migration, segment: Segment, script: CompiledScript) -> None:
@@ -369,7 +369,7 @@ class Applier:
         self._emit(MigrationApplied(migration.version, migration.name, kind, took_ms, self._applied_by))
         self._source.forget(migration.kind, migration.version)
 
-    def _explained(
+    async def _explained(
         self,
         action: steps.SegmentAction,
         migration: Migration,
@@ -378,12 +378,14 @@ class Applier:
     ) -> PgreadyError:
         # What is refused of a RecordDone is the record: its statement is done.
         parts = action.segment + isinstance(action, steps.RecordDone)
-        error = explain(
+        error = await explained(
+            self._session,
+            refused,
             migration.script,
-            refused.report,
-            refused.statement,
+            version=migration.version,
+            records=self._tables.table(migration),
             done=reasons.done_so_far(migration, script, parts, self._applied_before + self.applied),
-            next_command="mend it, then: pgready up",
+            then="pgready up",
         )
         self._emit(MigrationFailed(migration.version, error.what, error.sqlstate, error.place))
         return error

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 import anyio
 from msgspec import Struct
 
-from pgready.core.diagnostics import explain
 from pgready.core.errors import Diverged, LockLost, LockNotObtained, PgreadyError, Uncertain, Unreachable
 from pgready.core.events import Event, MigrationFailed, MigrationRetried, MigrationReverted
 from pgready.core.ladder import Ladder
@@ -34,6 +33,7 @@ from pgready.running import handover, peers, reasons
 from pgready.running.frames import BEGIN
 from pgready.running.look import Sight
 from pgready.running.recording import Author, locked
+from pgready.running.refused import explained
 from pgready.running.runner import DRIVER_ERRORS, Run
 
 _PAUSE_SECONDS = 0.2
@@ -148,7 +148,7 @@ class Reverter:
                 "the migration lock was lost", hint=f"look, then: {self._command}", done=self._done(reversal)
             ) from refused
         except StatementRefused as refused:
-            raise self._explained(reversal, refused) from refused
+            raise await self._explained(reversal, refused) from refused
         except DRIVER_ERRORS as problem:
             if not lost_connection(problem):
                 raise
@@ -272,13 +272,15 @@ class Reverter:
             )
         return answer is ProbeAnswer.HAPPENED
 
-    def _explained(self, reversal: Reversal, refused: StatementRefused) -> PgreadyError:
-        error = explain(
+    async def _explained(self, reversal: Reversal, refused: StatementRefused) -> PgreadyError:
+        error = await explained(
+            self._session,
+            refused,
             reversal.revert,
-            refused.report,
-            refused.statement,
+            version=reversal.migration.version,
+            records=self.dialect.table,
             done=self._done(reversal),
-            next_command=f"mend it, then: {self._command}",
+            then=self._command,
         )
         self._emit(MigrationFailed(reversal.migration.version, error.what, error.sqlstate, error.place))
         return error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgready.core.model import Migration, Outcome
+from pgready.core.model import Migration, Outcome, TableName
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import keeper
 
@@ -17,6 +17,9 @@ class Tables:
         self._keyed = keyed
         self._dialect = dialect
         self._columns = columns
+
+    def table(self, migration: Migration) -> TableName:
+        return keeper(self._dialect, migration).table
 
     def recorded(self, migration: Migration) -> str:
         return keeper(self._dialect, migration).recorded(migration)

@@ -1,0 +1,56 @@
+"""What a refused statement is told as: the script's fault, or something about the table that records it."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from pgready.core.diagnostics import explain
+from pgready.core.errors import AccessDenied, Diverged, MigrationFailed, PgreadyError
+from pgready.core.model import Script, TableName
+from pgready.database import history
+from pgready.database.journal import RECORDED_MEANWHILE
+from pgready.database.refusals import StatementRefused
+from pgready.database.session import Session
+from pgready.dialects.native import JOURNAL
+
+
+async def explained(
+    session: Session,
+    refused: StatementRefused,
+    script: Script,
+    *,
+    version: str,
+    records: TableName,
+    done: str,
+    then: str,
+) -> PgreadyError:
+    """The error for what was *refused* of *script*, or of what is written about it in the table *records*."""
+    if not refused.ours:
+        next_command = f"mend it, then: {then}"
+        return explain(script, refused.report, refused.statement, done=done, next_command=next_command)
+    report = refused.report
+    if RECORDED_MEANWHILE in report.message:
+        return Diverged(
+            f"{version}: {records} has another row that says that it is applied",
+            hint=f"delete the one that is too many, then: {then}",
+            done=done,
+        )
+    denied = report.sqlstate == "42501"
+    cure = await _grants(session, records) if denied else "the script is not at fault: look at that table"
+    hints = (report.hint, cure, f"then: {then}")
+    error = AccessDenied if denied else MigrationFailed
+    return error(
+        f"what became of {version} could not be recorded in {records}: {report.message}",
+        sqlstate=report.sqlstate,
+        detail=report.detail,
+        hint="; ".join(hint.removesuffix(".") for hint in hints if hint),
+        done=done,
+    )
+
+
+async def _grants(session: Session, records: TableName) -> str:
+    try:
+        grants = await history.grants(session, (records, JOURNAL))
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # what was refused is told all the same
+        grants = []
+    return "; ".join((*grants, "or use the owner's URL" if grants else "grant it, or use the owner's URL"))
