@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 
@@ -25,7 +24,12 @@ _SWITCHES_AT_MOST = 5
 _SHOWN_CHARACTERS = 200
 _FILES_AT_MOST = 100_000
 
+_AGAIN_AT_MOST = 1000
+"""How often links may lead to folders that were met before. A shared folder is read under each of its names;
+n folders that link to one another have n! of them."""
+
 _Identity = tuple[int, int]  # device and inode
+_Refused = Callable[[str, str], None]  # given a path, and why
 
 
 def read_folder(directory: str) -> tuple[SourceFile, ...]:
@@ -45,12 +49,7 @@ def read_folder(directory: str) -> tuple[SourceFile, ...]:
     for _ in range(_SWITCHES_AT_MOST):
         version = _published(root)
         problems: list[str] = []
-        walk = islice(_walk(directory, "", (_identity(root.stat()),), problems), _FILES_AT_MOST + 1)
-        files = sorted(walk, key=attrgetter("path"))
-        if len(files) > _FILES_AT_MOST:
-            raise FolderError(
-                (f"{_shown(directory)}: more than {_FILES_AT_MOST} files: is it the right one?",)
-            )
+        files = sorted(_read_each(directory, problems), key=attrgetter("path"))
         if _published(root) == version:
             break
     if problems:
@@ -58,35 +57,81 @@ def read_folder(directory: str) -> tuple[SourceFile, ...]:
     return tuple(files)
 
 
+def _read_each(directory: str, problems: list[str]) -> Iterator[SourceFile]:
+    for path, entry in _walk(directory, lambda path, why: problems.append(f"{path}: {why}")):
+        try:
+            yield SourceFile(path, _read(entry.path) if _is_wanted(entry.name) else b"")
+        except OSError as error:
+            problems.append(f"{path}: {_unreadable(error)}")
+
+
 def marks(directory: str) -> tuple[FileMark, ...]:
     """What tells that one of the files of `read_folder` changed, without reading one, sorted by path.
 
     What cannot be looked at is left out: this only says when to read again, and reading says what is wrong.
     """
-    with contextlib.suppress(OSError):
-        return tuple(
-            sorted(_marks(directory, "", (_identity(Path(directory).stat()),)), key=attrgetter("path"))
-        )
-    return ()
-
-
-def _marks(directory: str, prefix: str, parents: tuple[_Identity, ...]) -> Iterator[FileMark]:
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(directory):
+    found: list[FileMark] = []
+    with contextlib.suppress(OSError, FolderError):
+        for path, entry in _walk(directory, lambda path, why: None):
             with contextlib.suppress(OSError):  # it went while we looked
-                yield from _marks_of(entry, prefix, parents)
+                if _is_wanted(entry.name):
+                    status = entry.stat()
+                    found.append(FileMark(path, status.st_size, status.st_mtime_ns, status.st_ino))
+    return tuple(sorted(found, key=attrgetter("path")))
 
 
-def _marks_of(entry: os.DirEntry[str], prefix: str, parents: tuple[_Identity, ...]) -> Iterator[FileMark]:
-    if _is_dropping(entry.name):
+def _walk(directory: str, refused: _Refused) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Every file below *directory*, with its path there; of what cannot be looked at *refused* is told.
+
+    Raises FolderError where there is more than anybody would call migrations, OSError without *directory*.
+    """
+    files = again = 0
+    top = _identity(Path(directory).stat())
+    met = {top}
+    waiting: list[tuple[str, str, tuple[_Identity, ...]]] = [(directory, "", (top,))]
+    while waiting:  # no recursion: folders may be nested deeper than calls
+        folder, prefix, above = waiting.pop()
+        for path, entry, identity in _entries(folder, prefix, refused):
+            if identity is None:
+                files += 1
+                yield path, entry
+            elif identity not in above:  # a link may lead to a folder above itself
+                again += identity in met
+                met.add(identity)
+                waiting.append((entry.path, f"{path}/", (*above, identity)))
+            if files > _FILES_AT_MOST:
+                raise _too_much(directory, f"more than {_FILES_AT_MOST} files")
+            if again > _AGAIN_AT_MOST:
+                raise _too_much(directory, f"links lead to folders in it more than {_AGAIN_AT_MOST} times")
+
+
+def _entries(
+    folder: str, prefix: str, refused: _Refused
+) -> Iterator[tuple[str, os.DirEntry[str], _Identity | None]]:
+    """What is in *folder*, with its path; that which is a folder itself with its identity."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        refused(prefix.rstrip("/") or folder, _unreadable(error))
         return
-    status = entry.stat()
-    path = prefix + entry.name
-    if not stat.S_ISDIR(status.st_mode):
-        if _is_wanted(entry.name):
-            yield FileMark(path, status.st_size, status.st_mtime_ns, status.st_ino)
-    elif entry.name not in _SKIPPED_FOLDERS and (identity := _identity(status)) not in parents:
-        yield from _marks(entry.path, path + "/", (*parents, identity))
+    for entry in entries:
+        if _is_dropping(entry.name):
+            continue
+        path = prefix + entry.name
+        if not path.isprintable() and _is_undecodable(path):
+            refused(repr(os.fsencode(path)), "its name is not UTF-8")
+            continue
+        try:
+            if not entry.is_dir():
+                yield path, entry, None
+            elif entry.name not in _SKIPPED_FOLDERS:
+                yield path, entry, _identity(entry.stat())
+        except OSError as error:
+            refused(path, _unreadable(error))
+
+
+def _too_much(directory: str, what: str) -> FolderError:
+    return FolderError((f"{_shown(directory)}: {what}: is it the right one?",))
 
 
 def _shown(directory: str) -> str:
@@ -98,32 +143,6 @@ def _published(root: Path) -> Path | None:
         return (root / _PUBLISHED).readlink()
     except OSError:
         return None
-
-
-def _walk(
-    directory: str, prefix: str, parents: tuple[_Identity, ...], problems: list[str]
-) -> Iterator[SourceFile]:
-    try:
-        entries = list(os.scandir(directory))
-    except OSError as error:
-        problems.append(_unreadable(prefix.rstrip("/") or directory, error))
-        return
-    for entry in entries:
-        if _is_dropping(entry.name):
-            continue
-        path = prefix + entry.name
-        if not path.isprintable() and _is_undecodable(path):
-            problems.append(f"{os.fsencode(path)!r}: its name is not UTF-8")
-            continue
-        try:
-            if not entry.is_dir():
-                yield SourceFile(path, _read(entry.path) if _is_wanted(entry.name) else b"")
-            elif entry.name not in _SKIPPED_FOLDERS:
-                identity = _identity(entry.stat())
-                if identity not in parents:  # a link may lead to a folder above itself
-                    yield from _walk(entry.path, path + "/", (*parents, identity), problems)
-        except OSError as error:
-            problems.append(_unreadable(path, error))
 
 
 def _identity(status: os.stat_result) -> _Identity:
@@ -165,8 +184,8 @@ def _read_all(descriptor: int, size_bytes: int) -> bytes:
     return b"".join(chunks)
 
 
-def _unreadable(path: str, error: OSError) -> str:
-    return f"{path}: cannot be read: {error.strerror or error}"
+def _unreadable(error: OSError) -> str:
+    return f"cannot be read: {error.strerror or error}"
 
 
 def write_folder(directory: Path, files: Sequence[SourceFile]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,51 @@ def test_a_link_to_a_folder_above_ends(sql_folder: Write) -> None:
     (folder / "a" / "up").symlink_to("..")
 
     assert paths(folder) == ["a/1_a.sql"]
+
+
+def test_a_folder_that_others_link_to_is_read_under_each_of_its_names(sql_folder: Write) -> None:
+    folder = sql_folder({"common/1_a.sql": "", "one/2_b.sql": "", "two/3_c.sql": ""})
+    (folder / "one" / "common").symlink_to("../common")
+    (folder / "two" / "common").symlink_to("../common")
+    expected = [
+        "common/1_a.sql", "one/2_b.sql", "one/common/1_a.sql", "two/3_c.sql", "two/common/1_a.sql",
+    ]  # fmt: skip
+
+    assert paths(folder) == [mark.path for mark in marks(str(folder))] == expected
+
+
+def test_folders_that_link_to_one_another_are_refused_and_not_walked_in_every_order(
+    sql_folder: Write,
+) -> None:
+    names = "abcdefghij"  # 10! ways to walk
+    folder = sql_folder({f"{name}/1.sql": "" for name in names})
+    for name, other in permutations(names, 2):
+        (folder / name / other).symlink_to(f"../{other}")
+
+    assert len(marks(str(folder))) < 2000
+    with pytest.raises(FolderError, match="links lead to folders in it more than 1000 times"):
+        read_folder(str(folder))
+
+
+def test_folders_may_be_nested_deeper_than_calls(nested: Path) -> None:
+    expected = ["d/" * 1000 + "1.sql"]
+
+    assert paths(nested) == [mark.path for mark in marks(str(nested))] == expected
+
+
+@pytest.fixture
+def nested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file in a folder in a thousand others; pytest itself could not remove them."""
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1000):
+        Path("d").mkdir()
+        os.chdir("d")
+    Path("1.sql").write_text("")
+    yield tmp_path
+    Path("1.sql").unlink()
+    for _ in range(1000):
+        os.chdir("..")
+        Path("d").rmdir()
 
 
 @pytest.mark.parametrize(("name", "said"), [("nowhere", "no such folder"), ("file", "not a folder")])
