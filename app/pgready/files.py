@@ -68,11 +68,11 @@ def _read_each(directory: str, problems: list[str]) -> Iterator[SourceFile]:
 def marks(directory: str) -> tuple[FileMark, ...]:
     """What tells that one of the files of `read_folder` changed, without reading one, sorted by path.
 
-    What cannot be looked at is left out: this only says when to read again, and reading says what is wrong.
+    This only says when to read again, and reading what is wrong: what cannot be looked at has a mark, too.
     """
     found: list[FileMark] = []
     with contextlib.suppress(OSError, FolderError):
-        for path, entry in _walk(directory, lambda path, why: None):
+        for path, entry in _walk(directory, lambda path, why: found.append(FileMark(path, 0, 0, 0))):
             with contextlib.suppress(OSError):  # it went while we looked
                 if _is_wanted(entry.name):
                     status = entry.stat()

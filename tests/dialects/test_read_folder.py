@@ -171,6 +171,13 @@ def test_marks_differ_when_a_file_changed(change: str, sql_folder: Write, tmp_pa
     assert marks(str(folder)) != before
 
 
+def test_a_name_that_is_not_utf_8_has_a_mark_that_can_be_shown(sql_folder: Write) -> None:
+    folder = sql_folder({"a/1.sql": ""})
+    Path(os.fsdecode(bytes(folder) + b"/a/2_caf\xe9.sql")).write_text("")
+
+    assert [mark.path for mark in marks(str(folder))] == ["a/1.sql", "b'a/2_caf\\xe9.sql'"]
+
+
 def test_a_folder_that_is_not_there_has_no_marks(tmp_path: Path) -> None:
     assert marks(str(tmp_path / "nowhere")) == ()
 
