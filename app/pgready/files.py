@@ -75,9 +75,16 @@ def marks(directory: str) -> tuple[FileMark, ...]:
         for path, entry in _walk(directory, lambda path, why: found.append(FileMark(path, 0, 0, 0))):
             with contextlib.suppress(OSError):  # it went while we looked
                 if _is_wanted(entry.name):
-                    status = entry.stat()
-                    found.append(FileMark(path, status.st_size, status.st_mtime_ns, status.st_ino))
+                    found.append(_mark(path, entry))
     return tuple(sorted(found, key=attrgetter("path")))
+
+
+def _mark(path: str, entry: os.DirEntry[str]) -> FileMark:
+    try:
+        status = entry.stat()
+    except OSError:  # a link that leads nowhere is what reading refuses
+        status = entry.stat(follow_symlinks=False)
+    return FileMark(path, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def _walk(directory: str, refused: _Refused) -> Iterator[tuple[str, os.DirEntry[str]]]:

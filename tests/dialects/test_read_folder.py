@@ -178,6 +178,14 @@ def test_a_name_that_is_not_utf_8_has_a_mark_that_can_be_shown(sql_folder: Write
     assert [mark.path for mark in marks(str(folder))] == ["a/1.sql", "b'a/2_caf\\xe9.sql'"]
 
 
+def test_links_that_lead_nowhere_have_marks_for_reading_refuses_them(sql_folder: Write) -> None:
+    folder = sql_folder({"1_a.sql": ""})
+    (folder / "2_b.sql").symlink_to("gone.sql")
+    (folder / "3_c.sql").symlink_to("3_c.sql")
+
+    assert [mark.path for mark in marks(str(folder))] == ["1_a.sql", "2_b.sql", "3_c.sql"]
+
+
 def test_a_folder_that_is_not_there_has_no_marks(tmp_path: Path) -> None:
     assert marks(str(tmp_path / "nowhere")) == ()
 

@@ -247,6 +247,23 @@ async def test_a_file_that_is_replaced_by_renaming_is_applied(
     assert await ledger(database) == ["0001", "0002"]
 
 
+async def test_a_link_that_leads_nowhere_is_told_and_unready_until_it_leads_somewhere(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    folder = sql_folder(ONE)
+    daemon = await Daemon.ready(pgready, folder, database, "--watch")
+
+    (folder / "migrations/0002_b.sql").symlink_to(tmp_path / "0002")
+    (failed,) = await daemon.told("run.failed")
+    dangling = await daemon.readiness()
+    (tmp_path / "0002").write_text(noted("0002"))
+    await daemon.told("run.ready", 2)
+
+    assert dangling[0] == 503
+    assert failed["message"] == "migrations/0002_b.sql: cannot be read: No such file or directory"
+    assert await ledger(database) == ["0001", "0002"]
+
+
 async def test_a_changed_view_is_made_again_at_once(
     database: Database, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:
