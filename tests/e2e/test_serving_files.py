@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -261,6 +262,29 @@ async def test_a_link_that_leads_nowhere_is_told_and_unready_until_it_leads_some
 
     assert dangling[0] == 503
     assert failed["message"] == "migrations/0002_b.sql: cannot be read: No such file or directory"
+    assert await ledger(database) == ["0001", "0002"]
+
+
+async def test_a_name_that_is_not_utf_8_is_told_and_does_not_end_the_daemon(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(ONE)
+    daemon = await Daemon.ready(pgready, folder, database, "--watch")
+    notes = folder / os.fsdecode(b"notes_caf\xe9.txt")
+
+    notes.write_text("")
+    (unwatched,) = await daemon.told("folder.unwatched")
+    (failed,) = await daemon.told("run.failed")
+    refused = await daemon.readiness()
+    notes.unlink()
+    (folder / "migrations/0002_b.sql").write_text(noted("0002"))
+    await daemon.running.until(lambda: applied([daemon]) == ["0001", "0002"], "0002")
+    await daemon.told("run.ready", 2)
+
+    assert "notes_caf" in unwatched["reason"]
+    assert failed["message"] == "b'notes_caf\\xe9.txt': its name is not UTF-8"
+    assert (refused[0], refused[1]["failure"]["message"]) == (503, failed["message"])
+    assert len(daemon.events("folder.unwatched")) == 1
     assert await ledger(database) == ["0001", "0002"]
 
 

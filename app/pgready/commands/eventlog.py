@@ -22,6 +22,7 @@ _LEVELS: Mapping[type[events.Event], str] = {
     events.MigrationRetried: "warning",
     events.ConnectionLost: "warning",
     events.DatabaseLost: "warning",
+    events.FolderUnwatched: "warning",
     events.TargetUnsettled: "warning",
     events.CheckFailed: "error",
     events.MigrationFailed: "error",

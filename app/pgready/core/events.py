@@ -220,6 +220,12 @@ class FolderUnsettled(Event, frozen=True, tag="folder.unsettled"):
     reason: str
 
 
+class FolderUnwatched(Event, frozen=True, tag="folder.unwatched"):
+    """The system does not tell of changes to the files; they are looked at every 2 s."""
+
+    reason: str
+
+
 class TargetUnsettled(Event, frozen=True, tag="target.unsettled"):
     """The history went back, as a restore makes it; nothing is applied before the target is at rest."""
 

@@ -47,17 +47,23 @@ class Alarm:
         return Waking.REQUEST if requested else Waking.RUNG if rung else Waking.TIME
 
 
-async def ring_on_changes(directory: Callable[[], str], ring: Callable[[], None]) -> None:
+async def ring_on_changes(
+    directory: Callable[[], str], ring: Callable[[], None], unwatched: Callable[[str], None]
+) -> None:
     """Call *ring* whenever something below *directory* changes, until cancelled.
 
     It is a convenience: where the system does not tell (a network mount, a folder that was replaced a
-    moment ago), the daemon's own glances do, seconds later.
+    moment ago), the daemon's own glances do, seconds later. The first time that it refuses to, *unwatched*
+    is told why.
     """
-    stop = anyio.Event()
+    stop, told = anyio.Event(), False
     async with anyio.create_task_group() as group:
         group.start_soon(_set_when_cancelled, stop)
         while True:
-            await _ring_while_the_same(directory, ring, stop)
+            why = await _ring_while_the_same(directory, ring, stop)
+            if why and not told:
+                unwatched(why)
+                told = True
             await anyio.sleep(_LOOK_AGAIN_MS / 1000)
 
 
@@ -71,14 +77,14 @@ async def _set_when_cancelled(stop: anyio.Event) -> None:
 
 async def _ring_while_the_same(
     directory: Callable[[], str], ring: Callable[[], None], stop: anyio.Event
-) -> None:
-    """Return when the folder is another one, or is not there."""
+) -> str | None:
+    """Return when the folder is another one, or is not there; or why it cannot be watched."""
     from watchfiles import awatch  # loaded by `serve --watch` alone
 
     path = directory()
     identity = _identity(path)
     if identity is None:
-        return
+        return None
     changes = awatch(
         path,
         watch_filter=None,
@@ -95,9 +101,19 @@ async def _ring_while_the_same(
                 ring()
             if _identity(directory()) != identity:
                 ring()
-                return
-    except (OSError, RuntimeError):  # no more inotify watches, or the folder went while it was being listed
-        return
+                break
+    except (OSError, RuntimeError, ExceptionGroup) as error:
+        return _why(error)
+    return None
+
+
+def _why(error: Exception) -> str | None:
+    """No more inotify watches, a name that is not UTF-8; None where the folder went while it was listed."""
+    while isinstance(error, ExceptionGroup):  # of the library's own task group
+        error = error.exceptions[0]
+    if not isinstance(error, OSError | RuntimeError):
+        raise error
+    return None if isinstance(error, FileNotFoundError) else str(error)
 
 
 def _identity(directory: str) -> _Identity | None:

@@ -12,7 +12,7 @@ from pgready import files
 from pgready.core import serving
 from pgready.core import serving_steps as steps
 from pgready.core.errors import ExitCode, PgreadyError
-from pgready.core.events import Event, Planned, RetryRequested
+from pgready.core.events import Event, FolderUnwatched, Planned, RetryRequested
 from pgready.core.outstanding import LeftBehind
 from pgready.core.serving_steps import Habits, Mode
 from pgready.running import assemble
@@ -74,7 +74,12 @@ class Keeper:
         """Run, watch, and run again, until cancelled; no connection stays behind."""
         async with anyio.create_task_group() as group:
             if self._habits.watch_files:
-                group.start_soon(ring_on_changes, lambda: self._directory, self._alarm.ring)
+                group.start_soon(
+                    ring_on_changes,
+                    lambda: self._directory,
+                    self._alarm.ring,
+                    lambda why: self._emit(FolderUnwatched(why)),
+                )
             try:
                 await self._loop()
             finally:
