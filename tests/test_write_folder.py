@@ -69,6 +69,12 @@ def test_a_link_is_not_replaced(tmp_path: Path, exists: bool) -> None:
     assert error.hint is not None and error.hint.endswith(str(tmp_path / "real"))
 
 
+def test_a_link_to_itself_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("link")
+
+    assert refusal(tmp_path / "link").what.startswith(f"{tmp_path / 'link'}: ")
+
+
 def test_a_mount_point_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "is_mount", lambda _: True)
 

@@ -223,9 +223,9 @@ def holds_folder(directory: Path, files: Sequence[SourceFile]) -> bool:
 def _told_as_folder(directory: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter: links in a circle
         raise FolderError(
-            (f"{_shown(str(directory))}: cannot be written: {error.strerror or error}",),
+            (f"{_shown(str(directory))}: cannot be written: {getattr(error, 'strerror', None) or error}",),
             hint="name a folder that does not exist yet, where files may be made",
         ) from error
 

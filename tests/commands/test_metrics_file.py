@@ -92,16 +92,17 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert values(tmp_path / "pgready.prom")["pgready_run_exit_code"] == 0
 
 
-@pytest.mark.parametrize("kind", ["folder", "pipe", "nowhere", "nul"])
+@pytest.mark.parametrize("kind", ["circle", "folder", "pipe", "nowhere", "nul"])
 def test_a_file_that_cannot_be_written_is_a_warning(tmp_path: Path, kind: str) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "circle").symlink_to("circle")
     path = {"nowhere": tmp_path / "no" / "a.prom", "nul": Path("a\0b")}.get(kind, tmp_path / kind)
     captured = CapturingLogger()
     MetricsFile(path, lambda: STATUS, lambda: captured).note(ReadyReached(applied=0, duration_ms=20))
 
     assert [call.args for call in captured.calls] == [("metrics.unwritten",)]
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder", "pipe"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["circle", "folder", "pipe"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ at any moment, so the file is replaced, never written to.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -60,8 +61,11 @@ def write(path: Path, status: Status, tally: Tally, now: datetime) -> None:
 
     A run that failed keeps the last success that the file told of, so that an alert sees its age grow.
     """
-    path = path.resolve()
-    if path.exists() and not path.is_file():
+    try:
+        path = path.resolve()
+    except RuntimeError:  # links in a circle, up to Python 3.12
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+    if path.is_symlink() or (path.exists() and not path.is_file()):
         raise OSError(f"{path} is no file that could be replaced")
     labels = {"target": status.target or "", "namespace": status.namespace}
     if tally.ready_at is None:
