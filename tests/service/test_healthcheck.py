@@ -99,6 +99,12 @@ async def test_ipv6_loopback_is_tried_too(feed: Feed) -> None:
     assert code == 0
 
 
+def test_what_is_empty_between_commas_is_not_asked() -> None:
+    hosts, _, _ = healthcheck.target(None, {"PGREADY_HOST": "/run/pgready.sock,"})
+
+    assert hosts == ("/run/pgready.sock",)
+
+
 async def test_a_unix_socket_is_asked_by_the_same_setting_and_by_url(feed: Feed, tmp_path: Path) -> None:
     path = str(tmp_path / "pgready.sock")
     feed.publish(READY)

@@ -16,6 +16,22 @@ from pgready.service.feed import Feed
 from pgready.service.web import application
 
 
+@pytest.mark.parametrize("hosts", ["{},", ",{}", " , {} ,"])
+def test_what_is_empty_between_commas_is_not_every_address(hosts: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "pgready.sock")
+    sockets = server.listen(hosts.format(path), 0)
+    names = [server.url(each) for each in sockets]
+    server.close(sockets)
+
+    assert names == [f"unix:{path}"]
+
+
+@pytest.mark.parametrize("hosts", [",", " , "])
+def test_commas_alone_name_no_address(hosts: str) -> None:
+    with pytest.raises(SettingsError, match=r"--host \(PGREADY_HOST\) names no address"):
+        server.listen(hosts, 0)
+
+
 async def test_a_socket_and_an_address_answer_the_same(feed: Feed, tmp_path: Path) -> None:
     path = str(tmp_path / "pgready.sock")
     sockets = server.listen(f"{path}, 127.0.0.1", 0)

@@ -72,8 +72,9 @@ def target(url: str | None, environ: Mapping[str, str]) -> tuple[tuple[str, ...]
     Raises Misused.
     """
     if url is None:
-        listed = environ.get("PGREADY_HOST", "").split(",")
-        hosts = tuple(host for each in listed for host in _callable(each.strip("[] ")))
+        listed = (each.strip("[] ") for each in environ.get("PGREADY_HOST", "").split(","))
+        named = [host for host in listed if host] or [""]
+        hosts = tuple(host for each in named for host in _callable(each))
         return hosts, _port(environ.get("PGREADY_PORT", "").strip() or "8080"), "/ready"
     if url.startswith("unix:"):
         return _socket_file(url.removeprefix("unix:").removeprefix("//")), 0, "/ready"

@@ -51,10 +51,14 @@ def listen(hosts: str, port: int) -> tuple[socket.socket, ...]:
     """Sockets that listen on *port* of every address of *hosts*, which commas separate; port 0 takes a free
     one. A host that begins with `/` is a Unix socket instead; those come last.
 
-    `::` takes IPv4 too, an empty host is every address. Raises SettingsError (exit 2) naming the setting.
+    `::` takes IPv4 too. Empty *hosts* are every address; what is empty between commas is nothing. Raises
+    SettingsError (exit 2) naming the setting.
     """
+    named = [host for each in hosts.split(",") if (host := each.strip())]
+    if hosts and not named:
+        raise SettingsError(("--host (PGREADY_HOST) names no address",))
     sockets: list[socket.socket] = []
-    for host in sorted((each.strip() for each in hosts.split(",")), key=unix_sockets.is_path):
+    for host in sorted(named or [""], key=unix_sockets.is_path):
         try:
             if unix_sockets.is_path(host):
                 sockets.append(unix_sockets.listener(host, _BACKLOG))
