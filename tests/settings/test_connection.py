@@ -64,6 +64,31 @@ def test_two_different_urls_of_our_own_are_noted() -> None:
     assert read(environ).notices == ("MIGRATION_DATABASE_URL is ignored: PGREADY_DATABASE_URL is set",)
 
 
+@pytest.mark.parametrize("real", ["DATABASE_URL", "MIGRATION_DATABASE_URL", "DATABASE_URL_FILE"])
+def test_a_real_url_wins_over_one_of_dotenv_which_is_noted(real: str) -> None:
+    files = {".env": "PGREADY_DATABASE_URL=postgres://u:p@dev/d", "/url": "postgres://u:p@prod/d"}
+    settings = read({real: "/url" if real.endswith("_FILE") else files["/url"]}, files)
+
+    assert settings.target is not None
+    assert settings.target.hosts == (("prod", 5432),)
+    assert settings.notices == (f".env: PGREADY_DATABASE_URL is ignored: {real} is set",)
+
+
+def test_the_application_s_url_is_not_asked_for_where_a_real_variable_is_nearer() -> None:
+    environ = {"PGREADY_DATABASE_URL": "postgres://u:p@ours/d", "DATABASE_URL_FILE": "/not/mounted/here"}
+
+    assert target(environ).hosts == (("ours", 5432),)
+
+
+@pytest.mark.parametrize("name", ["PGHOST", "PGDATABASE", "DB_HOST"])
+def test_a_url_of_dotenv_wins_over_what_shells_set_and_says_so(name: str) -> None:
+    settings = read({name: "prod"}, {".env": "DATABASE_URL=postgres://u:p@dev/d"})
+
+    assert settings.target is not None
+    assert settings.target.hosts == (("dev", 5432),)
+    assert settings.notices == (f"{name} is ignored: .env: DATABASE_URL is set",)
+
+
 def test_a_file_s_url_takes_its_password_from_the_environment() -> None:
     files = {"pgready.toml": "database_url = 'postgres://u@file/d'"}
 

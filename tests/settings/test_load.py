@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from pgready.core.errors import ExitCode, SettingsError
 from pgready.core.planning import Policies, Policy
 from pgready.settings import Settings, load, required_target
 from pgready.settings.catalogue import CATALOGUE, OTHER_VARIABLES
+from pgready.settings.sources import read_text_file
 
 
 def read(
@@ -120,6 +122,45 @@ def test_dotenv_never_wins_over_a_real_variable_in_either_form(real: str) -> Non
         assert settings.dir == "/real"
 
 
+def test_dotenv_does_not_win_over_a_real_variable_by_another_name_of_the_setting() -> None:
+    settings = read({"NODE_ENV": "production"}, {".env": "PGREADY_ENV=development"})
+
+    assert settings.environment == "production"
+
+
+def test_a_byte_order_mark_is_no_part_of_what_a_file_says() -> None:
+    bom = "\ufeff"
+    settings = read(
+        {"DATABASE_URL_FILE": "/url"},
+        {"/url": f"{bom}postgres://u:p@h/d", ".env": f"{bom}PGREADY_DIR=a", "pgready.toml": f"{bom}port = 1"},
+    )
+
+    assert settings.target is not None
+    assert (settings.target.masked, settings.dir, settings.port) == ("postgresql://u:***@h:5432/d", "a", 1)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+@pytest.mark.parametrize("name", [".env", "pgready.toml"])
+def test_a_settings_file_that_is_not_utf_8_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, encoding: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("dir = 'caf\u00e9'", encoding=encoding)
+
+    with pytest.raises(SettingsError) as caught:
+        load({}, {}, read_text_file)
+    assert caught.value.problems == (f"{name} is not UTF-8 text",)
+
+
+def test_a_dotenv_that_is_a_virtual_environment_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env").mkdir()
+
+    assert load({}, {}, read_text_file).dir == "sql"
+
+
 @pytest.mark.parametrize(
     ("line", "value"),
     [
@@ -144,6 +185,36 @@ def test_pyproject_is_read_where_there_is_no_own_file() -> None:
 
     assert (settings.dir, settings.port) == ("a", 1)
     assert settings.origins["dir"] == "pyproject.toml [tool.pgready]: dir"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[ tool.pgready ]\ndir = 'a'",
+        "[tool . pgready]\ndir = 'a'",
+        '["tool"."pgready"]\ndir = "a"',
+        "tool.pgready.dir = 'a'",
+        "[tool]\npgready.dir = 'a'",
+        "[tool]\n  pgready = { dir = 'a' }",
+        "tool = { other = 1, pgready = { dir = 'a' } }",
+    ],
+)
+def test_pyproject_is_read_however_its_table_is_written(text: str) -> None:
+    settings = read({}, {"pyproject.toml": text})
+
+    assert (settings.dir, settings.origins["dir"]) == ("a", "pyproject.toml [tool.pgready]: dir")
+
+
+def test_a_pyproject_that_only_names_pgready_is_not_read_as_toml() -> None:
+    text = "[project]\nname = 'pgready'\ndependencies = [\n  'pgready==1',\n  'pgready[lint]'\n]\n[not TOML"
+
+    assert read({}, {"pyproject.toml": text}).dir == "sql"
+
+
+def test_what_is_no_table_in_pyproject_is_a_problem() -> None:
+    text = "[tool]\npgready = 'sql'"
+
+    assert problems({}, {"pyproject.toml": text}) == ("pyproject.toml: tool.pgready must be a table",)
 
 
 def test_own_file_wins_over_pyproject_and_says_so() -> None:

@@ -1,7 +1,9 @@
 """Which source supplies the connection, and what it says. The rules:
 
 1. The nearest source supplies the whole connection: `PGREADY_DATABASE_URL` or `MIGRATION_DATABASE_URL`,
-   `DATABASE_URL`, libpq's `PG*`, `POSTGRES_*` with `DB_HOST` and `DB_PORT`, `database_url` of the file.
+   `DATABASE_URL`, libpq's `PG*`, `POSTGRES_*` with `DB_HOST` and `DB_PORT`, `database_url` of the file. Of
+   the three URLs a real variable wins over `.env`. `PG*` and `DB_HOST` are in many a shell for something
+   else: a URL in `.env` wins over them, and says so.
 2. Only a missing password is filled from elsewhere: `PGPASSWORD`, `POSTGRES_PASSWORD`, the password file.
 3. `PGHOST`, `PGHOSTADDR`, `PGDATABASE` or `PGSERVICE` make `PG*` a source: a mere `PGUSER` or `PGPASSWORD`
    is often set for something else. Likewise a lone `POSTGRES_PASSWORD` is one only where nothing else is.
@@ -10,7 +12,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 
 from msgspec import Struct
 
@@ -21,8 +24,9 @@ from pgready.core.dsn import Dsn
 from pgready.core.secrets import Secret
 from pgready.settings import libpq_files
 from pgready.settings.catalogue import BY_NAME
-from pgready.settings.sources import Files, Found, Rank, Sources, Variables
+from pgready.settings.sources import Files, Found, Rank, Sources, Variables, nearest
 
+_OWN_URLS = ("PGREADY_DATABASE_URL", "MIGRATION_DATABASE_URL")
 _PG_SOURCES = ("PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE")
 _PG_IGNORED = ("PGSSLMODE", "PGSSLROOTCERT", "PGOPTIONS", "PGTARGETSESSIONATTRS", "PGCHANNELBINDING")
 _FAMILY = {"DB_HOST": "host", "DB_PORT": "port", "POSTGRES_USER": "user", "POSTGRES_DB": "dbname"}
@@ -61,10 +65,17 @@ class Connections:
         self._notices = notices
 
     def target(self) -> Connection | None:
+        connection = self._nearest()
+        if connection and connection.rank is Rank.DOTENV:
+            for name in (*_PG_SOURCES, "DB_HOST"):
+                found = self._variables.get(name)
+                if found and found.rank is Rank.ENVIRONMENT:
+                    self._notices.append(f"{found.origin} is ignored: {connection.source} is set")
+        return connection
+
+    def _nearest(self) -> Connection | None:
         setting = BY_NAME["database_url"]
-        if found := self._sources.flag(setting) or self._own_variable():
-            return self._from_url(found)
-        if (found := self._variables.get("DATABASE_URL")) and found.text:
+        if found := self._sources.flag(setting) or self._url_variable():
             return self._from_url(found)
         if any(self._variables.get(name) for name in _PG_SOURCES):
             return self._from_libpq()
@@ -78,14 +89,18 @@ class Connections:
         found = self._sources.find(BY_NAME["admin_database_url"])
         return self._from_url(found, defaults={"dbname": "postgres"}) if found else None
 
-    def _own_variable(self) -> Found | None:
-        ours, migration = (
-            self._variables.get("PGREADY_DATABASE_URL"),
-            self._variables.get("MIGRATION_DATABASE_URL"),
-        )
-        if ours and migration and ours.text != migration.text:
-            self._notices.append(f"{migration.origin} is ignored: {ours.origin} is set")
-        return ours or migration
+    def _url_variable(self) -> Found | None:
+        own = [found for name in _OWN_URLS if (found := self._variables.get(name))]
+        chosen = nearest(chain(own, self._shared_url()))
+        for found in own:
+            if chosen and found.text != chosen.text:
+                self._notices.append(f"{found.origin} is ignored: {chosen.origin} is set")
+        return chosen
+
+    def _shared_url(self) -> Iterator[Found]:
+        """That of the application, looked at only where it matters: its file may be elsewhere."""
+        if (found := self._variables.get("DATABASE_URL")) and found.text:
+            yield found
 
     def _from_url(self, found: Found, defaults: Mapping[str, str] | None = None) -> Connection | None:
         for name in _PG_IGNORED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import IntEnum
 from pathlib import Path
 
@@ -35,12 +35,24 @@ class Found(Struct, frozen=True):
     rank: Rank
 
 
+def nearest(given: Iterator[Found]) -> Found | None:
+    """The first of *given* that comes from a real variable, else the first; no more are asked for."""
+    first = next(given, None)
+    if first is None or first.rank is Rank.ENVIRONMENT:
+        return first
+    return next((each for each in given if each.rank is Rank.ENVIRONMENT), first)
+
+
 def read_text_file(path: str) -> str | None:
     """The ReadFile of a process: the text of *path* in UTF-8, None where there is no such file."""
     try:
         return Path(path).expanduser().read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError, RuntimeError):  # the last: `~nobody-of-that-name`
         return None
+
+
+_FOLDER = "cannot be read (Is a directory)"
+_NO_TEXT = "is not UTF-8 text"
 
 
 class Files:
@@ -58,21 +70,26 @@ class Files:
             self._problems.append(f"{named_by} names a file that {why or 'does not exist'}")
         return text
 
-    def read_own(self, name: str) -> str | None:
+    def read_own(self, name: str, *, may_be_folder: bool = False) -> str | None:
         """The text of the settings file *name*, which need not be there, but where it is must be readable."""
         text, why = self._read(name)
-        if why is not None:
+        if why is not None and not (may_be_folder and why == _FOLDER):
             self._problems.append(f"{name} {why}")
         return text
 
     def _read(self, path: str) -> tuple[str | None, str | None]:
-        """The text, and why there is none although there is such a file."""
+        """The text without a byte order mark, and why there is none although there is such a file."""
         try:
-            return self._read_file(path), None
+            text = self._read_file(path)
+        except IsADirectoryError:
+            return None, _FOLDER
         except OSError as problem:
             return None, f"cannot be read ({problem.strerror or 'error'})"
         except ValueError:
-            return None, "is not UTF-8 text"
+            return None, _NO_TEXT
+        if text is not None and "\0" in text:  # UTF-16 without its mark
+            return None, _NO_TEXT
+        return text and text.removeprefix("\ufeff"), None
 
 
 class Variables:
@@ -82,7 +99,7 @@ class Variables:
         self._files = files
         self._problems = problems
         self._real = {name: value for name, value in environ.items() if value}
-        dotenv = files.read(".env")
+        dotenv = files.read_own(".env", may_be_folder=True)  # of a virtual environment
         self._dotenv = read_dotenv(dotenv, self._real) if dotenv else {}
         self._cache: dict[str, Found | None] = {}
 
@@ -158,23 +175,33 @@ def read_settings_file(files: Files, problems: list[str], notices: list[str]) ->
     """The settings file of this directory; an empty one where there is none."""
     own = files.read_own("pgready.toml")
     project = files.read("pyproject.toml") or ""
-    named = "[tool.pgready" in project
+    named = "pgready" in project and re.search(_NAMED, project)
+    table = _of_project(project, problems if own is None else []) if named else None
     if own is not None:
-        if named:
+        if table is not None:
             notices.append("[tool.pgready] of pyproject.toml is not read: there is a pgready.toml")
         return File("pgready.toml", _parse_toml(own, "pgready.toml", problems))
-    if not named:
-        return File("pgready.toml")
-    tool = _parse_toml(project, "pyproject.toml", problems).get("tool")
+    return File("pgready.toml") if table is None else File("pyproject.toml [tool.pgready]", table)
+
+
+# As a key or a part of one, however it is written; most have at most a dependency of that name.
+_NAMED = r"""(?m)(?:^|[.{,])[ \t]*["']?pgready["']?[ \t]*(?:[.\]]|=(?!=))"""
+
+
+def _of_project(text: str, problems: list[str]) -> Mapping[str, object] | None:
+    tool = _parse_toml(text, "pyproject.toml", problems).get("tool")
     table = tool.get("pgready") if isinstance(tool, dict) else None
-    return File("pyproject.toml [tool.pgready]", table if isinstance(table, dict) else {})
+    if table is None or isinstance(table, dict):
+        return table
+    problems.append("pyproject.toml: tool.pgready must be a table")
+    return None
 
 
 def _parse_toml(text: str, name: str, problems: list[str]) -> dict[str, object]:
     import tomllib  # 4 ms, and most deployments have no such file
 
     try:
-        return tomllib.loads(text.removeprefix("\ufeff"))
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
         place = re.search(r"\(at [^()]*\)$", str(problem))
     problems.append(f"{name}: not valid TOML {place.group() if place else ''}".rstrip())
@@ -200,11 +227,14 @@ class Sources:
         return self._written(self._flags.get(setting.name), setting.flag, Rank.FLAG)
 
     def variable(self, setting: Setting) -> Found | None:
-        for name in (setting.variable, *setting.also):
-            found = self._variables.get(name)
-            if found and found.text and not catalogue.is_service_link(name, found.text):
-                return found
-        return None
+        given = (
+            found
+            for name in (setting.variable, *setting.also)
+            if (found := self._variables.get(name))
+            and found.text
+            and not catalogue.is_service_link(name, found.text)
+        )
+        return nearest(given)
 
     def in_file(self, setting: Setting) -> Found | None:
         value = self._file.table.get(setting.name)
