@@ -316,6 +316,7 @@ async def test_the_command_to_give_next_names_the_written_folder(
     result = await target("adopt", with_goose, "--to", to, "--namespace", "shop")
 
     assert f"next: pgready up --dir '{to}' --dialect native --namespace shop\n" in result.stdout
+    assert "keeps nothing apart" not in result.stdout + result.stderr
 
 
 async def test_a_rehearsed_adoption_says_what_the_real_one_would(

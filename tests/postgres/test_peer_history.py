@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,36 @@ async def test_a_dialect_that_no_tool_has_judged_is_warned_of(
     assert status.warnings == (
         "the dialect goose is unproven: the tool itself has not been run against it yet",
     )
+
+
+MIGRATE = {"1_a.up.sql": "CREATE TABLE a (i int);", "1_a.down.sql": "DROP TABLE a;"}
+SECOND = {"1_b.up.sql": "CREATE TABLE b (i int);", "1_b.down.sql": "DROP TABLE b;"}
+
+
+async def test_a_namespace_that_keeps_no_peers_versions_apart_is_warned_of(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    await library.migrate(database.url, dir=_written(tmp_path / "one", MIGRATE), dialect="golang-migrate")
+    second = _written(tmp_path / "two", SECOND)
+    migrate = partial(library.migrate, database.url, dir=second, dialect="golang-migrate", namespace="second")
+
+    vain = await migrate()
+    apart = await migrate(history_table="second")
+
+    assert [warning for warning in vain.warnings if "namespace" in warning] == [
+        "the namespace second keeps nothing apart: "
+        "golang-migrate's history public.schema_migrations has the versions of every folder"
+    ]
+    assert (vain.applied_this_run, apart.applied_this_run) == (0, 1)
+    assert [warning for warning in apart.warnings if "namespace" in warning] == []
+
+
+def _written(folder: Path, files: Mapping[str, str]) -> Path:
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
 
 
 @pytest.mark.parametrize(("answer", "made"), [("--done", 1), ("--not-done", 2)])

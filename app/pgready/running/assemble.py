@@ -111,22 +111,36 @@ def run_of(
     emit: Emit,
     *,
     read_only: bool = False,
+    both: bool = False,
     first: FirstSession | None = None,
 ) -> Run:
     """A run of *source* against the target of *settings*; a *read_only* one is for `look_only`. *first* is
-    an attempt to connect that is under way."""
-    return Run(assignment(settings), looker_of(settings, source, emit, read_only=read_only), emit, first)
+    an attempt to connect that is under way, *both* as for `looker_of`."""
+    looker = looker_of(settings, source, emit, read_only=read_only, both=both)
+    return Run(assignment(settings), looker, emit, first)
 
 
-def looker_of(settings: Settings, source: Source, emit: Emit, *, read_only: bool = False) -> Looker:
-    """Who looks at a target for the migrations of *source*."""
+def looker_of(
+    settings: Settings, source: Source, emit: Emit, *, read_only: bool = False, both: bool = False
+) -> Looker:
+    """Who looks at a target for the migrations of *source*; for *both* histories, where the namespace
+    says which native one."""
     return Looker(
         source,
         settings.policies,
         declared(settings),
         emit,
         read_only=read_only,
+        idle_namespace="" if both else _idle_namespace(settings, source.dialect),
     )
+
+
+def _idle_namespace(settings: Settings, dialect: Dialect) -> str:
+    """The namespace, where one was given that keeps no folder apart: a peer's history has none."""
+    if settings.namespace == Native().namespace or dialect.name == Native.name or settings.history_table:
+        return ""
+    has_own_table = dialect.table.name != detect.make(dialect.name).table.name
+    return "" if has_own_table else settings.namespace
 
 
 def declared(settings: Settings) -> Declared:
@@ -298,7 +312,7 @@ async def _record(
 
     natives = (Native(settings.namespace),) if both else ()
     return await record(
-        run_of(settings, source, emit),
+        run_of(settings, source, emit, both=both),
         plan,
         _author(source, action, by_hand.reason, *natives),
         emit,

@@ -79,8 +79,11 @@ class Looker:
         emit: Callable[[Event], None],
         *,
         read_only: bool = False,
+        idle_namespace: str = "",
     ) -> None:
+        """*idle_namespace* was given, and keeps nothing apart."""
         self._read_only = read_only
+        self._idle_namespace = idle_namespace
         self._source = source
         self._policies = policies
         self._declared = declared
@@ -127,6 +130,8 @@ class Looker:
             problems += reverting.interrupted(plan, found)
         if not dialect.proven:
             problems.append(_unproven(dialect))
+        if self._idle_namespace:
+            problems.append(_idle(dialect, self._idle_namespace))
         if _has_new_versions(plan) and HANDOVER in tables:
             from pgready.running import handover  # hardly anybody changes the tool
 
@@ -267,6 +272,15 @@ def _has_new_versions(plan: Plan) -> bool:
 def _unproven(dialect: Dialect) -> Finding:
     message = f"the dialect {dialect.name} is unproven: the tool itself has not been run against it yet"
     return Finding(Severity.WARNING, "", None, message, "look at the plan before the first run")
+
+
+def _idle(dialect: Dialect, namespace: str) -> Finding:
+    message = (
+        f"the namespace {namespace} keeps nothing apart: "
+        f"{dialect.name}'s history {dialect.table} has the versions of every folder"
+    )
+    hint = "a second folder needs a table of its own: --history-table; else leave --namespace out"
+    return Finding(Severity.WARNING, "", None, message, hint)
 
 
 def _journaled(work: Work) -> bool:
