@@ -234,7 +234,14 @@ def test_declaration_with_many_mistakes_names_each_on_a_line() -> None:
     assert len(str(raised.value).splitlines()) == 5
 
 
-FILES = {"unix": b"secret\n", "dos": b"secret\r\n", "bare": b"secret", "empty": b"\n", "latin": b"s3cr\xff"}
+FILES = {
+    "marked": b"\xef\xbb\xbfsecret\n",
+    "unix": b"secret\n",
+    "dos": b"secret\r\n",
+    "bare": b"secret",
+    "empty": b"\n",
+    "latin": b"s3cr\xff",
+}
 
 
 def read_file(path: str) -> str:
@@ -247,8 +254,8 @@ def by_file(*paths: str) -> Declared:
     return Declared(roles=tuple(Role(path, password_file=path) for path in paths))
 
 
-@pytest.mark.parametrize("path", ["unix", "dos", "bare"])
-def test_password_file_loses_one_newline_at_its_end(path: str) -> None:
+@pytest.mark.parametrize("path", ["marked", "unix", "dos", "bare"])
+def test_password_file_loses_a_byte_order_mark_and_one_newline_at_its_end(path: str) -> None:
     assert with_passwords(by_file(path), read_file, {}).roles[0].password == Secret("secret")
 
 

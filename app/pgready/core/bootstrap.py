@@ -197,7 +197,7 @@ def read_declared(mapping: Mapping[str, object]) -> Declared:
 def with_passwords(
     declared: Declared, read_file: Callable[[str], str], environ: Mapping[str, str]
 ) -> Declared:
-    """*declared* with each role's password read; one newline at the end of a file is dropped.
+    """*declared* with each role's password read; a byte order mark and one newline at the end are dropped.
 
     *read_file* gets `password_file` as it is written (relative to the settings file) and may raise
     OSError or UnicodeDecodeError. Raises ValueError, one problem a line, none of them holding a password.
@@ -230,7 +230,7 @@ def _with_password(
 
 def _password_of_file(path: str, read_file: Callable[[str], str]) -> str:
     try:
-        password = read_file(path).removesuffix("\n").removesuffix("\r")
+        password = read_file(path).removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         # Its message shows bytes of the file, so nothing of it may travel on.
         raise ValueError(f"password_file {path} is not UTF-8") from None
