@@ -7,16 +7,42 @@ tenth of a second (FIELD-NOTES 18); `commands.process` replaces it by one that c
 from __future__ import annotations
 
 import gc
+import io
 import os
 import signal
 import sys
+
+TYPE_CHECKING = False  # `typing` costs a health check 3 ms
+if TYPE_CHECKING:
+    from typing import TextIO
 
 
 def _stop_at_once(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)
 
 
+class _Unfailing(io.TextIOWrapper):
+    """A stream that drops what cannot be written: its disk is full, or nobody reads it any more."""
+
+    def write(self, text: str, /) -> int:
+        try:
+            return super().write(text)
+        except (OSError, ValueError):  # the last: it is closed
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except (OSError, ValueError):
+            return
+
+
+def _unfailing(stream: TextIO) -> TextIO:
+    return _Unfailing(stream.buffer, stream.encoding, stream.errors, line_buffering=True)
+
+
 def main() -> None:
+    sys.stderr = _unfailing(sys.stderr)  # whoever reads it decides neither the work nor its exit code
     arguments = sys.argv[1:]
     if arguments[:1] == ["healthcheck"]:
         from pgready.commands import healthcheck

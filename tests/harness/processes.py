@@ -116,11 +116,16 @@ class Pgready:
         return await self.start(*arguments, env=env, cwd=cwd).wait(timeout)
 
     def start(
-        self, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        *arguments: str | Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        shell: str | None = None,
     ) -> Running:
-        """Start it and let it run; killed when the test ends."""
+        """Start it, by *shell* where one is given, and let it run; killed when the test ends."""
         place = self.home / f"process-{len(self._running) + 1}"
-        running = Running([COMMAND, *arguments], place, {**self.environment, **(env or {})}, cwd)
+        by = ["bash", "-c", shell, "bash"] if shell else []
+        running = Running([*by, COMMAND, *arguments], place, {**self.environment, **(env or {})}, cwd)
         self._running.append(running)
         return running
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections import deque
@@ -38,7 +37,7 @@ _SOON_SECONDS = 0.1
 
 
 class Console:
-    """Takes a run's events (`emit`) and shows them on standard error.
+    """Takes a run's events (`emit`) and shows them on standard error, which drops what cannot be written.
 
     A plan, and those of which there is one for every migration, are told while the server works on what
     comes next: telling them takes a tenth of a millisecond, a plan of a thousand five, in which it would have
@@ -129,12 +128,11 @@ class Console:
     def _write_untold(self) -> None:
         while self._notices or self._unwritten:
             self._make_room()
-            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more: the run goes on
-                if self._notices:
-                    self._log.warning("settings.noticed", message=self._notices.popleft())
-                else:
-                    happened_at, event = self._unwritten.popleft()
-                    self._write(event, happened_at)
+            if self._notices:
+                self._log.warning("settings.noticed", message=self._notices.popleft())
+            else:
+                happened_at, event = self._unwritten.popleft()
+                self._write(event, happened_at)
 
     def _make_room(self) -> None:
         if self._line is not None:
@@ -160,9 +158,9 @@ class Console:
             error.hint = completed(error.hint, self._settings)
         event = eventlog.failed(error, retry_seconds)
         self._status = statuses.advance(self.status, event, datetime.now(UTC))
-        _tell(error, event, self.log, self._people)
-        for listener in self._listeners:
+        for listener in self._listeners:  # first: standard error may be a pipe that is full
             listener(event)
+        _tell(error, event, self.log, self._people)
 
     @asynccontextmanager
     async def following(
@@ -212,11 +210,11 @@ class Console:
 
 def tell(error: PgreadyError, log_format: str) -> None:
     """Say how a command ended that has no Console: its settings, say, could not be read."""
-    _tell(error, eventlog.failed(error), _logger(log_format, "error"), log_format == "console")
     if "KUBERNETES_SERVICE_HOST" in os.environ or "PGREADY_TERMINATION_LOG" in os.environ:
         from pgready.commands import termination
 
         termination.tell(error, os.environ)
+    _tell(error, eventlog.failed(error), _logger(log_format, "error"), log_format == "console")
 
 
 def _tell(error: PgreadyError, event: RunFailed, log: Any, people: bool) -> None:

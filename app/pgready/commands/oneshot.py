@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import UTC, datetime
 
 from pgready.commands.console import Console
@@ -28,8 +27,7 @@ class OneShot:
     def ended(self, exit_code: int) -> int:
         """The *exit_code* of the command; an interruption is told, since nothing else has told it."""
         if exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-            with contextlib.suppress(OSError):  # nobody reads it any more, and it ends as it would have
-                self._tell_interruption()
+            self._tell_interruption()
         return self._reports.ended(exit_code)
 
     def _tell_interruption(self) -> None:
