@@ -38,15 +38,26 @@ class _Unfailing(io.TextIOWrapper):
 
 
 def _unfailing(stream: TextIO) -> TextIO:
-    return _Unfailing(stream.buffer, stream.encoding, stream.errors, line_buffering=True)
+    # A buffer of its own: with the stream that nobody has any more, its buffer is closed.
+    buffer = os.fdopen(stream.fileno(), "wb", closefd=False)
+    return _Unfailing(buffer, stream.encoding, stream.errors, line_buffering=True)
+
+
+def _open_what_is_closed() -> None:
+    """The null device for each standard stream that is closed: a socket or a file would get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, closefd=False))
 
 
 def main() -> None:
+    _open_what_is_closed()
     sys.stderr = _unfailing(sys.stderr)  # whoever reads it decides neither the work nor its exit code
     arguments = sys.argv[1:]
     if arguments[:1] == ["healthcheck"]:
         from pgready.commands import healthcheck
 
+        sys.stdout = _unfailing(sys.stdout)  # its answer is its exit code
         raise SystemExit(healthcheck.main(arguments[1:], os.environ))
     signal.signal(signal.SIGTERM, _stop_at_once)
     signal.signal(signal.SIGINT, _stop_at_once)

@@ -11,6 +11,7 @@ import anyio
 import httpx
 import pytest
 
+from harness.daemon import Daemon
 from harness.database import Database
 from harness.processes import Pgready, Result, Running
 from harness.server import free_port
@@ -126,3 +127,50 @@ async def answers(running: Running, status: int) -> None:
         with anyio.fail_after(30):
             while (await client.get(url)).status_code != status:
                 await anyio.sleep(0.02)
+
+
+# A stream that is closed
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+async def test_up_applies_and_succeeds_with_a_closed_stream(
+    closed: str, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    ended = await run(pgready, f'exec "$@" {closed}', "up", database, sql_folder(ONE))
+
+    assert (ended.exit_code, "Traceback" in ended.stderr) == (0, False)
+    assert await database.value("SELECT to_regclass('titles') IS NOT NULL")
+
+
+async def test_new_succeeds_with_standard_output_closed(pgready: Pgready, sql_folder: SqlFolder) -> None:
+    folder = sql_folder(ONE)
+    ended = await pgready.start("new", "seasons", "--dir", folder, shell='exec "$@" >&-').wait()
+
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    assert len(list(folder.glob("*.sql"))) == 2
+
+
+async def test_down_with_standard_input_closed_asks_for_yes(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder({**ONE, "0001_titles.down.sql": "DROP TABLE titles;"})
+    await run(pgready, FULL, "up", database, folder)
+    ended = await run(pgready, 'exec "$@" <&-', "down", database, folder)
+
+    assert ended.exit_code == 2
+    assert "--yes" in ended.stderr
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "2>&-", "> >(exec true)"])
+async def test_a_health_check_whose_line_cannot_be_written_is_right(
+    redirection: str, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    daemon = await Daemon.ready(pgready, sql_folder(ONE), database)
+    url = f"{await daemon.url()}/ready"
+    well, unwell = [
+        await pgready.start("healthcheck", "--url", asked, shell=f'exec "$@" {redirection}').wait()
+        for asked in (url, "http://127.0.0.1:1/ready")
+    ]
+
+    assert (well.exit_code, unwell.exit_code) == (0, 1)
+    assert "Traceback" not in well.stderr
