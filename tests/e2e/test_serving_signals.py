@@ -6,7 +6,7 @@ import os
 import pty
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 import anyio
@@ -145,36 +145,79 @@ async def test_sigterm_while_the_server_hangs_ends_a_ready_daemon_in_time(
     assert result.exit_code == 0, result.stderr
 
 
-async def test_a_terminal_that_goes_away_takes_its_daemon_along(
-    database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path
-) -> None:
-    ours, theirs = pty.openpty()
-    log = tmp_path / "log"
-    environ = {**pgready.environment, "PGREADY_DATABASE_URL": database.url}
-    process = _in_a_window([COMMAND, "serve", "--dir", sql_folder(GOOD), "--port", "0"], theirs, log, environ)
-    os.close(theirs)
-    try:
+class Window:
+    """`serve` with a controlling terminal of its own, as a shell's window has it."""
+
+    def __init__(
+        self, pgready: Pgready, database: Database, folder: Path, log: Path, *by: str, shown: bool = False
+    ) -> None:
+        """*by* starts it. It writes to *log* or, where it is to be *shown*, on the terminal."""
+        self._terminal, theirs = pty.openpty()
+        command: list[str | Path] = ["setsid", "--ctty", *by, COMMAND, "serve", "--dir", folder, "--port", "0"]
+        environ = {**pgready.environment, "PGREADY_DATABASE_URL": database.url, "TERM": "xterm"}
+        with log.open("wb") as opened:
+            output = theirs if shown else opened
+            self.process = subprocess.Popen(
+                command, stdin=theirs, stdout=output, stderr=output, env=environ, cwd=log.parent
+            )
+        os.close(theirs)
+        self._log = log
+
+    async def told(self, event: str) -> None:
         with anyio.fail_after(30):
-            while "run.ready" not in log.read_text():
+            while event not in self._log.read_text():
+                assert self.process.poll() is None, self._log.read_text()
                 await anyio.sleep(0.02)
-        os.close(ours)
+
+    async def shows(self, text: str) -> None:
+        written = b""
+        with anyio.fail_after(30):
+            while text not in written.decode(errors="replace"):
+                await anyio.wait_readable(self._terminal)
+                written += os.read(self._terminal, 65536)
+
+    def close(self) -> None:
+        os.close(self._terminal)
+
+    async def ended(self) -> int:
+        """The exit code of it, if it comes in time."""
         with anyio.fail_after(LIMIT_SECONDS):
-            while process.poll() is None:
+            while (code := self.process.poll()) is None:
                 await anyio.sleep(0.02)
-    finally:
-        process.kill()
-        process.wait()
-
-    assert process.returncode == 0, log.read_text()
-    assert "retry.requested" not in log.read_text()
+        return code
 
 
-def _in_a_window(
-    command: list[str | Path], terminal: int, log: Path, environ: Mapping[str, str]
-) -> subprocess.Popen[bytes]:
-    """Start *command* with *terminal* as its controlling one, as a shell's window has it."""
-    with log.open("wb") as stderr:
-        return subprocess.Popen(
-            ["setsid", "--ctty", *command], stdin=terminal, stdout=stderr, stderr=stderr, env=dict(environ),
-            cwd=log.parent,
-        )  # fmt: skip
+@pytest.fixture
+def window(pgready: Pgready, database: Database, tmp_path: Path) -> Iterator[Callable[..., Window]]:
+    opened: list[Window] = []
+
+    def open_(folder: Path, *by: str, shown: bool = False) -> Window:
+        opened.append(Window(pgready, database, folder, tmp_path / "log", *by, shown=shown))
+        return opened[-1]
+
+    yield open_
+    for each in opened:
+        each.process.kill()
+        each.process.wait()
+
+
+async def test_a_terminal_that_goes_away_takes_its_daemon_along(
+    window: Callable[..., Window], sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    opened = window(sql_folder(GOOD))
+    await opened.told("run.ready")
+    opened.close()
+
+    assert await opened.ended() == 0, (tmp_path / "log").read_text()
+    assert "retry.requested" not in (tmp_path / "log").read_text()
+
+
+async def test_a_terminal_that_goes_away_in_mid_run_is_a_sigterm(
+    window: Callable[..., Window], database: Database, sql_folder: SqlFolder
+) -> None:
+    opened = window(sql_folder({"0001_long.sql": "SELECT pg_sleep(30);"}), shown=True)
+    await opened.shows("migrating: 0 applied, 1 pending; 0001")
+    opened.close()
+
+    assert await opened.ended() == 143
+    assert await oracle.leftovers(database) == oracle.NOTHING
