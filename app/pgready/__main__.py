@@ -59,6 +59,10 @@ def main() -> None:
 
         sys.stdout = _unfailing(sys.stdout)  # its answer is its exit code
         raise SystemExit(healthcheck.main(arguments[1:], os.environ))
+    if arguments[:1] == ["serve"]:
+        from pgready.commands import hangups
+
+        hangups.outlive()
     signal.signal(signal.SIGTERM, _stop_at_once)
     signal.signal(signal.SIGINT, _stop_at_once)
     gc.disable()  # what importing allocates stays: looking for garbage in it costs 13 ms

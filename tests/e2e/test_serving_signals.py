@@ -153,7 +153,17 @@ class Window:
     ) -> None:
         """*by* starts it. It writes to *log* or, where it is to be *shown*, on the terminal."""
         self._terminal, theirs = pty.openpty()
-        command: list[str | Path] = ["setsid", "--ctty", *by, COMMAND, "serve", "--dir", folder, "--port", "0"]
+        command: list[str | Path] = [
+            "setsid",
+            "--ctty",
+            *by,
+            COMMAND,
+            "serve",
+            "--dir",
+            folder,
+            "--port",
+            "0",
+        ]
         environ = {**pgready.environment, "PGREADY_DATABASE_URL": database.url, "TERM": "xterm"}
         with log.open("wb") as opened:
             output = theirs if shown else opened
@@ -221,3 +231,64 @@ async def test_a_terminal_that_goes_away_in_mid_run_is_a_sigterm(
 
     assert await opened.ended() == 143
     assert await oracle.leftovers(database) == oracle.NOTHING
+
+
+async def test_a_terminal_that_goes_away_at_once_is_a_sigterm(
+    window: Callable[..., Window], sql_folder: SqlFolder
+) -> None:
+    opened = window(sql_folder(GOOD))
+    await catches(signal.SIGTERM, opened.process.pid)
+    opened.close()
+
+    assert await opened.ended() == 143
+
+
+async def test_nohup_keeps_a_daemon_whose_terminal_goes_away(
+    window: Callable[..., Window], sql_folder: SqlFolder
+) -> None:
+    opened = window(sql_folder(GOOD), "nohup")
+    await opened.told("run.ready")
+    opened.close()
+    await opened.told("retry.requested")
+    opened.process.send_signal(signal.SIGTERM)
+
+    assert await opened.ended() == 0
+
+
+async def catches(which: signal.Signals, pid: int) -> None:
+    """Wait until the process *pid* has a handler for *which*, which is the first that pgready does."""
+    status = anyio.Path(f"/proc/{pid}/status")
+    caught = 0
+    with anyio.fail_after(30):
+        while not caught >> (which - 1) & 1:
+            lines = (await status.read_text()).splitlines()
+            caught = int(next(line for line in lines if line.startswith("SigCgt:")).split()[1], 16)
+
+
+async def test_a_hangup_while_it_starts_does_not_end_a_daemon(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    daemon = Daemon(pgready, sql_folder(GOOD), database)
+    await catches(signal.SIGTERM, daemon.running.pid)
+    daemon.running.signal(signal.SIGHUP)
+    await daemon.told("run.ready")
+
+
+async def test_a_hangup_in_a_terminal_that_stays_does_not_end_a_daemon_that_starts(
+    window: Callable[..., Window], sql_folder: SqlFolder
+) -> None:
+    opened = window(sql_folder(GOOD))
+    await catches(signal.SIGTERM, opened.process.pid)
+    opened.process.send_signal(signal.SIGHUP)
+    await opened.told("run.ready")
+
+
+async def test_a_hangup_ends_an_up(database: Database, pgready: Pgready, sql_folder: SqlFolder) -> None:
+    running = pgready.start(
+        "up", "--dir", sql_folder({"0001_long.sql": "SELECT pg_sleep(30);"}),
+        env={"PGREADY_DATABASE_URL": database.url, "PGREADY_LOG_LEVEL": "debug"},
+    )  # fmt: skip
+    await running.wait_for("migration.started")
+    running.signal(signal.SIGHUP)
+
+    assert (await running.wait(LIMIT_SECONDS)).exit_code == -signal.SIGHUP

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ import click
 from anyio.abc import TaskStatus
 from msgspec.structs import replace
 
+from pgready.commands import hangups
 from pgready.commands.console import Console
 from pgready.commands.options import load_settings, reload_settings, settings_options
 from pgready.commands.process import finish, show
@@ -154,25 +154,14 @@ class _Daemon:
             self._keeper.request_retry(by)
 
     async def _heed_hangups(self, *, task_status: TaskStatus[None]) -> None:
-        """SIGHUP asks a daemon for another try. It also is how a terminal that goes away says so, and
-        then whoever started this in it has left."""
-        on_a_terminal = _has_terminal()
+        can_be_left = hangups.can_be_left()
         with anyio.open_signal_receiver(signal.SIGHUP) as signals:
             task_status.started()
             async for _ in signals:
-                if on_a_terminal and not _has_terminal():
+                if can_be_left and not hangups.has_terminal():
                     signal.raise_signal(signal.SIGTERM)
                 else:
                     self._request_retry("SIGHUP")
-
-
-def _has_terminal() -> bool:
-    """Whether this process has a controlling terminal."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True
 
 
 def _tell(status: Status, address: str, psql: str | None) -> None:
