@@ -174,3 +174,32 @@ async def test_a_health_check_whose_line_cannot_be_written_is_right(
 
     assert (well.exit_code, unwell.exit_code) == (0, 1)
     assert "Traceback" not in well.stderr
+
+
+# Standard output
+
+
+async def test_a_daemon_that_is_ready_goes_on_where_standard_output_is_full(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    daemon = await Daemon.ready(pgready, sql_folder(ONE), database, shell='exec "$@" >/dev/full')
+    (warning,) = await daemon.told("output.unwritten")
+    code, _ = await daemon.readiness()
+    daemon.running.signal(signal.SIGTERM)
+    ended = await daemon.running.wait()
+
+    assert "No space left on device" in warning["message"]
+    assert (code, ended.exit_code) == (200, 0)
+
+
+@pytest.mark.parametrize("redirection", [">&-", "> >(exec true)"])
+async def test_a_daemon_that_is_ready_goes_on_where_nobody_reads_standard_output(
+    redirection: str, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    daemon = await Daemon.ready(pgready, sql_folder(ONE), database, shell=f'exec "$@" {redirection}')
+    code, _ = await daemon.readiness()
+    daemon.running.signal(signal.SIGTERM)
+    ended = await daemon.running.wait()
+
+    assert (code, ended.exit_code) == (200, 0)
+    assert daemon.events("output.unwritten") == []

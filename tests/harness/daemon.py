@@ -28,20 +28,32 @@ class Daemon:
     """A daemon on a free port; it polls its target often, lest a test take long."""
 
     def __init__(
-        self, pgready: Pgready, folder: Path, target: Database | str, *flags: str, **env: str
+        self,
+        pgready: Pgready,
+        folder: Path,
+        target: Database | str,
+        *flags: str,
+        shell: str | None = None,
+        **env: str,
     ) -> None:
         url = target if isinstance(target, str) else target.url
         self.running: Running = pgready.start(
             "serve", "--dir", folder, "--port", "0", "--poll-interval", POLL, "--log-format", "json", *flags,
-            env={"PGREADY_DATABASE_URL": url, **env},
+            env={"PGREADY_DATABASE_URL": url, **env}, shell=shell,
         )  # fmt: skip
 
     @classmethod
     async def ready(
-        cls, pgready: Pgready, folder: Path, target: Database | str, *flags: str, **env: str
+        cls,
+        pgready: Pgready,
+        folder: Path,
+        target: Database | str,
+        *flags: str,
+        shell: str | None = None,
+        **env: str,
     ) -> Daemon:
         """One whose target is ready and, where it is a Database of the test, watched."""
-        daemon = cls(pgready, folder, target, *flags, **env)
+        daemon = cls(pgready, folder, target, *flags, shell=shell, **env)
         await daemon.told("run.ready")
         if isinstance(target, Database):
             await daemon._watching(target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ from pgready.commands.console import Console
 from pgready.commands.options import load_settings, reload_settings, settings_options
 from pgready.commands.process import finish, show
 from pgready.commands.reports import Reports
-from pgready.core.errors import ExitCode
+from pgready.core.errors import ExitCode, PgreadyError
 from pgready.core.events import EmbeddedStarted, Event, PhaseEntered
 from pgready.core.renderings import text_table
 from pgready.core.run import Phase
@@ -86,7 +85,10 @@ class _Daemon:
         if not self._told:
             self._told = True
             self._console.stop_following()
-            _tell(self._console.status, self._address, self._psql)
+            try:
+                _tell(self._console.status, self._address, self._psql)
+            except PgreadyError as error:
+                self._console.log.warning("output.unwritten", message=error.what)
 
     async def work(self) -> int:
         from pgready.service import server, web  # the HTTP side is loaded by this command alone
@@ -170,4 +172,3 @@ def _tell(status: Status, address: str, psql: str | None) -> None:
     if psql is not None:
         lines.append(f"psql:       {psql}")
     show("\n".join([*lines, "stop with Ctrl-C"]))
-    sys.stdout.flush()
