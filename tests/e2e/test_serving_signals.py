@@ -233,6 +233,19 @@ async def test_a_terminal_that_goes_away_in_mid_run_is_a_sigterm(
     assert await oracle.leftovers(database) == oracle.NOTHING
 
 
+async def test_a_shell_that_passes_a_hangup_on_changes_nothing_about_how_a_daemon_ends(
+    window: Callable[..., Window], database: Database, sql_folder: SqlFolder
+) -> None:
+    opened = window(sql_folder({"0001_long.sql": "SELECT pg_sleep(30);"}), shown=True)
+    await opened.shows("migrating: 0 applied, 1 pending; 0001")
+    opened.close()
+    await anyio.sleep(0.005)
+    opened.process.send_signal(signal.SIGHUP)
+
+    assert await opened.ended() == 143
+    assert await oracle.leftovers(database) == oracle.NOTHING
+
+
 async def test_a_terminal_that_goes_away_at_once_is_a_sigterm(
     window: Callable[..., Window], sql_folder: SqlFolder
 ) -> None:

@@ -16,7 +16,7 @@ import pytest
 from harness import oracle
 from harness.database import Database
 from harness.oracle import noted
-from harness.processes import COMMAND, Pgready, Running
+from harness.processes import COMMAND, Pgready, Result, Running
 from pgready import migrate
 from pgready.commands import process
 
@@ -171,6 +171,39 @@ async def test_a_signal_to_a_daemon_that_is_idle_is_no_failure(
 
     assert exit_code == 0, running.stderr
     assert await oracle.leftovers(held) == oracle.NOTHING
+
+
+async def stopped_again_and_again(running: Running, which: signal.Signals) -> Result:
+    """How it ends where *which* comes more than once, as from a terminal and from npm, which passes it on."""
+    while running.exit_code is None:
+        running.signal(which)
+        await anyio.sleep(0.001)
+    return await running.wait(LIMIT_SECONDS)
+
+
+@pytest.mark.parametrize(("which", "code"), SIGNALS)
+async def test_a_second_signal_changes_nothing_about_how_a_run_ends(
+    which: signal.Signals, code: int, held: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder({"0001_long.sql": noted("0001") + "SELECT pg_sleep(30);"})
+    running = pgready.start("up", "--dir", folder, env=environment(held))
+    await at_work(held, running)
+    ended = await stopped_again_and_again(running, which)
+
+    assert (ended.exit_code, "library.failed" in ended.stderr) == (code, False), ended.stderr
+    assert await oracle.leftovers(held) == oracle.NOTHING
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_to_a_daemon_that_is_idle_is_no_failure(
+    which: signal.Signals, held: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder({"0001_done.sql": noted("0001")})
+    running = pgready.start("serve", "--dir", folder, "--port", "0", env=environment(held))
+    await running.wait_for("stop with Ctrl-C")
+    ended = await stopped_again_and_again(running, which)
+
+    assert (ended.exit_code, "library.failed" in ended.stderr) == (0, False), ended.stderr
 
 
 async def test_sigterm_to_a_daemon_in_mid_migration_is_never_success(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +17,9 @@ from pgready.core.errors import ExitCode, PgreadyError
 
 Tell = Callable[[PgreadyError], None]
 Work = Callable[[], Awaitable[int]]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE_SECONDS = 1.0
 
 
 class Interruption:
@@ -57,19 +62,34 @@ def finish(
 
 
 async def _until_signalled(work: Work, on_signal: Callable[[], int | None]) -> int:
-    asyncio.get_running_loop().set_exception_handler(_unawaited)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_unawaited)
+    scope = anyio.CancelScope()
     interruption = Interruption()
+
+    def interrupt(number: int, _frame: object) -> None:
+        interruption.number = interruption.number or number
+        loop.call_soon_threadsafe(scope.cancel)
+
+    # Not asyncio's handlers: with them a second signal breaks into the ROLLBACK that the first one asked for.
+    before = [(number, signal.signal(number, interrupt)) for number in _SIGNALS]
+    interrupted: int | None = None
     result: int | PgreadyError = ExitCode.FAILED
-    async with anyio.create_task_group() as group:
-        await group.start(_listen, interruption, group.cancel_scope)
-        try:
+    try:
+        with scope:
             result = await work()
-        except PgreadyError as error:
-            result = error
-        group.cancel_scope.cancel()
-    if interruption.number is not None:
-        said = on_signal()
-        return interruption.exit_code if said is None else said
+    except PgreadyError as error:
+        result = error
+    finally:
+        if interruption.number is None:
+            for number, handler in before:
+                signal.signal(number, handler)
+        else:
+            said = on_signal()
+            interrupted = interruption.exit_code if said is None else said
+            _end_soon(interrupted)
+    if interrupted is not None:
+        return interrupted
     if isinstance(result, PgreadyError):
         raise result
     return result
@@ -84,18 +104,19 @@ def _unawaited(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None
         loop.default_exception_handler(context)
 
 
-async def _listen(
-    interruption: Interruption,
-    scope: anyio.CancelScope,
-    *,
-    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
-) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        async for number in signals:
-            interruption.number = number
-            scope.cancel()
-            return
+def _end_soon(code: int) -> None:
+    """What is left to do is short, but for a thread that may hang in a name server: a signal ends that.
+
+    Not one that comes with the first: npm, say, passes on the Ctrl-C that we had already.
+    """
+    impatient_at = time.monotonic() + _PATIENCE_SECONDS
+
+    def end(_number: int, _frame: object) -> None:
+        if time.monotonic() > impatient_at:
+            os._exit(code)
+
+    for number in _SIGNALS:
+        signal.signal(number, end)
 
 
 def show(text: str) -> None:

@@ -157,13 +157,18 @@ class _Daemon:
 
     async def _heed_hangups(self, *, task_status: TaskStatus[None]) -> None:
         can_be_left = hangups.can_be_left()
-        with anyio.open_signal_receiver(signal.SIGHUP) as signals:
-            task_status.started()
-            async for _ in signals:
-                if can_be_left and not hangups.has_terminal():
-                    signal.raise_signal(signal.SIGTERM)
-                else:
-                    self._request_retry("SIGHUP")
+        try:
+            with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+                task_status.started()
+                async for _ in signals:
+                    if can_be_left and not hangups.has_terminal():
+                        signal.raise_signal(signal.SIGTERM)
+                    else:
+                        self._request_retry("SIGHUP")
+        finally:
+            signal.signal(
+                signal.SIGHUP, signal.SIG_IGN
+            )  # it is ending: a shell passes on what we had already
 
 
 def _tell(status: Status, address: str, psql: str | None) -> None:
