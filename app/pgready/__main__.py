@@ -52,6 +52,8 @@ def _open_what_is_closed() -> None:
 
 def main() -> None:
     _open_what_is_closed()
+    if sys.stdout.errors == "strict" and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as it is for standard error
     sys.stderr = _unfailing(sys.stderr)  # whoever reads it decides neither the work nor its exit code
     arguments = sys.argv[1:]
     if arguments[:1] == ["healthcheck"]:

@@ -203,3 +203,16 @@ async def test_a_daemon_that_is_ready_goes_on_where_nobody_reads_standard_output
 
     assert (code, ended.exit_code) == (200, 0)
     assert daemon.events("output.unwritten") == []
+
+
+@pytest.mark.parametrize("command", ["plan", "status"])
+@pytest.mark.parametrize(("encoding", "shown"), [("latin-1", r"price_\u20ac"), ("utf-8", "price_€")])
+async def test_a_name_that_standard_output_cannot_encode_is_escaped(
+    encoding: str, shown: str, command: str, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder({"0001_price_€.sql": "SELECT 1;"})
+    env = {"PGREADY_DATABASE_URL": database.url, "PYTHONIOENCODING": encoding}
+    ended = await pgready(command, "--dir", folder, env=env)
+
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    assert shown in ended.stdout
