@@ -322,3 +322,69 @@ async def test_a_unique_violation_leaves_no_index_and_no_mark(database: Database
     assert str(failed.value.place) == "1_a.sql:2:1"
     assert left == [(0, "done")]
     assert await database.fetch(INDEXES) == [("i", True)]
+
+
+DETACH = "ALTER TABLE views DETACH PARTITION views_old CONCURRENTLY;"
+
+
+async def test_a_detach_that_was_refused_half_way_is_told_and_finished_by_the_next_run(
+    database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(TABLES)
+    folder = sql_folder({"1_a.sql": f"-- pgready: statement-timeout=500ms\nSELECT 1;\n{DETACH}"})
+
+    async with database.connect() as reader, reader.transaction():
+        await reader.execute("SELECT FROM views")
+        with pytest.raises(MigrationFailed) as failed:
+            await pgready.migrate(database.url, dir=folder)
+    pending = await database.value("SELECT inhdetachpending FROM pg_inherits")
+    status = await pgready.migrate(database.url, dir=folder)
+
+    assert (failed.value.sqlstate, pending) == ("57014", True)
+    assert "stays applied, and the statement that failed may have happened in part" in (
+        failed.value.done or ""
+    )
+    assert status.ready
+    assert await database.value("SELECT count(*) FROM pg_inherits") == 0
+    assert await database.value("SELECT count(*) FROM pgready.journal") == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "sqlstate"),
+    [
+        (DETACH.replace("_old", "_older"), "42P01"),
+        (DETACH.replace("views_old", "films"), "42P01"),
+        ("DROP INDEX CONCURRENTLY nobody;", "42704"),
+    ],
+)
+async def test_what_is_not_there_to_be_taken_away_is_an_error_each_time(
+    statement: str, sqlstate: str, database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(TABLES)
+
+    for _ in range(2):  # the second run must not take it for done
+        with pytest.raises(MigrationFailed) as failed:
+            await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": statement}))
+        assert failed.value.sqlstate == sqlstate
+        assert failed.value.done == "nothing of 1 was applied; nothing else was run"
+
+    assert await database.value("SELECT count(*) FROM pgready.journal") == 0
+
+
+async def test_a_drop_that_was_refused_half_way_is_finished_by_the_next_run(
+    database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(TABLES + "CREATE INDEX i ON films (id)")
+    folder = sql_folder({"1_a.sql": "-- pgready: statement-timeout=500ms\nDROP INDEX CONCURRENTLY i;"})
+
+    async with database.connect() as reader, reader.transaction():
+        await reader.execute("SELECT FROM films")
+        with pytest.raises(MigrationFailed) as failed:
+            await pgready.migrate(database.url, dir=folder)
+    left = await database.fetch(INDEXES)
+    status = await pgready.migrate(database.url, dir=folder)
+
+    assert left == [("i", False)]
+    assert "of 1 the statement that failed may have happened in part" in (failed.value.done or "")
+    assert status.ready
+    assert await database.fetch(INDEXES) == []

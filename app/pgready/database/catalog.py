@@ -15,6 +15,7 @@ from pgready.core.model import TableName
 from pgready.core.quoting import fill
 from pgready.core.segments import Segment, Single
 from pgready.core.steps import ProbeAnswer
+from pgready.database.refusals import lost_connection
 from pgready.database.session import Session
 
 _BUILD_POLL_SECONDS = 0.5
@@ -107,14 +108,30 @@ async def probe(session: Session, segment: Segment) -> ProbeAnswer:
             return ProbeAnswer.UNKNOWN
 
 
+async def undo(session: Session, segment: Segment) -> bool:
+    """Drop what the single of *segment*, which the server refused, left behind; whether nothing is left."""
+    try:
+        if segment.single is Single.CREATE_INDEX:
+            await drop_invalid_index(session, segment)
+        return await is_untouched(session, segment)
+    except asyncpg.PostgresError as problem:
+        if lost_connection(problem):
+            raise
+        return False
+
+
 async def is_untouched(session: Session, segment: Segment) -> bool:
-    """Whether nothing of the single of *segment*, which the server refused, is left behind."""
+    """Whether nothing of the single of *segment*, which the server refused, is left behind.
+
+    Its last step takes an index or a partition away, or is rolled back: what is not there was not there
+    before.
+    """
     match segment.single:
         case Single.DROP_INDEX:
-            return bool(await session.fetchval(_IS_VALID, segment.target))
+            return await session.fetchval(_IS_VALID, segment.target) is not False
         case Single.DETACH_PARTITION:
             row = await session.fetchrow(_PARTITION, segment.target)
-            return row is not None and not row["pending"]
+            return row is None or not row["pending"]
         case _:
             return True
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence, Set
 from itertools import pairwise
 
 import anyio
-import asyncpg
 
 from pgready.core import steps
 from pgready.core.errors import LockNotObtained, PgreadyError
@@ -23,7 +22,7 @@ from pgready.core.segments import CompiledScript, Segment, SegmentKind, Single
 from pgready.core.steps import Observation
 from pgready.database import catalog, execute, journal, lock
 from pgready.database.execute import Progress, Sent
-from pgready.database.refusals import LOCK_CODES, OpeningRefused, StatementRefused, lost_connection
+from pgready.database.refusals import LOCK_CODES, OpeningRefused, StatementRefused
 from pgready.database.session import Pooling, Session
 from pgready.running import peers, reasons
 from pgready.running.frames import BEGIN, Frames
@@ -155,9 +154,8 @@ class Applier:
             await self._undo_failed_single(action, segment)
             raise
         except StatementRefused as refused:
-            error = await self._explained(action, migration, script, refused)
-            await self._undo_failed_single(action, segment)
-            raise error from refused
+            undone = await self._undo_failed_single(action, segment)
+            raise await self._explained(action, migration, script, refused, undone=undone) from refused
         finally:
             self._watcher.end()
         now = anyio.current_time()
@@ -291,28 +289,17 @@ class Applier:
         await self._reset()
         return index is not None and index.valid
 
-    async def _undo_failed_single(self, action: steps.RunSingle, segment: Segment) -> None:
-        """A single that the server refused did not happen: drop what it left, and its mark.
+    async def _undo_failed_single(self, action: steps.RunSingle, segment: Segment) -> bool:
+        """Drop what a single that the server refused left, and its mark.
 
-        Where that is refused too (the script's own lock_timeout), the mark stays, and the next run heals it.
+        False where something is left: then the mark stays, and the next run heals it.
         """
-        dropped = await self._dropped_invalid_index(segment)
+        undone = await catalog.undo(self._session, segment)
         await self._reset()
-        if not dropped:
-            return
-        await self._session.execute(self._marks.forget_segment(action.kind, action.version, action.segment))
-
-    async def _dropped_invalid_index(self, segment: Segment) -> bool:
-        """False where the server refuses to drop what a build of *segment*'s index left."""
-        if segment.single is not Single.CREATE_INDEX:
-            return True
-        try:
-            await catalog.drop_invalid_index(self._session, segment)
-        except asyncpg.PostgresError as problem:
-            if lost_connection(problem):
-                raise
-            return False
-        return True
+        if undone:
+            forget = self._marks.forget_segment(action.kind, action.version, action.segment)
+            await self._session.execute(forget)
+        return undone
 
     # What is told
 
@@ -375,17 +362,21 @@ class Applier:
         migration: Migration,
         script: CompiledScript,
         refused: StatementRefused,
+        *,
+        undone: bool = True,
     ) -> PgreadyError:
         # What is refused of a RecordDone is the record: its statement is done.
         parts = action.segment + isinstance(action, steps.RecordDone)
+        before = self._applied_before + self.applied
         error = await explained(
             self._session,
             refused,
             migration.script,
             version=migration.version,
             records=self._tables.table(migration),
-            done=reasons.done_so_far(migration, script, parts, self._applied_before + self.applied),
+            done=reasons.done_so_far(migration, script, parts, before, undone=undone),
             then="pgready up",
+            cure=None if undone else "what it left is seen to by: pgready up",
         )
         self._emit(MigrationFailed(migration.version, error.what, error.sqlstate, error.place))
         return error

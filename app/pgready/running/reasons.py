@@ -54,17 +54,22 @@ def _so_far(applied: int, nothing: str) -> str:
     return f"{applied} were applied in this run" if applied else nothing
 
 
-def done_so_far(migration: Migration, script: CompiledScript, parts: int, before: int) -> str:
-    """What stays of *migration*, of which *parts* are done, and how many were applied *before* it."""
+def done_so_far(
+    migration: Migration, script: CompiledScript, parts: int, before: int, *, undone: bool = True
+) -> str:
+    """What stays of *migration*, of which *parts* are done, and how many were applied *before* it.
+
+    *undone*: nothing is left of the statement that failed.
+    """
     others = f"{before} before it were applied in this run" if before else "nothing else was run"
+    left = "the statement that failed may have happened in part"
     if parts == 0:
-        return f"nothing of {migration.version} was applied; {others}"
+        stays = f"nothing of {migration.version} was applied" if undone else f"of {migration.version} {left}"
+        return f"{stays}; {others}"
     named, verb = ("part 1", "stays") if parts == 1 else (f"parts 1 to {parts}", "stay")
     line = place(migration.script, script.segments[parts - 1].statements[-1].end).line
-    return (
-        f"{named} of {len(script.segments)} of {migration.version} (up to line {line}) {verb} applied; "
-        f"{others}"
-    )
+    stays = f"{named} of {len(script.segments)} of {migration.version} (up to line {line}) {verb} applied"
+    return f"{stays}; {others}" if undone else f"{stays}, and {left}; {others}"
 
 
 def lock_not_obtained(holder: LockHolder | None, patience: Patience, applied: int) -> PgreadyError:

@@ -23,10 +23,14 @@ async def explained(
     records: TableName,
     done: str,
     then: str,
+    cure: str | None = None,
 ) -> PgreadyError:
-    """The error for what was *refused* of *script*, or of what is written about it in the table *records*."""
+    """The error for what was *refused* of *script*, or of what is written about it in the table *records*.
+
+    *cure* is what to do about the script where that is not to mend it, and *then*.
+    """
     if not refused.ours:
-        next_command = f"mend it, then: {then}"
+        next_command = cure or f"mend it, then: {then}"
         return explain(script, refused.report, refused.statement, done=done, next_command=next_command)
     report = refused.report
     if RECORDED_MEANWHILE in report.message:
