@@ -324,6 +324,60 @@ async def test_a_unique_violation_leaves_no_index_and_no_mark(database: Database
     assert await database.fetch(INDEXES) == [("i", True)]
 
 
+PROCEDURE = """
+CREATE TABLE ledger (entry text);
+CREATE PROCEDURE book(commits bool) LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO ledger VALUES ('called');
+    IF commits THEN COMMIT; END IF;
+    RAISE 'enough';
+END $$;
+"""
+BLOCK = "DO $$ BEGIN INSERT INTO ledger VALUES ('called'); {} RAISE 'enough'; END $$;"
+
+
+@pytest.mark.parametrize("statement", ["CALL book(true);", BLOCK.format("COMMIT;")])
+async def test_what_failed_after_it_had_committed_is_asked_about_and_not_run_again(
+    statement: str, database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(PROCEDURE)
+    folder = sql_folder({"1_a.sql": f"-- pgready: no-transaction\n{statement}"})
+
+    with pytest.raises(MigrationFailed) as failed:
+        await pgready.migrate(database.url, dir=folder)
+    with pytest.raises(Uncertain):
+        await pgready.migrate(database.url, dir=folder)
+
+    assert "of 1 the statement that failed may have happened in part" in (failed.value.done or "")
+    assert "pgready repair 1 --done | --not-done" in (failed.value.hint or "")
+    assert await database.fetch("SELECT entry FROM ledger") == [("called",)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CALL book(false);",
+        "CALL nobody();",
+        "CALL book(true",
+        BLOCK.format(""),
+        "CREATE TABLESPACE t LOCATION '/nowhere';",
+    ],
+)
+async def test_what_failed_before_it_committed_anything_is_run_again_once_it_is_mended(
+    statement: str, database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(PROCEDURE)
+
+    for _ in range(2):
+        with pytest.raises(MigrationFailed) as failed:
+            folder = sql_folder({"1_a.sql": f"-- pgready: no-transaction\n{statement}"})
+            await pgready.migrate(database.url, dir=folder)
+        assert failed.value.done == "nothing of 1 was applied; nothing else was run"
+
+    assert await database.fetch("SELECT entry FROM ledger") == []
+    assert await database.value("SELECT count(*) FROM pgready.journal") == 0
+
+
 DETACH = "ALTER TABLE views DETACH PARTITION views_old CONCURRENTLY;"
 
 

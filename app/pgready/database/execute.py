@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import asyncpg
+from msgspec import Struct
 
 from pgready.core.quoting import fill
 from pgready.core.segments import Segment, Statement
@@ -228,18 +229,37 @@ def _parts(
     yield message
 
 
-async def run_single(session: Session, text: str, statement: Statement) -> None:
-    """Run one statement outside any transaction. Raises StatementRefused."""
+_TRANSACTION = """
+SELECT coalesce(pg_catalog.max(pg_catalog.split_part(virtualtransaction, '/', 2)::pg_catalog.int8), 0)
+         AS number
+FROM pg_catalog.pg_locks
+WHERE locktype OPERATOR(pg_catalog.=) 'virtualxid' AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()
+"""
+
+
+class _Transaction(Struct, frozen=True):
+    """A backend counts its transactions: *number* is that of the one in which it is read."""
+
+    number: int
+
+
+async def run_single(session: Session, text: str, statement: Statement, *, may_commit: bool = False) -> None:
+    """Run one statement outside any transaction. Raises StatementRefused; of what *may_commit* in its
+    middle it says whether it did."""
     message = _Message()
     message.add(text[statement.start : statement.end], statement)
+    before = await session.read(_TRANSACTION, _Transaction) if may_commit else []
     try:
         await session.execute(message.text)
     except asyncpg.PostgresError as problem:
         if session.closed or lost_connection(problem):
             raise
+        after = await session.read(_TRANSACTION, _Transaction) if may_commit else []
+        # A COMMIT or ROLLBACK in it begins another transaction; otherwise it was the one between the two.
+        committed = [each.number + 2 for each in before] != [each.number for each in after]
         _, within = message.blame(problem, 0)
         offset = None if within is None else statement.start + within
-        raise StatementRefused(problem, statement, offset) from problem
+        raise StatementRefused(problem, statement, offset, committed=committed) from problem
 
 
 async def run_plain(session: Session, opening: Sequence[str], closing: Sequence[str]) -> None:

@@ -25,7 +25,8 @@ class StatementRefused(Exception):
 
     *statement* is the failing one (None: in the closing, as with a deferred constraint) and *offset* the
     character of the script that the server points at, where it does. *ours* is True of what we write behind
-    the script, its record: the script is not at fault.
+    the script, its record: the script is not at fault. *committed*: before it failed outside a transaction it
+    may have committed something, which stays.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class StatementRefused(Exception):
         offset: int | None,
         *,
         ours: bool = False,
+        committed: bool = False,
     ) -> None:
         super().__init__(str(problem))
         self.problem = problem
         self.statement = statement
         self.offset = offset
         self.ours = ours
+        self.committed = committed
 
     @property
     def report(self) -> ServerReport:

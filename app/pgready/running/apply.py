@@ -154,7 +154,7 @@ class Applier:
             await self._undo_failed_single(action, segment)
             raise
         except StatementRefused as refused:
-            undone = await self._undo_failed_single(action, segment)
+            undone = await self._undo_failed_single(action, segment, committed=refused.committed)
             raise await self._explained(action, migration, script, refused, undone=undone) from refused
         finally:
             self._watcher.end()
@@ -176,10 +176,14 @@ class Applier:
             await self._prepare(migration, segment, script)
             if segment.single is Single.CREATE_INDEX:
                 await catalog.drop_invalid_index(self._session, segment)
+            unknown = segment.single is Single.UNKNOWN
             try:
-                await execute.run_single(self._session, migration.script.text, segment.statements[0])
+                await execute.run_single(
+                    self._session, migration.script.text, segment.statements[0], may_commit=unknown
+                )
             except StatementRefused as refused:
-                if last or not self._keys.peers or refused.problem.sqlstate != "40P01":
+                victim = self._keys.peers and refused.problem.sqlstate == "40P01"
+                if last or not victim or refused.committed:
                     raise
             else:
                 return
@@ -289,12 +293,14 @@ class Applier:
         await self._reset()
         return index is not None and index.valid
 
-    async def _undo_failed_single(self, action: steps.RunSingle, segment: Segment) -> bool:
+    async def _undo_failed_single(
+        self, action: steps.RunSingle, segment: Segment, *, committed: bool = False
+    ) -> bool:
         """Drop what a single that the server refused left, and its mark.
 
-        False where something is left: then the mark stays, and the next run heals it.
+        False where something is left: then the mark stays, and the next run heals it, or asks.
         """
-        undone = await catalog.undo(self._session, segment)
+        undone = not committed and await catalog.undo(self._session, segment)
         await self._reset()
         if undone:
             forget = self._marks.forget_segment(action.kind, action.version, action.segment)
@@ -368,6 +374,7 @@ class Applier:
         # What is refused of a RecordDone is the record: its statement is done.
         parts = action.segment + isinstance(action, steps.RecordDone)
         before = self._applied_before + self.applied
+        left = None if undone else "what it left is seen to by: pgready up"
         error = await explained(
             self._session,
             refused,
@@ -376,7 +383,7 @@ class Applier:
             records=self._tables.table(migration),
             done=reasons.done_so_far(migration, script, parts, before, undone=undone),
             then="pgready up",
-            cure=None if undone else "what it left is seen to by: pgready up",
+            cure=reasons.say_so(migration.version) if refused.committed else left,
         )
         self._emit(MigrationFailed(migration.version, error.what, error.sqlstate, error.place))
         return error

@@ -107,12 +107,17 @@ def fence_lost(version: str | None) -> PgreadyError:
     )
 
 
+def say_so(version: str) -> str:
+    """The way out where only a person can tell what became of a statement."""
+    return f"look, then say so: pgready repair {typed(version)} --done | --not-done"
+
+
 def uncertain(version: str, place: Place | None, applied: int) -> PgreadyError:
     return Uncertain(
-        f"{version}: a statement outside a transaction was started by a run that died, "
-        "and nothing can tell whether it happened",
+        f"{version}: a statement outside a transaction was started by a run that died, or failed behind a "
+        "COMMIT of its own, and nothing can tell whether it happened",
         place=place,
-        hint=f"look, then say so: pgready repair {typed(version)} --done | --not-done",
+        hint=say_so(version),
         done=_so_far(applied, "nothing was run"),
     )
 
