@@ -33,6 +33,13 @@ WHERE datname = current_database() AND query LIKE 'DROP INDEX CONCURRENTLY%' AND
 """
 
 
+BEGUN = """
+INSERT INTO pgready.journal (history, kind, version, segment, state, checksum, recorded_by)
+VALUES ('pgready.history:default', 'versioned', '0002', -1, 'started', '', 'the dead')
+"""
+"""What a `down` of 0002 that was killed leaves in the journal."""
+
+
 @pytest.fixture
 async def target(pgready: Pgready, database: Database, sql_folder: SqlFolder) -> Target:
     applied = Target(pgready, database, sql_folder(FILES))
@@ -71,7 +78,8 @@ async def test_what_was_reverted_is_applied_again_by_up(target: Target) -> None:
 
 async def test_a_down_that_died_behind_its_statement_is_simply_given_again(target: Target) -> None:
     await target("down", "--yes")
-    await target.database.execute("DROP INDEX cats_id")  # what a killed down had done already
+    await target.database.execute("DROP INDEX cats_id")
+    await target.database.execute(BEGUN)
 
     result = await target("down", "--yes")
 
@@ -206,6 +214,28 @@ async def test_what_somebody_else_completed_is_made_anew_behind_a_down(completed
 
     assert (down.exit_code, up.exit_code) == (0, 0)
     assert await completed_by_hand.exists("owls") and await completed_by_hand.exists("owls_id")
+
+
+@pytest.mark.parametrize(
+    ("way_back", "problem"),
+    [
+        ("CREATE INDEX CONCURRENTLY cats_id ON cats (name);\n", 'relation "cats_id" already exists'),
+        ("DROP INDEX CONCURRENTLY cats_idd;\n", 'index "cats_idd" does not exist'),
+    ],
+)
+async def test_a_way_back_that_finds_its_work_done_is_an_error_each_time(
+    way_back: str, problem: str, target: Target
+) -> None:
+    await target("down", "--yes")
+    target.write("0002_index.down.sql", way_back)
+    await target.database.execute("ALTER TABLE cats ADD COLUMN name text")
+
+    downs = [await target("down", "--yes") for _ in range(2)]  # the second must not take it for reverted
+
+    assert [down.exit_code for down in downs] == [1, 1]
+    assert all(problem in down.stderr for down in downs)
+    assert await target.recorded() == ["0001", "0002"]
+    assert (await target("up")).exit_code == 0
 
 
 async def test_a_dry_run_says_what_would_be_run(target: Target) -> None:
@@ -371,6 +401,7 @@ async def test_an_index_that_cannot_be_told_apart_is_not_dropped(target: Target)
     await target.database.execute("CREATE SCHEMA later; ALTER INDEX cats_id RENAME TO cats_old")
     await target.database.execute("CREATE TABLE later.x (id int); CREATE INDEX cats_id ON later.x (id)")
     await target.database.execute(f"ALTER DATABASE {target.database.name} SET search_path = public, later")
+    await target.database.execute(BEGUN)
 
     result = await target("down", "--yes")
 

@@ -1,7 +1,7 @@
 """Takes migrations back: what reverts each, and the end of its record, in one fenced transaction.
 
-Statements outside a transaction run first, each unless the catalogue says that it happened already, and
-the record goes afterwards: a `down` that died is given again, by its goal. That one has begun is journaled
+Statements outside a transaction run first, and the record goes afterwards: a `down` that died is given again,
+by its goal, and runs each unless the catalogue says that it happened already. That one has begun is journaled
 before, lest an `up` meanwhile take for applied what is half gone.
 """
 
@@ -238,7 +238,8 @@ class Reverter:
         async with self._prepared(reversal, segment):
             if segment.single is Single.CREATE_INDEX:
                 await catalog.drop_invalid_index(self._session, segment)
-            if not await self._happened(reversal, segment):
+            # On a first attempt the server answers: what is there, or gone, was not this way back's doing.
+            if version not in self._taken_back or not await self._happened(reversal, segment):
                 await execute.run_single(self._session, reversal.revert.text, segment.statements[0])
 
     async def _is_untouched(self, reversal: Reversal, segment: Segment) -> bool:
