@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from pgready.core.model import Applied, Folder, History, JournalRow, Kind, Migration, Script, SegmentState
-from pgready.core.planning import Entry, Finding, Policies, Severity, Work, plan
-from pgready.core.resumption import left_over, orphans, told_left_over, verify_resumption, work
+from pgready.core.planning import Entry, Finding, Outdated, Policies, Severity, Work, plan
+from pgready.core.resumption import left_over, orphans, outdated, told_left_over, verify_resumption, work
 from pgready.core.segments import Segment, SegmentKind, Statement
 
 T, S = SegmentKind.TRANSACTION, SegmentKind.SINGLE
@@ -90,6 +90,64 @@ def test_a_journal_with_a_gap_is_refused() -> None:
 
     assert finding is not None
     assert "part 3 is journaled as done, but part 2 before it is not done" in finding.message
+
+
+# What may run again
+
+VIEW = Migration("v", "v", Script("v.sql", ""), "sum", Kind.REPEATABLE)
+
+
+def of_view(*marks: tuple[int, SegmentState, str], applied: str | None = None) -> tuple[Entry, History]:
+    """The view with *marks* in the journal, and a row with the checksum *applied*."""
+    rows = () if applied is None else (Applied("v", "v", VIEW.kind, checksum=applied),)
+    history = History(True, rows, tuple(JournalRow(VIEW.kind, "v", *mark) for mark in marks))
+    return plan(Folder("native", repeatables=(VIEW,)), history, Policies()).entries[0], history
+
+
+@pytest.mark.parametrize("checksums", [("A", "b", "c"), ("a", "B"), ("a",)])
+def test_what_may_run_again_begins_anew_where_it_was_edited_behind_what_is_done(
+    checksums: tuple[str, ...],
+) -> None:
+    view, history = of_view((0, DONE, "a"), (1, DONE, "b"), applied="before")
+
+    found = outdated(view, history, segments(*checksums))
+
+    assert found and found.applied == history.applied[0]
+    assert found.mark == history.journal[checksums[0] == "a"]
+
+
+def test_what_may_run_again_begins_anew_where_it_was_given_back_what_was_applied_last() -> None:
+    view, history = of_view((0, DONE, "a"), applied="sum")
+
+    assert outdated(view, history, segments("a", "b")) == Outdated(history.journal[0], history.applied[0])
+
+
+def test_what_may_run_again_goes_on_where_what_is_done_is_unchanged() -> None:
+    view, history = of_view((0, DONE, "a"), applied="before")
+
+    assert outdated(view, history, segments("a", "new")) is None
+
+
+def test_what_may_run_once_never_begins_anew() -> None:
+    assert outdated(entry(AT_C), AT_C, segments("A", "b", "c")) is None
+
+
+def test_of_what_may_run_again_and_was_started_a_person_is_asked_first() -> None:
+    view, history = of_view((0, DONE, "a"), (1, STARTED, "b"))
+
+    finding = verify_resumption(view, history, segments("A", "b"))
+
+    assert outdated(view, history, segments("A", "b")) is None
+    assert finding and finding.hint
+    assert finding.hint.endswith("or have it run as it is now: pgready repair v --not-done")
+
+
+def test_work_that_begins_anew_is_all_of_it() -> None:
+    view, history = of_view((0, DONE, "a"))
+    left = work(view, segments("A", "b", kind=S), outdated(view, history, segments("A", "b", kind=S)))
+
+    assert (left.done, left.next, left.hazards) == (1, 0, ("2 statements run outside a transaction",))
+    assert left.standing == work(view).standing
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from pgready.core import steps
 from pgready.core.ladder import rungs_ms
-from pgready.core.model import Kind
+from pgready.core.model import JournalRow, Kind, SegmentState
 from pgready.core.patience import Patience
-from pgready.core.planning import Work
+from pgready.core.planning import Outdated, Work
 from pgready.core.run import FENCE_LOSSES, TRIES_BETWEEN_LOOKS, Phase, RunState, begin, decide, phase_of
 from pgready.core.segments import SegmentKind
 from pgready.core.steps import GiveUp, GiveUpReason, ProbeAnswer
@@ -131,6 +131,19 @@ def test_segments_run_in_order_and_the_lock_is_given_back_before_the_checks() ->
         steps.ReleaseLock(),
         steps.RunChecks(),
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "then"), [(T, steps.RunTransaction(V, "1", 0, 100)), (S, steps.MarkStarted(V, "1", 0))]
+)
+def test_what_begins_anew_is_forgotten_before_its_first_part_runs(
+    first: SegmentKind, then: steps.Action
+) -> None:
+    mark = JournalRow(Kind.REPEATABLE, "1", 0, SegmentState.DONE, "sum")
+    player = Player().lock(Work(V, "1", (first, T), done=1, outdated=Outdated(mark, None)))
+
+    assert player.action == steps.BeginAnew(V, "1", 0)
+    assert player.see(steps.Marked) == then
 
 
 def test_a_single_is_marked_before_it_runs_and_recorded_after() -> None:

@@ -239,6 +239,45 @@ async def test_a_file_edited_behind_its_done_parts_is_accepted(target: Books) ->
     assert await target.database.value("SELECT to_regclass('b') IS NOT NULL")
 
 
+async def test_the_parts_of_a_repeatable_that_was_edited_are_never_taken_for_done(target: Books) -> None:
+    (target.folder / "repeatable").mkdir()
+    view = "CREATE OR REPLACE VIEW v AS SELECT {} AS n;\nCREATE INDEX CONCURRENTLY i ON {} (entry);\n"
+    await target.database.execute(PROCEDURE)
+    target.write("repeatable/v.sql", view.format(1, "nobody"))
+    await target("up")
+    target.write("repeatable/v.sql", view.format(2, "ledger"))
+
+    repaired = await target("repair", "v")
+    planned = await target("plan")
+    up = await target("up")
+
+    assert repaired.exit_code == 2
+    assert "v: there is nothing to accept; it is partly applied" in repaired.stderr
+    assert "done already" not in planned.stdout
+    assert up.exit_code == 0, up.stderr
+    assert await target.database.value("SELECT n FROM v") == 2
+
+
+async def test_what_was_started_of_a_repeatable_that_was_edited_is_not_done(target: Books) -> None:
+    await target.database.execute(PROCEDURE)
+    (target.folder / "repeatable").mkdir()
+    target.write("repeatable/0001_call.sql", CALL)
+    await target.killed_in_mid_call()
+    target.write("repeatable/0001_call.sql", "INSERT INTO ledger VALUES ('edited');\n")
+
+    refused = await target("up")
+    done = await target("repair", "0001_call", "--done")
+    not_done = await target("repair", "0001_call", "--not-done")
+    up = await target("up")
+
+    assert refused.exit_code == 6
+    assert "pgready repair 0001_call" in refused.stderr and "--not-done" in refused.stderr
+    assert done.exit_code == 2
+    assert "say --not-done" in done.stderr
+    assert (not_done.exit_code, up.exit_code) == (0, 0)
+    assert await target.entries() == ["called", "edited"]
+
+
 async def test_a_file_cut_off_behind_its_done_parts_is_accepted(target: Books) -> None:
     target.write("0001_a.sql", "CREATE TABLE a (id integer);\nVACUUM;\nSELECT 1 / 0;")
     await target("up")

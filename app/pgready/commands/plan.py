@@ -13,7 +13,7 @@ from pgready.commands.options import load_settings, output_option, settings_opti
 from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode
 from pgready.core.model import Script
-from pgready.core.planning import Entry
+from pgready.core.planning import Entry, Work
 from pgready.core.segments import CompiledScript, Segment, SegmentKind, shown
 from pgready.running import assemble
 from pgready.running.look import Sight
@@ -44,9 +44,9 @@ def command(output: str, **flags: object) -> int:
 
 async def _document(sight: Sight, source: Source) -> dict[str, Any]:
     pending = []
-    for entry in sight.plan.pending:
+    for entry, work in zip(sight.plan.pending, sight.work, strict=True):
         script = await source.compiled(entry.kind, entry.version)
-        pending.append(_migration(entry, script))
+        pending.append(_migration(entry, work, script))
     return {
         "schema": 1,
         "dialect": source.dialect.name,
@@ -66,7 +66,7 @@ async def _document(sight: Sight, source: Source) -> dict[str, Any]:
     }
 
 
-def _migration(entry: Entry, script: CompiledScript) -> dict[str, Any]:
+def _migration(entry: Entry, work: Work, script: CompiledScript) -> dict[str, Any]:
     assert entry.migration is not None
     source = entry.migration.script
     return {
@@ -75,7 +75,7 @@ def _migration(entry: Entry, script: CompiledScript) -> dict[str, Any]:
         "kind": entry.kind.value,
         "state": entry.state.value,
         "file": entry.migration.script.path,
-        "segments_done": entry.segments_done,
+        "segments_done": work.next,
         "segments": [_segment(segment, source) for segment in script.segments],
     }
 

@@ -143,7 +143,7 @@ class JournalRow(Struct, frozen=True):
     """One row of `pgready.journal`: segment *segment* (from 0) of a migration that is not complete yet.
 
     *checksum* is the segment's own, so that a file edited behind its done segments is noticed. *duration_ms*
-    is None where nobody knows it.
+    is None where nobody knows it. *recorded_at*, as the server writes it, tells this row from a later one.
     """
 
     kind: Kind
@@ -152,6 +152,7 @@ class JournalRow(Struct, frozen=True):
     state: SegmentState
     checksum: str
     duration_ms: int | None = None
+    recorded_at: str = ""
 
 
 TAKING_BACK = -1

@@ -106,10 +106,18 @@ class Plan(Struct, frozen=True):
         return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
 
 
+class Outdated(Struct, frozen=True):
+    """What is forgotten of a script that begins anew: its marks, of which *mark* is one, and the row of what
+    was *applied* last."""
+
+    mark: JournalRow
+    applied: Applied | None
+
+
 class Work(Struct, frozen=True):
     """What is left to do of one migration: its segments' kinds (None: it was not compiled), how many are
     journaled done, whether the next one has a durable `started` mark, and what those that are done took
-    (None: nobody knows)."""
+    (None: nobody knows). *outdated* is set where it begins anew."""
 
     kind: Kind
     version: str
@@ -117,6 +125,12 @@ class Work(Struct, frozen=True):
     done: int = 0
     started: bool = False
     done_ms: int | None = 0
+    outdated: Outdated | None = None
+
+    @property
+    def next(self) -> int:
+        """The segment that is run next."""
+        return 0 if self.outdated else self.done
 
     @property
     def compiled(self) -> tuple[SegmentKind, ...]:
@@ -131,7 +145,7 @@ class Work(Struct, frozen=True):
     @property
     def hazards(self) -> tuple[str, ...]:
         """What is known, before it runs, to be worth a thought."""
-        alone = (self.segments or ())[self.done :].count(SegmentKind.SINGLE)
+        alone = (self.segments or ())[self.next :].count(SegmentKind.SINGLE)
         if not alone:
             return ()
         what = "statement runs" if alone == 1 else "statements run"

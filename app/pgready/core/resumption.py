@@ -1,4 +1,7 @@
-"""Going on where a partly applied migration stopped: only if what was done is still what the file says."""
+"""Going on where a partly applied migration stopped: only if what was done is still what the file says.
+
+What may run again whenever it changes needs nobody for that: it begins anew.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ from collections.abc import Iterator
 
 from pgready.core.errors import typed
 from pgready.core.model import History, JournalRow, Kind, SegmentState
-from pgready.core.planning import Entry, Finding, Plan, Severity, State, Work
+from pgready.core.planning import Entry, Finding, Outdated, Plan, Severity, State, Work
 from pgready.core.quoting import fill
 from pgready.core.segments import Segment, SegmentKind
 
 
-def work(entry: Entry, segments: tuple[Segment, ...] | None = None) -> Work:
+def work(entry: Entry, segments: tuple[Segment, ...] | None = None, outdated: Outdated | None = None) -> Work:
     """What is left to do of *entry*, whose script compiled to *segments*; None where it was not compiled.
 
     A script without any statement is one empty transaction: its history row still has to be written.
@@ -19,7 +22,23 @@ def work(entry: Entry, segments: tuple[Segment, ...] | None = None) -> Work:
     kinds = None
     if segments is not None:
         kinds = tuple(segment.kind for segment in segments) or (SegmentKind.TRANSACTION,)
-    return Work(entry.kind, entry.version, kinds, entry.segments_done, entry.segment_started, entry.done_ms)
+    done, started = entry.segments_done, entry.segment_started
+    return Work(entry.kind, entry.version, kinds, done, started, entry.done_ms, outdated)
+
+
+def outdated(entry: Entry, history: History, segments: tuple[Segment, ...]) -> Outdated | None:
+    """What to forget of *entry*, which may run again, where its file was edited behind what is done of it.
+
+    Its row goes, too: the file may have the text that was applied last, or be given it back, and what was
+    done since has made something else of it. Where a statement was started, a person is asked first.
+    """
+    if entry.kind is Kind.VERSIONED or entry.segment_started or entry.migration is None:
+        return None
+    given_back = entry.applied is not None and entry.applied.checksum == entry.migration.checksum
+    for row in _marks(entry, history):
+        if given_back or _problem(entry, row, segments):
+            return Outdated(row, entry.applied)
+    return None
 
 
 def verify_resumption(entry: Entry, history: History, segments: tuple[Segment, ...]) -> Finding | None:
@@ -27,12 +46,15 @@ def verify_resumption(entry: Entry, history: History, segments: tuple[Segment, .
 
     What comes after that may change freely (it is how a failing statement is repaired), or be cut off.
     """
-    for row in history.journal:
-        if (row.kind, row.version) == (entry.kind, entry.version):
-            problem = _problem(entry, row, segments)
-            if problem is not None:
-                return _finding(entry, problem)
+    for row in _marks(entry, history):
+        problem = _problem(entry, row, segments)
+        if problem is not None:
+            return _finding(entry, problem)
     return None
+
+
+def _marks(entry: Entry, history: History) -> list[JournalRow]:
+    return [row for row in history.journal if (row.kind, row.version) == (entry.kind, entry.version)]
 
 
 _FORGET = "DELETE FROM pgready.journal WHERE history = :history AND kind = :kind AND version = :version"
@@ -96,7 +118,9 @@ def _problem(entry: Entry, row: JournalRow, segments: tuple[Segment, ...]) -> st
 
 def _finding(entry: Entry, problem: str) -> Finding:
     label = entry.migration.script.path if entry.migration else entry.version
-    if entry.segment_started:
+    if entry.kind is not Kind.VERSIONED:
+        then = f"have it run as it is now: pgready repair {typed(entry.version)} --not-done"
+    elif entry.segment_started:
         then = (
             f"say what became of what was started: pgready repair {typed(entry.version)} --done | --not-done"
         )

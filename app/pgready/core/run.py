@@ -246,6 +246,8 @@ def _work(state: RunState) -> Step:
     work = state.current
     if work is None:
         return _do(state, steps.ReleaseLock())
+    if work.outdated:
+        return _do(state, steps.BeginAnew(work.kind, work.version, work.next))
     if work.done >= len(work.compiled):
         return _do(state, steps.RecordDone(work.kind, work.version, len(work.compiled) - 1))
     if work.compiled[work.done] is SegmentKind.TRANSACTION:
@@ -261,6 +263,11 @@ def _ask(state: RunState, action: _OfSingle) -> Step:
 def _run_transaction(state: RunState, work: Work, delay_seconds: float = 0.0) -> Step:
     timeout = state.ladder.timeout_ms(state.patience.deadlock_timeout_ms)
     return _do(state, steps.RunTransaction(work.kind, work.version, work.done, timeout, delay_seconds))
+
+
+def _begun_anew(state: RunState, _: steps.Marked) -> Step:
+    work = replace(_current(state), done=0, done_ms=0, outdated=None)
+    return _work(replace(_progressed(state), current=work))
 
 
 def _segment_done(state: RunState, _: steps.SegmentDone | steps.Marked) -> Step:
@@ -375,6 +382,7 @@ _ANSWERS: dict[tuple[type[steps.Action] | type[None], type[steps.Observation]], 
     (steps.BootstrapTarget, steps.Bootstrapped): _target_bootstrapped,
     (steps.RunTransaction, steps.SegmentDone): _segment_done,
     (steps.RunTransaction, steps.LockTimedOut): _lock_timed_out,
+    (steps.BeginAnew, steps.Marked): _begun_anew,
     (steps.MarkStarted, steps.Marked): _marked_started,
     (steps.RunSingle, steps.SegmentDone): _single_done,
     (steps.Probe, steps.Probed): _probed,

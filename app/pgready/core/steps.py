@@ -64,6 +64,11 @@ class RunTransaction(SegmentAction, frozen=True):
     delay_seconds: float = 0.0
 
 
+class BeginAnew(SegmentAction, frozen=True):
+    """Forget what was done of a script whose file was edited behind it, and may run again; fenced.
+    → Marked | Lost | FenceLost | Failed"""
+
+
 class MarkStarted(SegmentAction, frozen=True):
     """Commit the `started` mark of a single, fenced. → Marked | Lost | FenceLost | Failed"""
 

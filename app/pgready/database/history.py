@@ -63,7 +63,7 @@ WHERE r.rolname = current_user
 """
 
 _JOURNAL = """
-SELECT kind, version, segment, state, checksum, duration_ms FROM pgready.journal
+SELECT kind, version, segment, state, checksum, duration_ms, recorded_at FROM pgready.journal
 WHERE history OPERATOR(pg_catalog.=) :history ORDER BY kind, version, segment
 """
 

@@ -7,7 +7,7 @@ travel in the message of the segment that they record.
 
 from __future__ import annotations
 
-from pgready.core.model import Kind, Migration, SegmentState
+from pgready.core.model import JournalRow, Kind, Migration, SegmentState
 from pgready.core.quoting import Sql, fill
 from pgready.dialects.base import Dialect
 
@@ -52,6 +52,15 @@ SELECT CASE WHEN (SELECT pg_catalog.count(*) FROM pgready.journal
   OPERATOR(pg_catalog.<>) :done
  THEN pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: journaled meanwhile, seen by ',
   pg_catalog.pg_backend_pid()))) ELSE 0 END
+"""
+
+_REFUSE_WITHOUT = """
+SELECT CASE WHEN EXISTS (SELECT FROM pgready.journal
+  WHERE history OPERATOR(pg_catalog.=) :history AND kind OPERATOR(pg_catalog.=) :kind
+   AND version OPERATOR(pg_catalog.=) :version AND segment OPERATOR(pg_catalog.=) :segment
+   AND recorded_at OPERATOR(pg_catalog.=) :recorded_at)
+ THEN 0 ELSE pg_catalog.int4in(pg_catalog.textout(pg_catalog.concat('pgready: begun anew meanwhile, seen by ',
+  pg_catalog.pg_backend_pid()))) END
 """
 
 
@@ -104,6 +113,17 @@ class Journal:
             kind=migration.kind.value,
             version=migration.version,
             done=done,
+        )
+
+    def refuse_without(self, mark: JournalRow) -> str:
+        """A statement that fails (22P02) unless *mark* stands as it was read."""
+        return fill(
+            _REFUSE_WITHOUT,
+            history=self._history,
+            kind=mark.kind.value,
+            version=mark.version,
+            segment=mark.segment,
+            recorded_at=mark.recorded_at,
         )
 
 

@@ -17,7 +17,7 @@ from pgready.core.errors import LockNotObtained, PgreadyError
 from pgready.core.events import Event, MigrationApplied, MigrationFailed, MigrationStarted
 from pgready.core.ladder import Ladder
 from pgready.core.model import Kind, Migration, SegmentState
-from pgready.core.planning import Work
+from pgready.core.planning import Outdated, Work
 from pgready.core.segments import CompiledScript, Segment, SegmentKind, Single
 from pgready.core.steps import Observation
 from pgready.database import catalog, execute, journal, lock
@@ -25,6 +25,7 @@ from pgready.database.execute import Progress, Sent
 from pgready.database.refusals import LOCK_CODES, OpeningRefused, StatementRefused
 from pgready.database.session import Pooling, Session
 from pgready.running import peers, reasons
+from pgready.running.durations import Durations
 from pgready.running.frames import BEGIN, Frames
 from pgready.running.refused import explained
 from pgready.running.source import Source
@@ -85,9 +86,8 @@ class Applier:
         self._lock_seconds = lock_seconds
         self._applied_before = applied_before
         self._progress = Progress()
-        self._durations_ms: dict[tuple[Kind, str], float | None] = {
-            (one.kind, one.version): one.done_ms for one in work
-        }
+        self._durations = Durations(work)
+        self._outdated = {(one.kind, one.version): one.outdated for one in work}
         self._single_ms: int | None = None
         self._next = {(one.kind, one.version): following for one, following in pairwise(work)}
         self._ahead: dict[tuple[Kind, str], Sent] = {}
@@ -132,9 +132,17 @@ class Applier:
         finally:
             self._watcher.end()
         now = anyio.current_time()
-        self._spent(migration, now - started)
+        self._durations.add(migration, now - started)
         self._told_if_complete(action, migration, script)
         return steps.SegmentDone(now)
+
+    async def begin_anew(self, action: steps.BeginAnew) -> Observation:
+        migration, script, _ = await self._at(action)
+        outdated = self._outdated[_key(migration)]
+        assert outdated, "asked for no other"
+        self._durations.begin_anew(migration)
+        forgetting = self._frames.forgetting(migration, outdated)
+        return await self._commit(action, migration, script, *forgetting, outdated=outdated)
 
     async def mark_started(self, action: steps.MarkStarted) -> Observation:
         migration, script, segment = await self._at(action)
@@ -160,7 +168,7 @@ class Applier:
             self._watcher.end()
         now = anyio.current_time()
         self._single_ms = round(1000 * (now - started))
-        self._spent(migration, now - started)
+        self._durations.add(migration, now - started)
         return steps.SegmentDone(now)
 
     async def _run_alone(self, migration: Migration, segment: Segment, script: CompiledScript) -> None:
@@ -200,14 +208,14 @@ class Applier:
         await self._reset()
         if answer is steps.ProbeAnswer.HAPPENED:
             self._single_ms = None
-            self._spent(migration, None)
+            self._durations.add(migration, None)
         return steps.Probed(anyio.current_time(), answer)
 
     async def record_done(self, action: steps.RecordDone) -> Observation:
         migration, script, _ = await self._at(action)
         await self._reset()
         self._completes(action, script)
-        earlier_ms = _rounded(self._durations_ms[_key(migration)])
+        earlier_ms = self._durations.so_far_ms(migration)
         records = self._frames.single_records(
             migration, script, action.segment, took_ms=self._single_ms, earlier_ms=earlier_ms
         )
@@ -245,7 +253,7 @@ class Applier:
         work = self._next.get(_key(migration))
         if work is None or self._session.pooling is not Pooling.DIRECT:
             return None
-        whole = work.compiled == (SegmentKind.TRANSACTION,)
+        whole = work.compiled == (SegmentKind.TRANSACTION,) and not work.outdated
         return self._source.migration(work.kind, work.version) if whole else None
 
     def _send_ahead(self, migration: Migration, *, after: Migration, most_bytes: int) -> Sent | None:
@@ -263,16 +271,21 @@ class Applier:
         )
 
     def _closing(self, migration: Migration, script: CompiledScript, number: int) -> list[str]:
-        earlier_ms = _rounded(self._durations_ms[_key(migration)])
+        earlier_ms = self._durations.so_far_ms(migration)
         leads = self._leads_to(migration) is not None
         return self._frames.closing(migration, script, number, earlier_ms=earlier_ms, leads=leads)
 
     # A single
 
     async def _commit(
-        self, action: steps.SegmentAction, migration: Migration, script: CompiledScript, *statements: str
+        self,
+        action: steps.SegmentAction,
+        migration: Migration,
+        script: CompiledScript,
+        *statements: str,
+        outdated: Outdated | None = None,
     ) -> Observation:
-        opening = self._frames.mark_opening(migration)
+        opening = self._frames.mark_opening(migration, outdated)
         try:
             await execute.run_plain(self._session, opening, [*statements, "COMMIT"])
         except OpeningRefused:
@@ -331,12 +344,6 @@ class Applier:
         self._watcher.begin(migration.version, self._progress, self._session.backend_pid)
         return anyio.current_time()
 
-    def _spent(self, migration: Migration, seconds: float | None) -> None:
-        """Add what a segment took: None where that went with the process that ran it, and the sum with it."""
-        key = _key(migration)
-        before_ms = self._durations_ms[key]
-        self._durations_ms[key] = None if before_ms is None or seconds is None else before_ms + 1000 * seconds
-
     def _completes(self, action: steps.SegmentAction, script: CompiledScript) -> None:
         last = action.segment + 1 >= len(script.segments)
         self._completing = (action.kind, action.version) if last else None
@@ -357,7 +364,7 @@ class Applier:
         if action.segment + 1 < len(script.segments):
             return
         self.applied += 1
-        took_ms = _rounded(self._durations_ms.pop(_key(migration)))
+        took_ms = self._durations.so_far_ms(migration)
         kind = migration.kind.value
         self._emit(MigrationApplied(migration.version, migration.name, kind, took_ms, self._applied_by))
         self._source.forget(migration.kind, migration.version)
@@ -391,7 +398,3 @@ class Applier:
 
 def _key(migration: Migration) -> tuple[Kind, str]:
     return migration.kind, migration.version
-
-
-def _rounded(duration_ms: float | None) -> int | None:
-    return None if duration_ms is None else round(duration_ms)

@@ -10,6 +10,7 @@ resumes there after a crash sees the same session as one that never stopped.
 from __future__ import annotations
 
 from pgready.core.model import Migration, Outcome, SegmentState
+from pgready.core.planning import Outdated
 from pgready.core.quoting import fill
 from pgready.core.segments import CompiledScript, Segment
 from pgready.database import execute, journal, lock
@@ -91,13 +92,18 @@ class Frames:
             records.append(lock.committed(_mark(migration)))
         return [*execute.RESETS, self._own_settings, *records, "COMMIT"]
 
-    def mark_opening(self, migration: Migration) -> list[str]:
-        """What precedes a mark in the journal, or the record of what ran alone."""
-        return [
-            BEGIN,
-            *lock.fence(self._session, self._keys, 0),
-            journal.refuse_recorded(self._tables.recorded(migration)),
-        ]
+    def mark_opening(self, migration: Migration, outdated: Outdated | None = None) -> list[str]:
+        """What precedes a mark in the journal, the record of what ran alone, or what forgets *outdated*."""
+        if outdated:
+            meanwhile = self._marks.refuse_without(outdated.mark)
+        else:
+            meanwhile = journal.refuse_recorded(self._tables.recorded(migration))
+        return [BEGIN, *lock.fence(self._session, self._keys, 0), meanwhile]
+
+    def forgetting(self, migration: Migration, outdated: Outdated) -> list[str]:
+        """What leaves neither a mark nor a row of *migration*, which begins anew."""
+        row = [self._tables.forget(migration, outdated.applied)] if outdated.applied else []
+        return [self._marks.forget(migration.kind, migration.version), *row]
 
     def single_records(
         self,

@@ -188,10 +188,11 @@ class Looker:
             except ScriptError as problem:
                 refused.append(problem)
                 continue
-            finding = resumption.verify_resumption(entry, found, script.segments)
+            outdated = resumption.outdated(entry, found, script.segments)
+            finding = None if outdated else resumption.verify_resumption(entry, found, script.segments)
             if finding is not None:
                 findings.append(finding)
-            work.append(resumption.work(entry, script.segments))
+            work.append(resumption.work(entry, script.segments, outdated))
         if refused:
             raise all_refused(refused)
         return tuple(work), findings
@@ -249,7 +250,7 @@ class Looker:
         from pgready.database import pooler
 
         for work in sight.work:
-            if SegmentKind.SINGLE in work.compiled[work.done :]:
+            if SegmentKind.SINGLE in work.compiled[work.next :]:
                 raise pooler.unproven_pooler_with_singles(session, work.version)
 
     async def place(self, kind: Kind, version: str, segment: int) -> Place:

@@ -6,7 +6,7 @@ from enum import Enum
 
 from pgready.core import renames
 from pgready.core.errors import SettingsError
-from pgready.core.model import Applied, Migration, Outcome, SegmentState
+from pgready.core.model import Applied, Kind, Migration, Outcome, SegmentState
 from pgready.core.planning import Entry, Flag, Severity, State
 from pgready.core.segments import CompiledScript
 from pgready.core.tokens import token_checksum
@@ -115,6 +115,8 @@ class Repairer:
             return self._resolve_failed(entry, entry.applied, answer)
         if migration is None or not entry.segment_started:
             raise _nothing(entry, "no statement of it is waiting for an answer")
+        if answer is Answer.DONE and entry.kind is not Kind.VERSIONED and _is_refused(sight, entry):
+            raise SettingsError((f"{version}: its file changed, and runs as it is now: say --not-done",))
         script = await self._source.compiled(entry.kind, version)
         segment = entry.segments_done
         part = f"{version}: part {segment + 1} of {max(len(script.segments), segment + 1)}"

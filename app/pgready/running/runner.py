@@ -380,6 +380,7 @@ _HANDLERS: dict[type[steps.Action], _Handler] = {
     steps.TakeLock: Run._take_lock,
     steps.BootstrapTarget: Run._bootstrap_target,
     steps.RunTransaction: lambda run, action: run._working().run_transaction(action),
+    steps.BeginAnew: lambda run, action: run._working().begin_anew(action),
     steps.MarkStarted: lambda run, action: run._working().mark_started(action),
     steps.RunSingle: lambda run, action: run._working().run_single(action),
     steps.Probe: lambda run, action: run._working().probe(action),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgready.core.model import Migration, Outcome, TableName
+from pgready.core.model import Applied, Migration, Outcome, TableName
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import keeper
 
@@ -26,6 +26,9 @@ class Tables:
 
     def record(self, migration: Migration, outcome: Outcome) -> str:
         return keeper(self._dialect, migration).record(migration, outcome, self._columns)
+
+    def forget(self, migration: Migration, applied: Applied) -> str:
+        return keeper(self._dialect, migration).forget(applied)
 
     def refuse_twice(self, migration: Migration) -> bool:
         """Whether a second `record` of *migration* fails."""
