@@ -326,6 +326,20 @@ async def test_a_script_goes_on_at_the_part_where_it_stopped(
     assert await database.value("SELECT count(*) FROM pgready.journal") == 0
 
 
+async def test_what_is_done_of_a_script_that_was_cut_off_is_not_sent_ahead_again(
+    database: Database, sql_folder: Folder
+) -> None:
+    done = "INSERT INTO ledger VALUES (2);"
+    broken = f"{done}\nCREATE INDEX CONCURRENTLY i ON nobody (n);"
+    await failed(database, sql_folder({"0_ledger.sql": LEDGER, "2_cut.sql": broken}))
+
+    late = {"1_late.sql": "INSERT INTO ledger VALUES (1);"}
+    await migrate(database, sql_folder({"0_ledger.sql": LEDGER, "2_cut.sql": done, **late}))
+
+    assert await database.fetch(WRITTEN) == [(1,), (2,)]
+    assert await database.value("SELECT count(*) FROM pgready.journal") == 0
+
+
 async def test_scripts_before_a_failing_one_stay_and_those_behind_it_wait(
     database: Database, sql_folder: Folder
 ) -> None:

@@ -253,7 +253,7 @@ class Applier:
         work = self._next.get(_key(migration))
         if work is None or self._session.pooling is not Pooling.DIRECT:
             return None
-        whole = work.compiled == (SegmentKind.TRANSACTION,) and not work.outdated
+        whole = work.compiled == (SegmentKind.TRANSACTION,) and not (work.done or work.outdated)
         return self._source.migration(work.kind, work.version) if whole else None
 
     def _send_ahead(self, migration: Migration, *, after: Migration, most_bytes: int) -> Sent | None:
