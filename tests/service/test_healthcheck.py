@@ -19,6 +19,7 @@ from pgready.core.errors import NotReady, SettingsError, Unreachable
 from pgready.service import server
 from pgready.service.feed import Feed
 from pgready.service.web import application
+from pgready.settings import load
 from service.samples import READY, Serving
 
 
@@ -133,6 +134,25 @@ async def test_a_unix_socket_without_a_daemon_is_1(
         1,
         "cannot connect to the socket: No such file or directory\n",
     )
+
+
+@pytest.mark.parametrize(
+    "value", ["tcp://10.0.0.1:8080", "udp://10.0.0.1:53", "sctp://10.0.0.1:80", "tcp://[fd00::1]:8080", ""]
+)
+def test_a_port_of_kubernetes_is_none_as_it_is_for_serve(value: str) -> None:
+    environ = {"PGREADY_PORT": value}
+    _, port, _ = healthcheck.target(None, environ)
+
+    assert port == load({}, environ, lambda _: None).port == 8080
+
+
+@pytest.mark.parametrize("value", ["http://10.0.0.1:8080", "tcp:8080", "x"])
+def test_a_port_that_nobody_but_its_user_wrote_is_refused_as_it_is_by_serve(value: str) -> None:
+    environ = {"PGREADY_PORT": value}
+    with pytest.raises(healthcheck.Misused):
+        healthcheck.target(None, environ)
+    with pytest.raises(SettingsError):
+        load({}, environ, lambda _: None)
 
 
 async def test_nobody_listening_is_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,7 @@ A host that begins with / is a Unix socket; as a URL it is unix:/PATH.
 """
 _LOOPBACK = ("127.0.0.1", "::1")
 _EVERYWHERE = ("", "*", "0.0.0.0", "::")  # addresses to listen on, not to call
+_SERVICE_LINKS = ("tcp://", "udp://", "sctp://")  # of a Service named pgready: `settings.catalogue`
 _ANSWER_LIMIT_BYTES = 65_536
 _LINE_LIMIT_CHARACTERS = 300
 
@@ -75,7 +76,10 @@ def target(url: str | None, environ: Mapping[str, str]) -> tuple[tuple[str, ...]
         listed = (each.strip("[] ") for each in environ.get("PGREADY_HOST", "").split(","))
         named = [host for host in listed if host] or [""]
         hosts = tuple(host for each in named for host in _callable(each))
-        return hosts, _port(environ.get("PGREADY_PORT", "").strip() or "8080"), "/ready"
+        port = environ.get("PGREADY_PORT", "").strip()
+        if port.startswith(_SERVICE_LINKS):
+            port = ""
+        return hosts, _port(port or "8080"), "/ready"
     if url.startswith("unix:"):
         return _socket_file(url.removeprefix("unix:").removeprefix("//")), 0, "/ready"
     scheme, separator, rest = url.partition("://")

@@ -138,7 +138,7 @@ OTHER_VARIABLES = {
 TESTS_AND_TOOLS = r"PGREADY_(TEST|BENCH|CI)_\w+"
 
 _SERVICE_LINKS = r"PGREADY_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
-_SERVICE_ADDRESS = r"(tcp|udp|sctp)://[0-9a-fA-F.:\[\]]+"
+_SERVICE_ADDRESS = ("tcp://", "udp://", "sctp://")  # healthcheck, which loads nothing of ours, has them too
 
 
 def is_service_link(name: str, value: str) -> bool:
@@ -150,5 +150,5 @@ def is_service_link(name: str, value: str) -> bool:
     looks_like_one = "_SERVICE_" in name or "_PORT_" in name
     return bool(
         (looks_like_one and re.fullmatch(_SERVICE_LINKS, name))
-        or (name.endswith("_PORT") and re.fullmatch(_SERVICE_ADDRESS, value))
+        or (name.endswith("_PORT") and value.strip().startswith(_SERVICE_ADDRESS))
     )
