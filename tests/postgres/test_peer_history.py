@@ -211,6 +211,27 @@ async def test_a_record_that_is_denied_is_not_the_scripts_fault_and_names_the_gr
     assert await database.value("SELECT to_regclass('b') IS NOT NULL") == ("stays applied" in done)
 
 
+async def test_a_failed_row_of_prisma_is_rolled_back_and_the_finished_one_beside_it_stays(
+    database: Database, sql_folder: Folder, pgready: Command
+) -> None:
+    folder = sql_folder({"20260101000000_a/migration.sql": "CREATE TABLE a (i int);"})
+    flags, env = ("--dir", str(folder), "--dialect", "prisma"), {"DATABASE_URL": database.url}
+    first = await pgready("up", *flags, env=env)
+    await database.execute(
+        "INSERT INTO _prisma_migrations (id, checksum, migration_name)"
+        " SELECT 'again', checksum, migration_name FROM _prisma_migrations"
+    )
+
+    refused = await pgready("up", *flags, env=env)
+    repaired = await pgready("repair", "20260101000000", "--not-done", *flags, env=env)
+    done = await pgready("up", *flags, env=env)
+
+    rows = "SELECT finished_at IS NULL, rolled_back_at IS NULL FROM _prisma_migrations ORDER BY started_at"
+    codes = [result.exit_code for result in (first, refused, repaired, done)]
+    assert codes == [0, 6, 0, 0]
+    assert await database.fetch(rows) == [(False, True), (True, False)]
+
+
 async def test_a_history_under_another_name_is_gone_on_with(
     database: Database, sql_folder: Folder, pgready: Command
 ) -> None:

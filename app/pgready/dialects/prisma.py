@@ -75,8 +75,11 @@ _ACCEPT = (
     " finished_at = COALESCE(finished_at, pg_catalog.clock_timestamp())" + _ITS_ROW
 )
 
-# As `prisma migrate resolve --rolled-back` does.
 _FORGET = "UPDATE :table SET rolled_back_at = pg_catalog.clock_timestamp()" + _ITS_ROW
+
+# As `prisma migrate resolve --rolled-back` does: a row that is finished, which may stand beside, says that an
+# earlier try went well.
+_FORGET_FAILED = _FORGET + " AND finished_at IS NULL"
 
 
 class Prisma(InCurrentSchema):
@@ -184,7 +187,8 @@ class Prisma(InCurrentSchema):
         return fill(_ACCEPT, **self._row_of(migration))
 
     def forget(self, applied: Applied) -> str:
-        return fill(_FORGET, table=self.table, name=self._names.get(applied.version, applied.version))
+        forget = _FORGET if applied.success else _FORGET_FAILED
+        return fill(forget, table=self.table, name=self._names.get(applied.version, applied.version))
 
     def lock_keys(self, database: str) -> tuple[int, ...]:
         return (LOCK_KEY,)
