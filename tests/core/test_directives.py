@@ -15,7 +15,16 @@ def refusal(text: str) -> ScriptError:
 
 @pytest.mark.parametrize(
     ("value", "milliseconds"),
-    [("5s", 5000), ("250ms", 250), ("1.5s", 1500), ("2m", 120_000), ("1h", 3_600_000), ("7", 7000), ("0", 0)],
+    [
+        ("5s", 5000),
+        ("250ms", 250),
+        ("1.5s", 1500),
+        ("2m", 120_000),
+        ("1h", 3_600_000),
+        ("7", 7000),
+        ("0", 0),
+        ("2147483647ms", 2**31 - 1),
+    ],
 )
 def test_timeouts_are_read_as_milliseconds(value: str, milliseconds: int) -> None:
     compiled = compile_script(
@@ -45,7 +54,8 @@ def test_a_byte_order_mark_hides_no_directive() -> None:
         ("-- pgready: frobnicate\n", 1, 13, "known are"),
         ("-- pgready: lock-timeout\n", 1, 13, "lock-timeout=5s"),
         ("-- pgready: lock-timeout=soon\n", 1, 13, "lock-timeout=5s"),
-        ("-- pgready: lock-timeout=99999h\n", 1, 13, "lock-timeout=5s"),
+        ("-- pgready: lock-timeout=99999h\n", 1, 13, "at most `lock-timeout=596h`"),
+        ("-- pgready: statement-timeout=2147483648ms\n", 1, 13, "longer than the server takes"),
         ("-- pgready: no-transaction=yes\n", 1, 13, "takes no value"),
         ("-- pgready: no-transaction\n-- pgready: no-transaction\n", 2, 13, "twice"),
         ("-- pgready no-transaction\n", 1, 1, "write `-- pgready: …`"),

@@ -248,6 +248,16 @@ def test_durations(text: str, seconds: float) -> None:
     assert read({"PGREADY_LOCK_TIMEOUT": text}).lock_timeout_seconds == pytest.approx(seconds)
 
 
+def test_a_timeout_of_the_server_is_no_longer_than_the_server_takes() -> None:
+    (problem,) = problems({"PGREADY_STATEMENT_TIMEOUT": "2147483648ms"})
+
+    assert problem == (
+        "PGREADY_STATEMENT_TIMEOUT is longer than the server takes: write at most 24d, or 0 for none"
+    )
+    assert read({"PGREADY_STATEMENT_TIMEOUT": "2147483647ms"}).statement_timeout_seconds == 2147483.647
+    assert read({"PGREADY_LOCK_TIMEOUT": "30d"}).lock_timeout_seconds == 30 * 86400  # our own patience
+
+
 def test_durations_of_the_file_may_be_numbers() -> None:
     assert read({}, {"pgready.toml": "lock_timeout = 7"}).lock_timeout_seconds == 7
 

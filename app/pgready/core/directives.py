@@ -18,7 +18,7 @@ _MISSPELT = re.compile(
 )
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|min|h)?")
 _UNIT_MS = {"ms": 1, "s": 1000, "": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
-_MAX_TIMEOUT_MS = 2**31 - 1
+_MAX_TIMEOUT_MS = 2**31 - 1  # of a timeout of the server: 24.8 days
 
 KNOWN = ("no-transaction", "lock-timeout", "statement-timeout")
 # Named in the design for later versions: to obey them is not possible, to ignore them not safe.
@@ -72,6 +72,13 @@ def _take(script: Script, offset: int, word: str, found: dict[str, int]) -> None
             f"the directive {name} needs a duration, not {value!r}",
             f"write `{name}=5s`, `{name}=500ms`, `{name}=2m`, or `{name}=0` for none",
         )
+    if duration_ms > _MAX_TIMEOUT_MS:
+        raise refused(
+            script,
+            offset,
+            f"the directive {name} is longer than the server takes",
+            f"write at most `{name}={_MAX_TIMEOUT_MS // 3_600_000}h`, or `{name}=0` for none",
+        )
     found[name] = duration_ms
 
 
@@ -89,8 +96,7 @@ def _duration_ms(value: str) -> int | None:
     match = _DURATION.fullmatch(value)
     if match is None or len(value) > 12:
         return None
-    duration_ms = round(float(match.group(1)) * _UNIT_MS[match.group(2) or ""])
-    return duration_ms if duration_ms <= _MAX_TIMEOUT_MS else None
+    return round(float(match.group(1)) * _UNIT_MS[match.group(2) or ""])
 
 
 def refuse_misplaced(script: Script, start: int, stop: int, statements: list[Statement]) -> None:

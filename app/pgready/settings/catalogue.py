@@ -66,7 +66,12 @@ CATALOGUE: tuple[Setting, ...] = (
         "10m",
         "budget of one migration's retries for a table's lock",
     ),
-    Setting("statement_timeout", values.duration, "0", "limit of one statement of a script; 0 is none"),
+    Setting(
+        "statement_timeout",
+        values.server_timeout,
+        "0",
+        "limit of one statement of a script, at most 24 days; 0 is none",
+    ),
     Setting("pooler", values.choice("session"), None, "`session` vouches for a session pooler"),
     Setting("out_of_order", _POLICY, "warn", "a pending migration that is older than an applied one"),
     Setting("ahead", _POLICY, "warn", "applied migrations that are newer than the folder"),

@@ -38,6 +38,14 @@ def duration(value: str) -> float:
     raise ValueError("is not a duration: write 30s, 5m, 1h, 250ms or a number of seconds")
 
 
+def server_timeout(value: str) -> float:
+    """A duration in seconds that the server takes as one of its timeouts: milliseconds in 31 bits."""
+    seconds = duration(value)
+    if round(seconds * 1000) > 2**31 - 1:
+        raise ValueError("is longer than the server takes: write at most 24d, or 0 for none")
+    return seconds
+
+
 def boolean(value: str) -> bool:
     word = value.strip().lower()
     if word in _TRUE or word in _FALSE:
