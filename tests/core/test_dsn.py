@@ -236,7 +236,7 @@ def test_parameters_that_ask_for_what_is_so_anyway_pass_in_silence(query: str) -
     [
         ("-c%20search_path%3Da", {"search_path": "a"}),
         ("-csearch_path%3Da%20-c%20geqo%3Doff", {"search_path": "a", "geqo": "off"}),
-        ("--statement-timeout%3D5s", {"statement_timeout": "5s"}),
+        ("--work-mem%3D5MB", {"work_mem": "5MB"}),
         ("%20-c%20%20geqo%3Doff%20%20", {"geqo": "off"}),
         ("-c%20search_path%3Da,%5C%20b", {"search_path": "a, b"}),
         ("endpoint%3Dep-x", {"options": "endpoint=ep-x"}),
@@ -245,6 +245,26 @@ def test_parameters_that_ask_for_what_is_so_anyway_pass_in_silence(query: str) -
 )
 def test_options_become_server_settings(options: str, settings: dict[str, str]) -> None:
     assert parse(f"postgres://u@h/d?options={options}").server_settings == settings
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("statement_timeout=500", "statement_timeout"),
+        ("lock_timeout=500", "lock_timeout"),
+        ("idle_in_transaction_session_timeout=500", "idle_in_transaction_session_timeout"),
+        ("idle_session_timeout=500", "idle_session_timeout"),
+        ("transaction_timeout=500", "transaction_timeout"),
+        ("options=-c%20statement_timeout%3D500", "statement_timeout"),
+        ("options=--lock-timeout%3D500", "lock_timeout"),
+        ("options=-cStatement_Timeout%3D500", "Statement_Timeout"),
+    ],
+)
+def test_a_timeout_that_every_session_sets_itself_is_dropped_with_a_note(query: str, name: str) -> None:
+    dsn = parse(f"postgres://u@h/d?{query}")
+
+    assert dsn.server_settings == {}
+    assert [note.partition(":")[0] for note in dsn.notes] == [f"{name} is ignored"]
 
 
 def test_server_settings_may_be_named_directly_as_asyncpg_and_pgx_allow() -> None:

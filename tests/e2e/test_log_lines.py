@@ -70,15 +70,22 @@ async def test_every_line_of_a_daemon_is_whole_and_of_one_run(
 
 
 @pytest.mark.parametrize("command", ["up", "status"])
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("x-statement-timeout=5", "x-statement-timeout is ignored"),
+        ("options=-c%20statement_timeout%3D5", "statement_timeout is ignored: --statement-timeout"),
+    ],
+)
 async def test_what_is_ignored_of_the_settings_is_said_once_and_first(
-    command: str, database: Database, pgready: Pgready, sql_folder: SqlFolder
+    query: str, said: str, command: str, database: Database, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:
-    env = {"DATABASE_URL": f"{database.url}?x-statement-timeout=5", "PGREADY_LOG_FORMAT": "json"}
+    env = {"DATABASE_URL": f"{database.url}?{query}", "PGREADY_LOG_FORMAT": "json"}
     ended = await pgready(command, "--dir", sql_folder({"0001_a.sql": "SELECT 1;"}), env=env)
     first, *others = map(from_json, ended.stderr.splitlines())
 
     assert (first["event"], first["level"]) == ("settings.noticed", "warning")
-    assert "x-statement-timeout is ignored" in first["message"]
+    assert said in first["message"]
     assert "settings.noticed" not in [line["event"] for line in others]
 
 

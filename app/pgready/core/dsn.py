@@ -233,11 +233,17 @@ class _Builder:
             if pair is None or name == "cluster":  # CockroachDB reads --cluster from the options alone
                 rest.append(word.replace("\\", "\\\\").replace(" ", "\\ "))
             elif equals:
-                self.settings[name.replace("-", "_")] = value
+                self._set(name.replace("-", "_"), value)
             else:
                 self.problems.append("options holds a -c without name=value")
         if rest:
             self.settings["options"] = " ".join(rest)
+
+    def _set(self, name: str, value: str) -> None:
+        if why := known.OVERRIDDEN.get(name.lower()):
+            self.notes.append(f"{name} is ignored: {why}")
+        else:
+            self.settings[name] = value
 
 
 def _host_and_port(text: str) -> tuple[str, str]:

@@ -48,8 +48,19 @@ _POOL = "pgready opens its own few connections"
 _PREPARED = "pgready caches no prepared statements"
 _KEPT_ALIVE = "pgready sets its own limits for dead connections"
 _KERBEROS = "Kerberos is not used"
+_OWN_TIMEOUT = "pgready's own sessions have no such limit"
+
+OVERRIDDEN: Mapping[str, str] = {
+    "statement_timeout": "--statement-timeout (PGREADY_STATEMENT_TIMEOUT) limits statements",
+    "lock_timeout": "waits are short and tried again; the directive lock-timeout sets a script's own",
+    "idle_in_transaction_session_timeout": _OWN_TIMEOUT,
+    "idle_session_timeout": _OWN_TIMEOUT,
+    "transaction_timeout": _OWN_TIMEOUT,
+}
+"""Settings of the server that every session of a run sets itself, in `options` too."""
 
 DROPPED: Mapping[str, str] = {
+    **OVERRIDDEN,
     "pgbouncer": "a pooler is recognised when connected (see PGREADY_POOLER)",
     "connection_limit": _POOL,
     "pool_timeout": _POOL,
@@ -141,10 +152,6 @@ SERVER_SETTINGS = frozenset(
         "datestyle",
         "intervalstyle",
         "geqo",
-        "statement_timeout",
-        "lock_timeout",
-        "idle_in_transaction_session_timeout",
-        "idle_session_timeout",
         "default_transaction_isolation",
         "default_transaction_read_only",
         "default_tablespace",
