@@ -123,6 +123,17 @@ async def test_kubernetes_is_told_where_it_broke_and_what_to_do_next(
     assert json.loads(ended.stderr.splitlines()[-1])["hint"] in told.splitlines()[-1]
 
 
+async def test_what_wait_has_waited_for_in_vain_is_told_to_kubernetes(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    path = tmp_path / "termination-log"
+    env = {"DATABASE_URL": database.url, "PGREADY_TERMINATION_LOG": str(path)}
+    ended = await pgready("wait", "--dir", sql_folder(GOOD), "--timeout", "0", env=env)
+
+    assert ended.exit_code == 7
+    assert path.read_text().startswith("error: not ready after 0 s: 1 pending (0001)\nhint: is `pgready up ")
+
+
 async def test_settings_that_cannot_be_used_are_told_to_kubernetes_too(
     pgready: Pgready, tmp_path: Path
 ) -> None:

@@ -26,15 +26,20 @@ class Reports:
             metrics = MetricsFile(Path(settings.metrics_file), lambda: console.status, lambda: console.log)
             console.listen(metrics.note)
             self._interrupted = metrics.interrupted
-        if settings.termination_log is not None or "KUBERNETES_SERVICE_HOST" in os.environ:
-            from pgready.commands import termination
-
-            path = termination.place(settings.termination_log, os.environ)
-            if path is not None:
-                console.listen(termination.TerminationLog(path, lambda: console.log).note)
+        keep_termination_log(console, settings)
 
     def ended(self, exit_code: int) -> int:
         """The *exit_code* of the command, which is reported here where a signal was the end."""
         if exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
             self._interrupted(exit_code)
         return exit_code
+
+
+def keep_termination_log(console: Console, settings: Settings) -> None:
+    """Have Kubernetes told what *console* tells of a failure, where *settings* or a pod ask for it."""
+    if settings.termination_log is not None or "KUBERNETES_SERVICE_HOST" in os.environ:
+        from pgready.commands import termination
+
+        path = termination.place(settings.termination_log, os.environ)
+        if path is not None:
+            console.listen(termination.TerminationLog(path, lambda: console.log).note)

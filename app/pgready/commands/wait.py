@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from pgready.commands.console import Console, tell
 from pgready.commands.options import load_settings, log_format, settings_options
 from pgready.commands.process import finish, show
+from pgready.commands.reports import keep_termination_log
 from pgready.core.errors import ExitCode, NotReady, Unreachable
 from pgready.running import assemble, reasons
 from pgready.running.look import Sight
@@ -42,6 +43,7 @@ def command(url: str | None, timeout: str, **flags: object) -> int:
         return finish(lambda: _wait_for_daemon(url, seconds), lambda error: tell(error, log_format(flags)))
     settings = load_settings(flags)
     console = Console(settings, started_at=datetime.now(UTC), quiet=True)
+    keep_termination_log(console, settings)
     return finish(lambda: _wait(settings, console, seconds), console.fail)
 
 
