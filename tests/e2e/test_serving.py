@@ -13,6 +13,7 @@ import asyncpg
 import httpx
 import pytest
 
+from chaos.network import Direction, Link
 from harness import oracle
 from harness.daemon import Daemon, restore
 from harness.database import Database
@@ -32,6 +33,12 @@ _OURS = """
 SELECT state, xact_start IS NULL,
        (SELECT count(*) FROM pg_locks l WHERE l.pid = a.pid AND locktype = 'advisory')
 FROM pg_stat_activity a WHERE datname = current_database() AND application_name LIKE 'pgready %'
+"""
+
+_END_OURS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'pgready %' AND state = 'idle'
+  AND query LIKE '%concat_ws(''; ''%'
 """
 
 
@@ -127,6 +134,25 @@ async def test_a_crashed_server_is_told_and_leaves_the_daemon_ready_until_it_is_
         assert back["outage_seconds"] > 0
         assert len(daemon.events("run.ready")) == 1
         assert await ledger(database) == ["0001", "0002"]
+
+
+async def test_a_connection_that_the_server_has_ended_is_lost_in_plain_words(
+    server: Server, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    """Where the daemon asks between the server's last words and the connection's end, which is held back."""
+    async with anyio.create_task_group() as group:
+        link = Link(lambda: (server.host, server.port), lambda _: None, group)
+        await link.open()
+        daemon = await Daemon.ready(pgready, sql_folder(TWO), server.url(database.name, port=link.port))
+        await daemon.watching(database)
+        for wire in link.wires:
+            wire.kept.add(Direction.UP)
+        while not await database.fetch(_END_OURS):
+            await anyio.sleep(0.02)
+        (lost,) = await daemon.told("database.lost")
+        link.close()
+
+    assert lost["reason"] == "the connection was lost"
 
 
 async def test_a_restored_older_backup_is_pending_again_and_applied_without_a_restart(

@@ -56,10 +56,11 @@ class Daemon:
         daemon = cls(pgready, folder, target, *flags, shell=shell, **env)
         await daemon.told("run.ready")
         if isinstance(target, Database):
-            await daemon._watching(target)
+            await daemon.watching(target)
         return daemon
 
-    async def _watching(self, database: Database) -> None:
+    async def watching(self, database: Database) -> None:
+        """Wait until it watches *database*."""
         async with database.connect() as connection:
             while not await connection.fetchval(_WATCHING):
                 assert self.running.exit_code is None, self.running.stderr

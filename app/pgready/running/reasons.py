@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import asyncpg
+
 from pgready.core.errors import (
     AccessDenied,
     Diverged,
@@ -25,7 +27,7 @@ from pgready.core.steps import GiveUp, GiveUpReason
 def unexpected(problem: BaseException) -> PgreadyError:
     """An error of the server or the driver outside any script, without a traceback."""
     sqlstate = getattr(problem, "sqlstate", None)
-    text = str(problem.args[0]) if problem.args else type(problem).__name__
+    text = _said(problem)
     if sqlstate == "42501":
         return AccessDenied(
             text, sqlstate=sqlstate, hint="grant it to the migrating role, or use the owner's URL"
@@ -34,6 +36,16 @@ def unexpected(problem: BaseException) -> PgreadyError:
     if sqlstate == "3F000":  # of the history's table: --history-table may name any
         hint = "create it, or declare it in pgready.toml ([[schema]])"
     return PgreadyError(text, sqlstate=sqlstate, detail=getattr(problem, "detail", None), hint=hint)
+
+
+def _said(problem: BaseException) -> str:
+    if isinstance(problem, asyncpg.InternalClientError):
+        # A server that shuts down says so unasked, and the driver, asked something before it sees the
+        # connection's end, complains that it "cannot switch to state 11".
+        return "the connection was lost"
+    if isinstance(problem, OSError):
+        return problem.strerror or str(problem) or type(problem).__name__
+    return str(problem.args[0]) if problem.args else type(problem).__name__
 
 
 def unreachable(error: PgreadyError | None, attempts: int | None, patience: Patience) -> PgreadyError:

@@ -165,7 +165,7 @@ class Run:
             if not closed and not lost_connection(problem):
                 self._error = reasons.unexpected(problem)
                 return steps.Failed(anyio.current_time())
-            self._emit(ConnectionLost(str(problem)))
+            self._emit(ConnectionLost(reasons.unexpected(problem).what))
             return steps.Lost(anyio.current_time())
 
     # Connecting
