@@ -190,3 +190,39 @@ async def test_a_wrong_password_ends_every_command_at_once(
     assert (failed["exit_code"], failed["sqlstate"]) == (4, "28P01")
     assert len([line for line in lines if line["event"] == "connect.failed"]) == 1
     assert "pg_hba.conf" in failed["hint"]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "CREATE ROLE appx LOGIN PASSWORD 'hunter2secret' BOGUS;",
+        "CREATE ROLE postgres LOGIN PASSWORD 'hunter2secret';",
+        "CREATE ROLE appx LOGIN\n  PASSWORD 'hunter2secret\nSELECT 1;",
+        "CREATE ROLE appx LOGIN PASSWORD hunter2secret;",
+        "DO $$ BEGIN EXECUTE 'CREATE ROLE appx PASSWORD ''hunter2secret'' BOGUS'; END $$;",
+    ],
+)
+async def test_a_password_in_a_script_that_fails_is_shown_nowhere(
+    script: str, database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    folder, told = sql_folder({"0001_a.sql": script}), tmp_path / "termination-log"
+    environment = {"DATABASE_URL": database.url, "PGREADY_TERMINATION_LOG": str(told)}
+    plan = await pgready("plan", "--dir", folder, "--log-format", "console", env=environment)
+    up = await pgready("up", "--dir", folder, "--log-format", "console", "--output", "json", env=environment)
+    daemon = pgready.start("serve", "--dir", folder, "--port", "0", "--show-sql", "true", env=environment)
+    await daemon.wait_for("run.failed")
+    listening = re.search(r"listening on (http://[^ \"]+)", daemon.stderr)
+    assert listening is not None
+
+    async with httpx.AsyncClient(base_url=listening[1]) as client:
+        answers = [
+            (await client.get(path, headers={"Accept": accept})).text
+            for path in ("/ready", "/ready?verbose", "/migrations", "/migrations/0001")
+            for accept in ("application/json", "text/plain", "text/html")
+        ]
+        async with client.stream("GET", "/events") as events:
+            answers.append(await anext(part async for part in events.aiter_text() if "failed" in part))
+
+    words = [plan.stdout, plan.stderr, up.stdout, up.stderr, daemon.stderr, told.read_text(), *answers]
+    assert up.exit_code == 1 and "***" in up.stderr and "***" in told.read_text()
+    assert [word for word in words if "hunter2" in word] == []

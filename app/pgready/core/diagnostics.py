@@ -9,9 +9,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pgready.core.errors import AccessDenied, MigrationFailed, PgreadyError
+from pgready.core.masking import masked, spans
 from pgready.core.model import Script
+from pgready.core.secrets import MASK
 from pgready.core.segments import Statement, place
 
+_QUOTED = re.compile(r'"[^"]*"')
+_OF_A_CONNECTION = re.compile(r"connection (?:info )?string|connection option|\bURI\b|percent-encoded")
+_AROUND = 4096
 _COPY_LINE = re.compile(r"^COPY [^,]+, line (\d+)", re.MULTILINE)
 
 _NO_TRANSACTION = (
@@ -42,7 +47,7 @@ def explain(
     script: Script, report: ServerReport, statement: Statement | None, *, done: str, next_command: str
 ) -> PgreadyError:
     """The error for *statement* of *script* (None: at its end, when the transaction was about to commit)."""
-    report = _masked(report, script.values)
+    report = _masked(report, script)
     facts = [text for text in (report.detail, _context(report)) if text]
     hints = [text for text in (report.hint, _CURES.get(report.sqlstate), next_command) if text]
     error = AccessDenied if report.sqlstate == "42501" else MigrationFailed
@@ -64,16 +69,26 @@ def _joined(texts: list[str]) -> str:
     return "; ".join((*(text.removesuffix(".") for text in texts[:-1]), *texts[-1:]))
 
 
-def _masked(report: ServerReport, values: tuple[str, ...]) -> ServerReport:
-    """*report* without what was put in for variables of the script; PL/pgSQL's context quotes statements."""
+def _masked(report: ServerReport, script: Script) -> ServerReport:
+    """*report* without what was put in for variables of *script*, and without passwords.
+
+    PL/pgSQL's context quotes statements, a message the token that stands at the place, and libpq's pieces of
+    a connection string.
+    """
+    at = report.position
+    in_password = at is not None and any(
+        begin <= at < end for begin, end in spans(script.text, max(0, at - _AROUND), at + _AROUND)
+    )
 
     def mask(text: str | None) -> str | None:
-        for value in sorted(filter(None, values), key=len, reverse=True):
-            text = text.replace(value, "***") if text else text
-        return text
+        if not text:
+            return text
+        for value in sorted(filter(None, script.values), key=len, reverse=True):
+            text = text.replace(value, MASK)
+        if in_password or _OF_A_CONNECTION.search(text):
+            text = _QUOTED.sub(f'"{MASK}"', text)
+        return masked(text)
 
-    if not values:
-        return report
     return replace(
         report,
         message=mask(report.message) or "",

@@ -39,12 +39,16 @@ _WORTH_RETRYING = frozenset(
 
 
 class Place(Struct, frozen=True):
-    """A place in a file: line and column count characters from 1; *excerpt* is that line's text."""
+    """A place in a file: line and column count characters from 1; *excerpt* is that line's text.
+
+    Passwords are hidden in it, and where one stood in front of the column, that is *caret* in the excerpt.
+    """
 
     file: str
     line: int
     column: int | None = None
     excerpt: str | None = None
+    caret: int | None = None
 
     def __str__(self) -> str:
         return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
@@ -200,12 +204,12 @@ _EXCERPT_CHARACTERS = 160
 def excerpt(place: Place) -> list[str]:
     """The line of *place* and, where its column is known, one with a caret below it, both with a margin."""
     text = (place.excerpt or "").replace("\t", " ")
-    start = 0
-    if len(text) > _EXCERPT_CHARACTERS and place.column is not None:
-        start = max(0, min(place.column - _EXCERPT_CHARACTERS // 2, len(text) - _EXCERPT_CHARACTERS))
+    start, caret = 0, place.column if place.caret is None else place.caret
+    if len(text) > _EXCERPT_CHARACTERS and caret is not None:
+        start = max(0, min(caret - _EXCERPT_CHARACTERS // 2, len(text) - _EXCERPT_CHARACTERS))
     shown = text[start : start + _EXCERPT_CHARACTERS]
     margin = f"{place.line:>5} | "
     lines = [margin + shown]
-    if place.column is not None:
-        lines.append(" " * (len(margin) - 2) + "| " + " " * (place.column - 1 - start) + "^")
+    if caret is not None:
+        lines.append(" " * (len(margin) - 2) + "| " + " " * (caret - 1 - start) + "^")
     return lines

@@ -11,6 +11,7 @@ from enum import Enum
 
 from msgspec import Struct
 
+from pgready.core import masking
 from pgready.core.errors import Place, ScriptError
 from pgready.core.model import Script
 
@@ -89,7 +90,7 @@ def place(script: Script, offset: int) -> Place:
 
     Lines end at a line feed; the carriage return before it and a byte order mark are no part of a line.
     A line longer than 4,096 characters is cut, and left out where the place lies behind the cut. In a line
-    whose variables were replaced there is no column.
+    whose variables were replaced there is no column. Passwords are masked.
     """
     if script.written is not None:
         line = script.text.count("\n", 0, offset)
@@ -101,12 +102,18 @@ def place(script: Script, offset: int) -> Place:
     if line_start == 0 and text.startswith(BYTE_ORDER_MARK):
         line_start = 1
     shown_end = min(len(text) if line_end < 0 else line_end, line_start + _EXCERPT_CHARACTERS)
-    return Place(
-        file=script.path,
-        line=script.first_line + text.count("\n", 0, offset),
-        column=max(offset - line_start, 0) + 1,
-        excerpt=text[line_start:shown_end].rstrip("\r") if offset <= shown_end else None,
-    )
+    line = script.first_line + text.count("\n", 0, offset)
+    column = max(offset - line_start, 0) + 1
+    if offset > shown_end:
+        return Place(script.path, line, column)
+    excerpt, caret = _masked(text, line_start, shown_end, line_start + column - 1)
+    return Place(script.path, line, column, excerpt, caret if caret != column else None)
+
+
+def _masked(text: str, start: int, stop: int, offset: int) -> tuple[str, int]:
+    """One line of *text* without what it holds of passwords, and the column of *offset* in that."""
+    hidden = masking.spans(text, max(0, start - _EXCERPT_CHARACTERS), stop)  # one may have begun before it
+    return masking.without(hidden, text, start, stop).rstrip("\r"), masking.moved(hidden, start, offset) + 1
 
 
 def _is_as_written(script: Script, line: int) -> bool:
@@ -117,16 +124,19 @@ def _is_as_written(script: Script, line: int) -> bool:
 def _place_of_line(script: Script, line: int) -> Place:
     if script.shown.count("\n") != script.text.count("\n"):  # a value of several lines
         return Place(script.path, script.first_line)
-    excerpt = script.shown.split("\n")[line].rstrip("\r")
-    return Place(script.path, script.first_line + line, excerpt=excerpt[:_EXCERPT_CHARACTERS])
+    start = sum(len(each) + 1 for each in script.shown.split("\n", line)[:line])
+    stop = start + len(script.shown[start:].partition("\n")[0][:_EXCERPT_CHARACTERS])
+    excerpt, _ = _masked(script.shown, start, stop, start)
+    return Place(script.path, script.first_line + line, excerpt=excerpt)
 
 
 def shown(script: Script, start: int, end: int) -> str:
-    """The text of *script* from *start* to *end* as people may see it: whole lines where variables hide."""
+    """The text of *script* from *start* to *end* as people may see it: whole lines where variables hide,
+    and no passwords."""
     if script.written is None:
-        return script.text[start:end]
+        return masking.masked(script.text[start:end])
     first, last = (script.text.count("\n", 0, offset) for offset in (start, end))
-    return "\n".join(script.written.split("\n")[first : last + 1])
+    return masking.masked("\n".join(script.written.split("\n")[first : last + 1]))
 
 
 def refused(script: Script, offset: int, what: str, hint: str | None = None) -> ScriptError:

@@ -23,6 +23,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from pgready.core.masking import masked
 from pgready.core.model import LockHolder, TableName
 from pgready.core.quoting import Sql, fill, fragment
 from pgready.database.session import Pooling, Session
@@ -119,7 +120,7 @@ async def _backend(session: Session, keys: tuple[int, ...], *, granted: bool) ->
         client=row["client"],
         since=since,
         state=row["state"],
-        query=" ".join(row["query"].split()),
+        query=masked(" ".join(row["query"].split())),
     )
 
 

@@ -13,6 +13,7 @@ import anyio
 import asyncpg
 
 from pgready.core.events import Blocked, Event, OperationProgressed, StatementsRan, Unblocked
+from pgready.core.masking import masked
 from pgready.core.model import LockHolder, Operation
 from pgready.database.connect import CannotConnect
 from pgready.database.session import Session
@@ -107,7 +108,7 @@ class Watcher:
                 client=row["client"],
                 since=row["since"],
                 state=row["state"],
-                query=" ".join(row["query"].split()),
+                query=masked(" ".join(row["query"].split())),
             )
             for row in rows
         )

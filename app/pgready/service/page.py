@@ -3,7 +3,7 @@
 1. All that it shows is rendered here, once; the script only fetches the page again after an event and takes
    over what differs. So what is seen with and without JavaScript cannot disagree.
 2. Its content policy allows that one style and that one script, by their hashes, and this origin alone.
-3. SQL is shown only where `show_sql` asks for it.
+3. SQL is shown only where `show_sql` asks for it, and no password in it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from starlette.responses import Response
 
 from pgready import __version__
 from pgready.core.events import Event, Planned
+from pgready.core.masking import masked
 from pgready.service import listing, scene, wording
 from pgready.service.feed import Feed
 from pgready.service.listing import Wish
@@ -104,7 +105,7 @@ class Pages:
             found = next((each for each in status.roster if each.version == wish.version), None)
             scripts = self._scripts
             script = scripts.get((found.kind, found.version), "") if found and scripts is not None else None
-            return {**shared, "one": found, "script": script} if found else None
+            return {**shared, "one": found, "script": script and masked(script)} if found else None
         return {
             **shared,
             "one": None,
