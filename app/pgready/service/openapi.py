@@ -92,12 +92,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "/startup": Operation("whether the first run has ended well", {200: _STANDING, 503: _STANDING}),
     "/migrations": Operation(
         "the whole status",
-        {200: {JSON: _WHOLE, TEXT: None, HTML: None}, 400: _REFUSED},
+        {200: {JSON: _WHOLE, TEXT: None, HTML: None}, 400: _REFUSED, 503: _REFUSED},
         (_STATE, _FLAG, _FORMAT, _PAGE),
     ),
     "/migrations/{version}": Operation(
         "one migration",
-        {200: {JSON: _ONE, TEXT: None, HTML: None}, 400: _REFUSED, 404: _REFUSED},
+        {200: {JSON: _ONE, TEXT: None, HTML: None}, 400: _REFUSED, 404: _REFUSED, 503: _REFUSED},
         (_VERSION, _FORMAT),
     ),
     "/events": Operation(

@@ -5,7 +5,7 @@ would take all of it from the migration. What kubelet, Docker, curl and load bal
 same, and so is what they get until something happens.
 
 1. Only a whole and plain request is answered here: a probe's path without a query, in one piece, with no
-   header but those in `_HARMLESS`, each once. Everything else goes the long way.
+   header but those in `_HARMLESS`, each once. Everything else goes the long way, as does a large answer.
 2. What is sent is what the long way sends: the routes' own answers (`web`), with the server's headers.
 3. Nothing is kept longer than the status, the second of the `Date`, and `_MOST` different requests.
 """
@@ -20,6 +20,7 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from pgready.service import negotiation
+from pgready.service.bodies import PIECE_BYTES
 from pgready.service.feed import Feed
 from pgready.service.representations import MEDIA_TYPES
 
@@ -66,6 +67,8 @@ class Probes:
             return None
         closes = _CLOSES[asked.get("connection", "").lower()]
         response = route(negotiation.media_type(asked.get("accept", ""), MEDIA_TYPES))
+        if len(response.body) > PIECE_BYTES:
+            return None
         added = [(b"Connection", b"close")] if closes else []
         head = _head(response.status_code, [*headers, *response.raw_headers, *added])
         return Told(head if found[1] == b"HEAD" else head + bytes(response.body), closes)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from pgready.service.bodies import PIECE_BYTES, Bodies, pieces
 
 JSON = "application/json"
 TEXT = "text/plain"
@@ -45,10 +49,43 @@ class BadRequest(Exception):
 
 
 def answer(
-    body: bytes, media_type: str = JSON, status: int = 200, headers: Mapping[str, str] | None = None
+    body: bytes,
+    media_type: str = JSON,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    *,
+    always: bool = False,
 ) -> Response:
-    """A response with *body* and the headers of every answer."""
-    return Response(body, status, {**HEADERS, **(headers or {})}, media_type)
+    """A response with *body* and the headers of every answer.
+
+    Of large ones there are only so many at once: unless it is to be sent *always*, 503 may take its place.
+    """
+    headers = {**HEADERS, **(headers or {})}
+    if len(body) <= PIECE_BYTES:
+        return Response(body, status, headers, media_type)
+    return _LargeAnswer(body, status, headers, media_type, always=always)
+
+
+class _LargeAnswer(Response):
+    """Goes out as fast as it is read."""
+
+    def __init__(self, *arguments: Any, always: bool) -> None:
+        super().__init__(*arguments)
+        self._always = always
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        bodies: Bodies = scope["app"].state.bodies
+        body = bytes(self.body)
+        if not self._always and not bodies.room_for(body):
+            refusal = problem(503, "too many large answers are under way", headers={"Retry-After": "5"})
+            await refusal(scope, receive, send)
+            return
+        with bodies.under_way(body):
+            await send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            for piece, more in pieces(body):
+                await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 def problem(

@@ -4,7 +4,8 @@ uvicorn's own protocol times out between requests alone. This one keeps these ru
 
 1. A client has IDLE_SECONDS to send a whole request, from the first moment and after every answer, and no
    more than HEAD_LIMIT_BYTES of it before the body, which is counted too, though nobody reads it.
-2. An answer that is not read for STALL_SECONDS is given up. Until then it fills one buffer, no more.
+2. An answer that is not read for STALL_SECONDS is given up. Until then it fills one buffer, no more: what is
+   larger comes in pieces (`service.bodies`), and the next one waits.
 3. There is always room for one more: of too many connections the one that has waited for a request the
    longest is hung up on. So an orchestrator's probe is answered in the middle of a flood.
 4. What a client does wrong is told to the client, in the form of every other problem.
@@ -78,6 +79,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # one piece that is not read is enough
         self._overdue = _Timer(self.loop, IDLE_SECONDS, self._hang_up)
         self._stalled = _Timer(self.loop, STALL_SECONDS, transport.abort)
         self._closing = _Timer(self.loop, STALL_SECONDS, transport.abort)

@@ -27,6 +27,7 @@ from starlette.types import Receive, Scope, Send
 
 from pgready.core import events
 from pgready.core.status import Status
+from pgready.service.bodies import PIECE_BYTES
 from pgready.service.feed import Feed
 from pgready.service.problems import HEADERS, JSON, problem
 from pgready.service.representations import Representations
@@ -41,7 +42,6 @@ _RECONNECT_MS = 2000
 _PAUSE_SECONDS = 0.1  # in which events gather
 _TURNS_PER_SECOND = 200  # of all listeners together
 _BYTES_PER_SECOND = 4_000_000
-_PIECE_BYTES = 65_536  # a transport that is not read from buffers one of these, not a whole status
 
 Write = Callable[[bytes], Awaitable[None]]
 
@@ -232,12 +232,12 @@ def _frame(name: str, data: bytes, identity: str | None = None) -> bytes:
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """*parts* one behind the other in pieces of at most _PIECE_BYTES."""
+    """*parts* one behind the other in pieces of at most PIECE_BYTES."""
     piece = bytearray()
     for part in parts:
-        for start in range(0, len(part), _PIECE_BYTES):
-            more = part[start : start + _PIECE_BYTES]
-            if len(piece) + len(more) > _PIECE_BYTES:
+        for start in range(0, len(part), PIECE_BYTES):
+            more = part[start : start + PIECE_BYTES]
+            if len(piece) + len(more) > PIECE_BYTES:
                 yield bytes(piece)
                 piece.clear()
             piece += more

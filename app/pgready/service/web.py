@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgready.core.planning import Flag, State
 from pgready.service import checks, metrics, negotiation, page, schema, stream
+from pgready.service.bodies import Bodies
 from pgready.service.feed import Feed
 from pgready.service.inspector import Inspector
 from pgready.service.probes import Probes
@@ -140,6 +141,7 @@ def application(
     app.router.redirect_slashes = False
     app.state.representations = Representations(feed)
     app.state.probes = _probes(app.state.representations)
+    app.state.bodies = Bodies()
     app.state.broadcast = stream.Broadcast(app.state.representations)
     app.state.retrying = retrying
     app.state.token_readers = anyio.CapacityLimiter(1)
@@ -180,7 +182,8 @@ def _live(kind: str) -> Response:
 
 def _readiness(found: Representations, kind: str, well: bool) -> Response:
     body = found.readiness(kind)
-    return answer(body, kind) if well else answer(body, kind, 503, _RETRY)
+    # Of many warnings it is large, and a probe must have it.
+    return answer(body, kind, always=True) if well else answer(body, kind, 503, _RETRY, always=True)
 
 
 def _checked(feed: Feed, excluded: frozenset[str], *, verbose: bool) -> Response:
