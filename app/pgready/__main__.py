@@ -38,8 +38,10 @@ class _Unfailing(io.TextIOWrapper):
 
 
 def _unfailing(stream: TextIO) -> TextIO:
-    # A buffer of its own: with the stream that nobody has any more, its buffer is closed.
-    buffer = os.fdopen(stream.fileno(), "wb", closefd=False)
+    try:  # a buffer of its own: with the stream that nobody has any more, its buffer is closed
+        buffer = os.fdopen(stream.fileno(), "wb", closefd=False)
+    except (AttributeError, OSError, ValueError):  # what a program that calls us has put in its place
+        return stream
     return _Unfailing(buffer, stream.encoding, stream.errors, line_buffering=True)
 
 

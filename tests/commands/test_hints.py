@@ -22,6 +22,8 @@ def nothing_to_read(path: str) -> str | None:
         ("pgready repair 1; pgready repair 2", "pgready repair 1 --dir db; pgready repair 2 --dir db"),
         ("pgready repair 'a view' --done", "pgready repair 'a view' --dir db --done"),
         ("pgready up, with another folder", "pgready up, with another folder"),
+        ("pgready down --to 12, and so on", "pgready down --to 12 --dir db, and so on"),
+        ("pgready repair 12, and so on", "pgready repair 12 --dir db, and so on"),
     ],
 )
 def test_a_command_in_a_hint_says_what_was_said_of_the_folder(hint: str, complete: str) -> None:

@@ -127,6 +127,15 @@ def test_what_the_server_says_of_a_password_is_masked(report: ServerReport) -> N
     assert "***" in f"{error.what}{error.detail}"
 
 
+def test_a_password_far_from_the_others_is_masked_too() -> None:
+    lines = ["ALTER ROLE a PASSWORD 'one';", "-- so it goes on\n" * 20_000, "ALTER ROLE b PASSWORD 'two';"]
+
+    shown = masked("\n".join(lines))
+
+    assert "one" not in shown and "two" not in shown
+    assert shown.count("***") == 2 and shown.count("so it goes on") == 20_000
+
+
 @pytest.mark.parametrize(
     "piece",
     ["password $a{}$ ", "password '", "password E'\\'", "://a:", "password /*", "password 'a'b ", 

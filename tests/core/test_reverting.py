@@ -55,15 +55,16 @@ def test_without_anything_applied_there_is_nothing_to_revert() -> None:
 
 
 def test_what_is_half_taken_back_has_a_file_under_its_name() -> None:
-    (finding,) = interrupted(THREE, History(True, taken_back=("03",)))
+    (finding,) = interrupted(THREE, History(True, taken_back=("03",)), "h")
 
     assert (finding.severity, finding.version) == (Severity.ERROR, "03")
     assert "was it renamed?" in finding.message
+    assert finding.hint is not None and finding.hint.endswith("AND version = '03'")
 
 
 @pytest.mark.parametrize(("version", "command"), [("1", "down --all"), ("3", "down --to 2")])
 def test_what_is_half_taken_back_counts_as_nothing_else(version: str, command: str) -> None:
-    (finding,) = interrupted(THREE, History(True, taken_back=(version,)))
+    (finding,) = interrupted(THREE, History(True, taken_back=(version,)), "h")
 
     assert (finding.version, finding.severity) == (version, Severity.ERROR)
     assert finding.hint is not None and f"pgready {command}, and" in finding.hint
@@ -72,7 +73,7 @@ def test_what_is_half_taken_back_counts_as_nothing_else(version: str, command: s
 def test_what_is_taken_back_and_pending_again_is_no_matter() -> None:
     plan = Plan((entry("1", State.PENDING), entry("2")))
 
-    assert interrupted(plan, History(True, taken_back=("1",))) == []
+    assert interrupted(plan, History(True, taken_back=("1",)), "h") == []
 
 
 def test_a_way_back_without_a_statement_is_told() -> None:

@@ -31,11 +31,13 @@ class Target:
         self._pgready = pgready
         self.database = database
 
-    async def __call__(self, command: str, folder: Path, *arguments: str | Path, schema: str = "") -> Result:
+    async def __call__(
+        self, command: str, folder: Path, *arguments: str | Path, schema: str = "", exit_code: int = 0
+    ) -> Result:
         url = self.database.url + (f"?options=-csearch_path%3D{schema}" if schema else "")
         env = {"PGREADY_DATABASE_URL": url, "PGREADY_LOG_FORMAT": "console"}
         result = await self._pgready(command, *arguments, "--dir", folder, env=env)
-        assert result.exit_code == 0, result.stderr
+        assert result.exit_code == exit_code, result.stderr
         return result
 
     async def relations(self, schema: str) -> set[str]:
@@ -94,11 +96,25 @@ async def test_what_is_beside_a_history_goes_with_it_when_that_is_handed_over(
     folder, native = sql_folder(GOOSE), tmp_path / "sql"
     await target("up", folder)
     await target("adopt", folder, "--to", native)
-    adopted = await target("up", native)
+    adopted = [await target("up", each) for each in (native, folder)]
 
     await target("eject", folder)
     ejected = await target("up", folder)
 
-    assert "migration.applied" not in adopted.stderr + ejected.stderr
-    kept = "SELECT DISTINCT namespace FROM pgready.history"
+    assert not [result for result in (*adopted, ejected) if "migration.applied" in result.stderr]
+    kept = "SELECT string_agg(DISTINCT namespace, ' and ') FROM pgready.history"
     assert await target.database.value(kept) == "public.goose_db_version"
+
+
+async def test_what_changed_beside_an_adopted_history_is_left_to_the_native_folder(
+    target: Target, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    folder, native = sql_folder(GOOSE), tmp_path / "sql"
+    await target("up", folder)
+    await target("adopt", folder, "--to", native)
+    (folder / "repeatable" / "kittens.sql").write_text("CREATE OR REPLACE VIEW kittens AS SELECT 1;\n")
+
+    refused = await target("up", folder, exit_code=6)
+
+    assert "was taken over by pgready.history:default" in refused.stderr
+    assert "migration.applied" not in (await target("up", native)).stderr

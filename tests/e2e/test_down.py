@@ -167,6 +167,30 @@ async def test_who_ended_or_undid_a_half_way_back_by_hand_says_so(
     assert await half_taken_back.exists("cats_id")
 
 
+async def test_what_is_applied_again_is_not_half_taken_back_any_more(half_taken_back: Target) -> None:
+    half_taken_back.write("0002_index.sql", "CREATE INDEX cats_id ON cats (id);\n")  # one transaction
+    await half_taken_back.database.execute("DELETE FROM pgready.history WHERE version = '0002'")
+
+    ups = [await half_taken_back("up") for _ in range(2)]
+
+    assert [up.exit_code for up in ups] == [0, 0], ups[-1].stderr
+    assert await half_taken_back.exists("cats_id")
+
+
+async def test_who_may_not_write_the_journal_takes_back_what_has_no_mark_in_it(target: Target) -> None:
+    role = await target.database.role()
+    await target("down", "--dry-run")
+    await target.database.execute(
+        f"ALTER TABLE dogs OWNER TO {role.name}; GRANT CREATE ON SCHEMA public TO {role.name};"
+        f"GRANT ALL ON pgready.history TO {role.name}; GRANT CREATE ON SCHEMA pgready TO {role.name}"
+    )
+
+    result = await target("down", "--yes", PGREADY_DATABASE_URL=role.url)
+
+    assert result.exit_code == 0, result.stderr
+    assert await target.recorded() == ["0001", "0002"]
+
+
 async def test_what_is_half_taken_back_is_known_under_another_spelling(half_taken_back: Target) -> None:
     for name in ("0002_index.sql", "0002_index.down.sql"):
         (half_taken_back.folder / name).rename(half_taken_back.folder / name.replace("0002", "2"))

@@ -17,8 +17,9 @@ class Target:
         self.database = database
         self.folder = folder
 
-    async def __call__(self, *arguments: str) -> Result:
-        result = await self._pgready(*arguments, "--dir", self.folder, env=self._environment)
+    async def __call__(self, *arguments: str, **environ: str) -> Result:
+        env = {**self._environment, **environ}
+        result = await self._pgready(*arguments, "--dir", self.folder, env=env)
         assert "Traceback" not in result.stderr
         return result
 

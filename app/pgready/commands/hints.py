@@ -7,9 +7,9 @@ import re
 from pgready.core.errors import typed
 from pgready.settings import Settings
 
-_WORD = r"(?:'[^']*'|[^\s;,]+)"
+_WORD = r"(?:'[^']*'|[^\s;,]++)"
 _COMMAND = re.compile(
-    rf"\bpgready (?:repair {_WORD}|down --to {_WORD}|down --all|(?:up|down|plan|status)\b)(?!,)"
+    rf"\bpgready (?:repair {_WORD}|down --to {_WORD}|down --all|(?:up|down|plan|status)\b(?!,))"
 )
 
 

@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import anyio
@@ -17,6 +17,7 @@ from pgready.core.errors import ExitCode, PgreadyError
 
 Tell = Callable[[PgreadyError], None]
 Work = Callable[[], Awaitable[int]]
+Handler = Callable[[int, Any], Any] | int | None
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE_SECONDS = 1.0
@@ -67,12 +68,13 @@ async def _until_signalled(work: Work, on_signal: Callable[[], int | None]) -> i
     scope = anyio.CancelScope()
     interruption = Interruption()
 
-    def interrupt(number: int, _frame: object) -> None:
+    def interrupt(number: int) -> None:
         interruption.number = interruption.number or number
-        loop.call_soon_threadsafe(scope.cancel)
+        scope.cancel()
 
-    # Not asyncio's handlers: with them a second signal breaks into the ROLLBACK that the first one asked for.
-    before = [(number, signal.signal(number, interrupt)) for number in _SIGNALS]
+    before = [(number, signal.getsignal(number)) for number in _SIGNALS]
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, interrupt, number)
     interrupted: int | None = None
     result: int | PgreadyError = ExitCode.FAILED
     try:
@@ -82,12 +84,11 @@ async def _until_signalled(work: Work, on_signal: Callable[[], int | None]) -> i
         result = error
     finally:
         if interruption.number is None:
-            for number, handler in before:
-                signal.signal(number, handler)
+            _handle(loop, before)
         else:
             said = on_signal()
             interrupted = interruption.exit_code if said is None else said
-            _end_soon(interrupted)
+            _handle(loop, [(number, _ending_soon(interrupted)) for number in _SIGNALS])
     if interrupted is not None:
         return interrupted
     if isinstance(result, PgreadyError):
@@ -104,7 +105,16 @@ def _unawaited(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None
         loop.default_exception_handler(context)
 
 
-def _end_soon(code: int) -> None:
+def _handle(loop: asyncio.AbstractEventLoop, handlers: Iterable[tuple[int, Handler]]) -> None:
+    """Have signals handled by *handlers* instead of *loop*, and none of them by the system meanwhile."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    for number, handler in handlers:
+        loop.remove_signal_handler(number)
+        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+def _ending_soon(code: int) -> Handler:
     """What is left to do is short, but for a thread that may hang in a name server: a signal ends that.
 
     Not one that comes with the first: npm, say, passes on the Ctrl-C that we had already.
@@ -115,8 +125,7 @@ def _end_soon(code: int) -> None:
         if time.monotonic() > impatient_at:
             os._exit(code)
 
-    for number in _SIGNALS:
-        signal.signal(number, end)
+    return end
 
 
 def show(text: str) -> None:

@@ -41,6 +41,11 @@ _PATTERNS = (
 )
 
 
+_SIGN = re.compile("passw|://", re.IGNORECASE)
+_BEFORE, _BEHIND_IT = 1_200, 32_768
+"""How far around a sign a pattern reaches: all else of a text is not looked at."""
+
+
 @cache
 def _compiled() -> tuple[re.Pattern[str], ...]:
     # Each is looked for from every place, in what another has found as well.
@@ -61,7 +66,12 @@ def spans(text: str, start: int, stop: int) -> Spans:
     looked_at = text[start:stop].lower()
     if "passw" not in looked_at and "://" not in looked_at:
         return []
-    found = (match.span("secret") for each in _compiled() for match in each.finditer(text, start, stop))
+    found = (
+        match.span("secret")
+        for begin, end in _near_signs(text, start, stop)
+        for each in _compiled()
+        for match in each.finditer(text, begin, end)
+    )
     merged: Spans = []
     for begin, end in sorted(found):
         if merged and begin <= merged[-1][1]:
@@ -69,6 +79,17 @@ def spans(text: str, start: int, stop: int) -> Spans:
         else:
             merged.append((begin, end))
     return merged
+
+
+def _near_signs(text: str, start: int, stop: int) -> Spans:
+    near: Spans = []
+    for sign in _SIGN.finditer(text, start, stop):
+        begin, end = max(start, sign.start() - _BEFORE), min(stop, sign.end() + _BEHIND_IT)
+        if near and begin <= near[-1][1]:
+            near[-1] = near[-1][0], end
+        else:
+            near.append((begin, end))
+    return near
 
 
 def without(hidden: Spans, text: str, start: int, stop: int) -> str:

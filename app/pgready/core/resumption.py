@@ -97,11 +97,15 @@ def _versioned(plan: Plan) -> Iterator[Entry]:
 
 def _orphan(version: str, severity: Severity, identity: str) -> Finding:
     message = f"{version}: is partly applied, and the folder has no file of this version (was it renamed?)"
+    return Finding(severity, version, None, message, give_back(version, identity))
+
+
+def give_back(version: str, identity: str) -> str:
+    """The way out where the journal speaks of a *version* that has no file."""
     forget = fill(_FORGET, history=identity, kind=Kind.VERSIONED.value, version=version)
-    hint = (
+    return (
         f"give the file its old name and start again; where it is gone for good and undone by hand: {forget}"
     )
-    return Finding(severity, version, None, message, hint)
 
 
 def _problem(entry: Entry, row: JournalRow, segments: tuple[Segment, ...]) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from pgready.core import resumption
 from pgready.core.compile import compile_script
 from pgready.core.errors import Diverged, PgreadyError, ScriptError, SettingsError, typed
 from pgready.core.model import Applied, History, Kind, Migration, Script
@@ -116,11 +117,14 @@ def _behind(plan: Plan, goal: Goal) -> list[Entry]:
     return [entry for entry in reversed(versioned[first:]) if entry.state is State.APPLIED]
 
 
-def interrupted(plan: Plan, history: History) -> list[Finding]:
-    """What a `down` has begun and not ended: it is recorded as applied, and a part of it may be gone."""
+def interrupted(plan: Plan, history: History, identity: str) -> list[Finding]:
+    """What a `down` has begun and not ended: it is recorded as applied, and a part of it may be gone.
+
+    *identity* is the history's in the journal.
+    """
     versioned = _versioned(plan)
     known = {entry.version for entry in versioned}
-    found = [_renamed(version) for version in history.taken_back if version not in known]
+    found = [_renamed(version, identity) for version in history.taken_back if version not in known]
     for at, entry in enumerate(versioned):
         if entry.state is State.APPLIED and entry.version in history.taken_back:
             message = f"{entry.version}: a `down` of it began and did not end: a part of it may be gone"
@@ -133,12 +137,12 @@ def interrupted(plan: Plan, history: History) -> list[Finding]:
     return found
 
 
-def _renamed(version: str) -> Finding:
+def _renamed(version: str, identity: str) -> Finding:
     message = (
         f"{version}: a `down` of it began and did not end, and the folder has no file of this version "
         "(was it renamed?)"
     )
-    return Finding(Severity.ERROR, version, None, message, "give the file its old name, and start again")
+    return Finding(Severity.ERROR, version, None, message, resumption.give_back(version, identity))
 
 
 def _versioned(plan: Plan) -> list[Entry]:

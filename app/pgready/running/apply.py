@@ -55,13 +55,12 @@ class Applier:
         source: Source,
         tables: Tables,
         marks: journal.Journal,
+        frames: Frames,
         work: Sequence[Work],
         watcher: Watcher,
         emit: Callable[[Event], None],
         *,
         applied_by: str,
-        pgready_version: str,
-        statement_timeout_ms: int,
         lock_seconds: float,
         applied_before: int,
     ) -> None:
@@ -70,16 +69,7 @@ class Applier:
         self._source = source
         self._tables = tables
         self._marks = marks
-        self._frames = Frames(
-            session,
-            keys,
-            source,
-            tables,
-            marks,
-            applied_by=applied_by,
-            pgready_version=pgready_version,
-            statement_timeout_ms=statement_timeout_ms,
-        )
+        self._frames = frames
         self._watcher = watcher
         self._emit = emit
         self._applied_by = applied_by

@@ -9,6 +9,8 @@ resumes there after a crash sees the same session as one that never stopped.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pgready.core.model import Migration, Outcome, SegmentState
 from pgready.core.planning import Outdated
 from pgready.core.quoting import fill
@@ -37,7 +39,9 @@ class Frames:
         applied_by: str,
         pgready_version: str,
         statement_timeout_ms: int,
+        taken_back: Sequence[str],
     ) -> None:
+        """*taken_back* are the versions of which a `down` began and did not end."""
         self._session = session
         self._keys = keys
         self._source = source
@@ -46,6 +50,7 @@ class Frames:
         self._applied_by = applied_by
         self._pgready_version = pgready_version
         self._statement_timeout_ms = statement_timeout_ms
+        self._taken_back = frozenset(taken_back)
 
     def opening(
         self,
@@ -86,7 +91,7 @@ class Frames:
             )
             return [*_BETWEEN_SEGMENTS, self._own_settings, mark, "COMMIT"]
         records = [self._record(migration, len(script.segments), earlier_ms)]
-        if len(script.segments) > 1:
+        if len(script.segments) > 1 or migration.version in self._taken_back:
             records.append(self._marks.forget(migration.kind, migration.version))
         if leads:
             records.append(lock.committed(_mark(migration)))

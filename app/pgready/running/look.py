@@ -127,12 +127,12 @@ class Looker:
         if found.taken_back:
             from pgready.core import reverting  # hardly ever
 
-            problems += reverting.interrupted(plan, found)
+            problems += reverting.interrupted(plan, found, dialect.identity)
         if not dialect.proven:
             problems.append(_unproven(dialect))
         if self._idle_namespace:
             problems.append(_idle(dialect, self._idle_namespace))
-        if _has_new_versions(plan) and HANDOVER in tables:
+        if plan.pending and HANDOVER in tables:
             from pgready.running import handover  # hardly anybody changes the tool
 
             if handed_over := await handover.findings(session, dialect):
@@ -227,20 +227,33 @@ class Looker:
         """Who applies *sight*'s work on *session*."""
         from pgready.database import journal
         from pgready.running.apply import Applier
+        from pgready.running.frames import Frames
         from pgready.running.tables import Tables
 
+        tables = Tables(self._source.dialect, sight.columns, keyed=sight.keyed)
+        marks = journal.Journal(self._source.dialect, applied_by)
+        frames = Frames(
+            session,
+            sight.keys,
+            self._source,
+            tables,
+            marks,
+            applied_by=applied_by,
+            pgready_version=version,
+            statement_timeout_ms=timeout_ms,
+            taken_back=sight.taken_back,
+        )
         return Applier(
             session,
             sight.keys,
             self._source,
-            Tables(self._source.dialect, sight.columns, keyed=sight.keyed),
-            journal.Journal(self._source.dialect, applied_by),
+            tables,
+            marks,
+            frames,
             sight.work,
             watcher,
             self._emit,
             applied_by=applied_by,
-            pgready_version=version,
-            statement_timeout_ms=timeout_ms,
             lock_seconds=lock_seconds,
             applied_before=applied_before,
         )
@@ -264,10 +277,6 @@ def _holds_versions(found: History) -> bool:
     """Whether it says anything of versions: the native tables also serve what a peer's history lacks."""
     rows = [row.kind for row in found.applied] + [mark.kind for mark in found.journal]
     return Kind.VERSIONED in rows
-
-
-def _has_new_versions(plan: Plan) -> bool:
-    return any(entry.kind is Kind.VERSIONED for entry in plan.pending)
 
 
 def _unproven(dialect: Dialect) -> Finding:

@@ -11,7 +11,7 @@ from pgready.core.planning import Entry, Flag, Severity, State
 from pgready.core.segments import CompiledScript
 from pgready.core.tokens import token_checksum
 from pgready.database import journal
-from pgready.dialects.native import JOURNAL, Native
+from pgready.dialects.native import Native
 from pgready.running.look import Sight
 from pgready.running.recording import Recording
 from pgready.running.source import Source
@@ -136,7 +136,8 @@ class Repairer:
 
     def _unmarked(self, sight: Sight, entry: Entry) -> tuple[str, ...]:
         """Statements after which the journal says nothing of *entry*."""
-        return (self._marks.forget(entry.kind, entry.version),) if JOURNAL in sight.tables else ()
+        marked = entry.version in (*sight.taken_back, *sight.left_over)
+        return (self._marks.forget(entry.kind, entry.version),) if marked else ()
 
     def _resolve_failed(self, entry: Entry, failed: Applied, answer: Answer) -> Recording:
         """Turn a peer's row that says that *entry* failed into what became of it."""

@@ -110,6 +110,7 @@ class Reverter:
         self._session = session
         self._keys = sight.keys
         self._taken_back = sight.taken_back
+        self._marked = frozenset((*sight.taken_back, *sight.left_over))
         self._has_journal = JOURNAL in sight.tables
         self._marks = journal.Journal(dialect, applied_by)
         self.dialect = dialect
@@ -123,7 +124,8 @@ class Reverter:
         where it has no record of its own."""
         migration = reversal.migration
         forget = self.dialect.forget(reversal.applied)
-        marks = [self._marks.forget(migration.kind, migration.version)] if self._has_journal else []
+        marked = migration.version in self._marked
+        marks = [self._marks.forget(migration.kind, migration.version)] if marked else []
         return (forget, journal.refuse_recorded(self.dialect.recorded(migration)), *marks)
 
     def forget(self, repeatable: Entry) -> Iterator[str]:

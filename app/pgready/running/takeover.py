@@ -108,7 +108,6 @@ class Takeover:
             )
         became = _became(files, written)
         statements = self._created(sight, self._native)
-        statements += self._native.move_rerunnable(beside(self._source.dialect))
         what = []
         for entry in sight.plan.entries:
             if entry.state is not State.APPLIED or entry.applied is None:

@@ -24,6 +24,8 @@ from starlette.responses import Response
 from pgready import __version__
 from pgready.core.events import Event, Planned
 from pgready.core.masking import masked
+from pgready.core.model import Script
+from pgready.core.status import MigrationStatus
 from pgready.service import listing, scene, wording
 from pgready.service.feed import Feed
 from pgready.service.listing import Wish
@@ -63,7 +65,8 @@ class Pages:
         """*paths* are those that are served: the page links to no other."""
         self._feed = feed
         self._links = tuple((label, href) for label, path, href in _LINKS if path in paths)
-        self._scripts: dict[tuple[str, str], str] | None = None
+        self._scripts: dict[tuple[str, str], Script] | None = None
+        self._shown: dict[tuple[str, str], tuple[Script, str]] = {}
         self._kept: dict[tuple[object, ...], bytes] = {}
 
     def note(self, event: Event) -> None:
@@ -71,9 +74,7 @@ class Pages:
         if isinstance(event, Planned):
             entries = (entry for entry in event.plan.entries if entry.migration)
             self._scripts = {
-                (each.kind.value, each.version): each.migration.script.shown
-                for each in entries
-                if each.migration
+                (each.kind.value, each.version): each.migration.script for each in entries if each.migration
             }
 
     def render(self, wish: Wish) -> bytes | None:
@@ -103,9 +104,7 @@ class Pages:
         }
         if wish.version is not None:
             found = next((each for each in status.roster if each.version == wish.version), None)
-            scripts = self._scripts
-            script = scripts.get((found.kind, found.version), "") if found and scripts is not None else None
-            return {**shared, "one": found, "script": script and masked(script)} if found else None
+            return {**shared, "one": found, "script": self._script(found)} if found else None
         return {
             **shared,
             "one": None,
@@ -114,6 +113,20 @@ class Pages:
             "excerpt": scene.failing_lines(status.failure.place if status.failure else None),
             "list": listing.listed(status, wish),
         }
+
+    def _script(self, of: MigrationStatus) -> str | None:
+        """The text of a migration's script as it may be seen; a large one takes long to go through."""
+        if self._scripts is None:
+            return None
+        key = of.kind, of.version
+        script = self._scripts.get(key)
+        if script is None:
+            return ""
+        if key not in self._shown or self._shown[key][0] != script:
+            if len(self._shown) >= _KEPT:
+                self._shown.clear()
+            self._shown[key] = script, masked(script.shown)
+        return self._shown[key][1]
 
 
 async def page(request: Request, wish: Wish) -> Response:
