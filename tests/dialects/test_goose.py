@@ -101,8 +101,8 @@ def test_nobody_is_shown_what_a_variable_holds() -> None:
     at = script.text.index("CREATE ROLE joe")
     found = place(script, at)
 
-    assert (found.line, found.excerpt) == (5, "CREATE ROLE ${NAME} PASSWORD '$SECRET';")
-    assert shown(script, at, at + 20) == "CREATE ROLE ${NAME} PASSWORD '$SECRET';"
+    assert (found.line, found.excerpt) == (5, "CREATE ROLE ${NAME} PASSWORD ***;")
+    assert shown(script, at, at + 20) == "CREATE ROLE ${NAME} PASSWORD ***;"
 
 
 def test_a_required_variable_that_is_missing_is_named_where_the_file_is_to_be_run() -> None:

@@ -113,19 +113,19 @@ async def test_a_daemon_that_cannot_tell_anything_serves_all_the_same(
     await running.wait_for("stop with Ctrl-C")
     (folder / "0002_typo.sql").write_text("CREATE TABEL seasons (id integer);")
     running.signal(signal.SIGHUP)
-    await answers(running, 503)
+    await answers(running, 503, "failed")
     running.signal(signal.SIGTERM)
     ended = await running.wait()
 
     assert ended.exit_code == 1  # the failure's own
 
 
-async def answers(running: Running, status: int) -> None:
-    """Wait until /ready says *status*; the address is what a ready daemon shows."""
+async def answers(running: Running, status: int, word: str = "") -> None:
+    """Wait until /ready says *status* and *word*; the address is what a ready daemon shows."""
     (url,) = re.findall(r"http://.*/ready", running.stdout)
     async with httpx.AsyncClient(timeout=10) as client:
         with anyio.fail_after(30):
-            while (await client.get(url)).status_code != status:
+            while (answer := await client.get(url)).status_code != status or word not in answer.text:
                 await anyio.sleep(0.02)
 
 
