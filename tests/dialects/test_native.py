@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from harness.database import Database
 from harness.processes import Pgready
 from pgready.core.model import Applied, Folder, Kind, Migration, Outcome, Script
-from pgready.dialects.native import Native
+from pgready.dialects.goose import Goose
+from pgready.dialects.native import Native, beside, keeper
 
 Ambushed = Callable[[str], Awaitable[None]]
 
@@ -102,6 +103,25 @@ async def test_a_peers_row_of_a_repeatable_replaces_what_is_recorded_here(databa
     )
 
     assert [(row.checksum, row.applied_by) for row in await history(database, Native())] == [("d", "pod-1")]
+
+
+async def test_what_may_run_again_is_kept_beside_a_peers_history_and_moves_with_it(
+    database: Database,
+) -> None:
+    native, goose = Native(), Goose()
+    view, seed = migration("v.sql", Kind.REPEATABLE, "new"), migration("s.sql", Kind.BOOTSTRAP)
+    peers = beside(goose)
+    await record(database, native, migration(), view, seed)
+    await record(database, peers, migration("v.sql", Kind.REPEATABLE, "old"))
+
+    for statement in peers.move_rerunnable(native):
+        await database.execute(statement)
+
+    assert [(row.kind, row.version) for row in await history(database, native)] == [(Kind.VERSIONED, "1")]
+    moved = {row.version: row.checksum for row in await history(database, peers)}
+    assert moved == {"v.sql": "new", "s.sql": "c"}
+    assert (keeper(goose, migration()), keeper(native, view)) == (goose, native)
+    assert keeper(goose, view).identity == peers.identity
 
 
 async def test_a_repeatable_replaces_its_row(database: Database) -> None:
