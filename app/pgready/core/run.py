@@ -266,7 +266,7 @@ def _run_transaction(state: RunState, work: Work, delay_seconds: float = 0.0) ->
 
 
 def _begun_anew(state: RunState, _: steps.Marked) -> Step:
-    work = replace(_current(state), done=0, done_ms=0, outdated=None)
+    work = replace(_current(state), done=0, outdated=None)
     return _work(replace(_progressed(state), current=work))
 
 
