@@ -647,20 +647,6 @@ async def test_who_may_not_read_the_audit_does_not_run_what_was_adopted(
     assert await target.database.value("SELECT count(*) FROM cats") == 2
 
 
-async def test_a_namespace_with_a_comma_is_handed_over_like_any_other(
-    target: Target, sql_folder: SqlFolder
-) -> None:
-    old = sql_folder({"0001_cats.sql": CATS_TWICE})
-    named = ("--namespace", "a, b")
-    await target("up", old, *named)
-    await target("eject", sql_folder({"00001_cats.sql": f"-- +goose Up\n{CATS_TWICE}"}), *named)
-
-    result = await target("up", old, *named)
-
-    assert result.exit_code == 6
-    assert await target.database.value("SELECT count(*) FROM cats") == 1
-
-
 async def test_who_was_ejected_comes_back_by_adoption(
     target: Target, sql_folder: SqlFolder, tmp_path: Path
 ) -> None:
