@@ -13,6 +13,7 @@ import pytest
 
 from harness.database import Database
 from harness.drizzle_kit import GENERATIONS, DrizzleKit, schema
+from harness.peers.peer import once
 from harness.server import Server
 
 ROOT = Path(__file__).parents[2]
@@ -37,11 +38,11 @@ def installed(versions: str) -> DrizzleKit:
         pytest.fail("install Node.js with npm: these tests run the real drizzle-kit")
     wanted = (Path(__file__).parent / versions).read_text()
     home = CACHE / f"drizzle-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
-    if not (home / "node_modules" / ".bin" / "drizzle-kit").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        (home / "package.json").write_text(wanted)
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund"]
-        subprocess.run(command, cwd=home, check=True)
+    with once(home) as missing:
+        if missing:
+            (home / "package.json").write_text(wanted)
+            command = ["npm", "install", "--silent", "--no-audit", "--no-fund"]
+            subprocess.run(command, cwd=home, check=True)
     return DrizzleKit(home)
 
 
@@ -60,14 +61,11 @@ def generated_1(drizzle_kit_1: DrizzleKit) -> Path:
 def generate(kit: DrizzleKit) -> Path:
     """A project with GENERATIONS migrations, made once."""
     home = kit.home / f"project-{GENERATIONS}"
-    out = home / "drizzle"
-    done = home / "complete"
-    if not done.exists():
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir()
-        for generation in range(1, GENERATIONS + 1):
-            kit.generate(schema(generation), out, f"step{generation}")
-        done.touch()
+    with once(home) as missing:
+        if missing:
+            shutil.rmtree(home / "drizzle", ignore_errors=True)
+            for generation in range(1, GENERATIONS + 1):
+                kit.generate(schema(generation), home / "drizzle", f"step{generation}")
     return home
 
 
