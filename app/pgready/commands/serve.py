@@ -165,10 +165,8 @@ class _Daemon:
                         signal.raise_signal(signal.SIGTERM)
                     else:
                         self._request_retry("SIGHUP")
-        finally:
-            signal.signal(
-                signal.SIGHUP, signal.SIG_IGN
-            )  # it is ending: a shell passes on what we had already
+        finally:  # it is ending: a shell passes on what we had already
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _tell(status: Status, address: str, psql: str | None) -> None:

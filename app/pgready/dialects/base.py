@@ -200,8 +200,8 @@ class Dialect(ABC):
     def accept(self, migration: Migration, token_checksum: str | None) -> str:
         """One UPDATE after which *migration* is recorded as applied, with the file's checksum.
 
-        For `pgready repair`: of a changed file, and with --done of a row that says that it failed. Nothing
-        else is recorded less than before.
+        For `pgready repair`: of a changed file, and with --done of a row that says that it failed: where that
+        is an `undo`, it is recorded as taken back. Nothing else is recorded less than before.
         """
 
     @abstractmethod
@@ -210,10 +210,6 @@ class Dialect(ABC):
 
         For `down`, for `repair --not-done` of a failed row, and for a row whose file is gone for good.
         """
-
-    def undone(self, applied: Applied) -> str:
-        """One UPDATE after which *applied*, whose `undo` failed, is taken back. For `repair --done`."""
-        raise NotImplementedError  # pragma: no cover (asked of dialects that have such rows)
 
     def lock_keys(self, database: str) -> tuple[int, ...]:
         """The advisory lock keys that the tool itself may take, each of them, or none.

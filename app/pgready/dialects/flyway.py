@@ -120,6 +120,7 @@ class Flyway(Dialect):
         self._layout = Layout(self._around, "")
         self._schema = ASSUMED_SCHEMA
         self._ranks: dict[_Key, int] = {}
+        self._failed_undos: set[_Key] = set()
 
     @classmethod
     def made(cls, around: Surroundings) -> Flyway:
@@ -187,7 +188,7 @@ class Flyway(Dialect):
         files = {
             (_is_baseline(each.version), number_of(_digits(each.version))): each for each in folder.migrations
         }
-        self._ranks = {}
+        self._ranks, self._failed_undos = {}, set()
         found = [
             *(self._applied(row, files.get(key), _shown(key, row)) for key, row in log.versions.items()),
             *self._repeated(log, folder),
@@ -220,6 +221,9 @@ class Flyway(Dialect):
         program = "" if row["type"] in ("SQL", "SQL_BASELINE") else f" ({row['type']})"
         version = migration.version if migration else version
         self._ranks[kind, version] = row["installed_rank"]
+        undo = _takes_back(row) and not row["success"]
+        if undo:
+            self._failed_undos.add((kind, version))
         return Applied(
             version=version,
             name=migration.name if migration else f"{row['description']}{program}",
@@ -229,7 +233,7 @@ class Flyway(Dialect):
             duration_ms=row["execution_time"],
             applied_by=row["installed_by"],
             success=row["success"],
-            undo=_takes_back(row) and not row["success"],
+            undo=undo,
         )
 
     def record(self, migration: Migration, outcome: Outcome, columns: frozenset[str]) -> str:
@@ -252,7 +256,10 @@ class Flyway(Dialect):
         return fill(_RECORDED, baseline=_is_baseline(migration.version), **self._row_of(migration))
 
     def accept(self, migration: Migration, token_checksum: str | None) -> str:
-        rank = self._ranks.get((migration.kind, migration.version))
+        key = migration.kind, migration.version
+        rank = self._ranks.get(key)
+        if key in self._failed_undos:
+            return fill(_UNDONE, table=self.table, rank=rank)
         return fill(_ACCEPT, rank=rank, **self._row_of(migration))
 
     def forget(self, applied: Applied) -> str:
@@ -262,9 +269,6 @@ class Flyway(Dialect):
             raise Diverged(f"{applied.version} has no row of its own: a baseline stands for it")
         all_of_them = applied.kind is Kind.REPEATABLE and applied.success
         return fill(_FORGET_REPEATABLE if all_of_them else _FORGET, table=self.table, rank=rank)
-
-    def undone(self, applied: Applied) -> str:
-        return fill(_UNDONE, table=self.table, rank=self._ranks[applied.kind, applied.version])
 
     def lock_keys(self, database: str) -> tuple[int, ...]:
         return (_LOCK_MAGIC + _java_hash(table(self.table)),)

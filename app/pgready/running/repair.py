@@ -141,28 +141,18 @@ class Repairer:
 
     def _resolve_failed(self, entry: Entry, failed: Applied, answer: Answer) -> Recording:
         """Turn a peer's row that says that *entry* failed into what became of it."""
-        dialect = self._source.dialect
-        if failed.undo:
-            return self._resolve_undo(entry.version, failed, answer)
+        dialect, version = self._source.dialect, entry.version
         if answer is Answer.NOT_DONE:
-            what = f"{entry.version} is taken for not done, and its row for gone"
+            what = f"{version} is taken for not done, and its row for gone"
+            if failed.undo:
+                what = f"the undo of {what}: {version} stays applied"
             return _recording(what, (dialect.forget(failed),))
         if entry.migration is None:
             raise _nothing(entry, "the folder has no such file: restore it first, or say --not-done")
-        what = f"{entry.version} is taken for done"
+        what = f"{version} is taken for done"
+        if failed.undo:
+            what = f"the undo of {what}: {version} is pending, and the next up applies it again"
         return _recording(what, (dialect.accept(entry.migration, None),))
-
-    def _resolve_undo(self, version: str, failed: Applied, answer: Answer) -> Recording:
-        dialect = self._source.dialect
-        if answer is Answer.NOT_DONE:
-            what = (
-                f"the undo of {version} is taken for not done, and its row for gone: {version} stays applied"
-            )
-            return _recording(what, (dialect.forget(failed),))
-        what = (
-            f"the undo of {version} is taken for done: {version} is pending, and the next up applies it again"
-        )
-        return _recording(what, (dialect.undone(failed),))
 
     def _recorded_done(
         self, migration: Migration, script: CompiledScript, segment: int, sight: Sight
