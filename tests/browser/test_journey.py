@@ -215,16 +215,19 @@ async def test_a_run_that_tells_much_is_not_asked_for_more_than_four_times_a_sec
     stage: Stage, visiting: Visiting
 ) -> None:
     many = {f"migrations/{number:04}_note.sql": "SELECT pg_sleep(0.02)" for number in range(8, 101)}
-    daemon = await stage.serve(many)
-    async with visiting(daemon) as visitor:
-        asked: list[Request] = []
-        visitor.page.on("requestfinished", lambda request: asked.append(request))  # noqa: PLW0108
-        await visitor.sees("Migrating")
-        await visitor.sees("Ready", seconds=60)
+    async with stage.another("rival") as rival:
+        await rival.fetchval("SELECT pg_advisory_lock($1)", lock.keys_for(HISTORY).main)
+        daemon = await stage.serve(many)
+        async with visiting(daemon) as visitor:
+            await visitor.sees("Waiting for the lock")
+            asked: list[Request] = []
+            visitor.page.on("requestfinished", lambda request: asked.append(request))  # noqa: PLW0108
+            await rival.execute("SELECT pg_advisory_unlock_all()")
+            await visitor.sees("Ready", seconds=60)
 
-        began_ms = sorted(each.timing["startTime"] for each in asked if each.resource_type == "fetch")
-        assert len(began_ms) > 3
-        assert min(after - before for before, after in itertools.pairwise(began_ms)) >= 240
+            began_ms = sorted(each.timing["startTime"] for each in asked if each.resource_type == "fetch")
+            assert len(began_ms) > 3
+            assert min(after - before for before, after in itertools.pairwise(began_ms)) >= 240
 
 
 async def test_axe_finds_nothing_on_the_page_of_a_migration(stage: Stage, visiting: Visiting) -> None:

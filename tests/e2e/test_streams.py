@@ -113,7 +113,7 @@ async def test_a_daemon_that_cannot_tell_anything_serves_all_the_same(
     await running.wait_for("stop with Ctrl-C")
     (folder / "0002_typo.sql").write_text("CREATE TABEL seasons (id integer);")
     running.signal(signal.SIGHUP)
-    await answers(running, 503, "failed")
+    await answers(running, 503, '"exit_code":1')  # before that it is in mid-run
     running.signal(signal.SIGTERM)
     ended = await running.wait()
 
