@@ -173,9 +173,9 @@ class Window:
         os.close(theirs)
         self._log = log
 
-    async def told(self, event: str) -> None:
+    async def told(self, event: str, times: int = 1) -> None:
         with anyio.fail_after(30):
-            while event not in self._log.read_text():
+            while self._log.read_text().count(event) < times:
                 assert self.process.poll() is None, self._log.read_text()
                 await anyio.sleep(0.02)
 
@@ -263,6 +263,7 @@ async def test_nohup_keeps_a_daemon_whose_terminal_goes_away(
     await opened.told("run.ready")
     opened.close()
     await opened.told("retry.requested")
+    await opened.told("run.ready", times=2)
     opened.process.send_signal(signal.SIGTERM)
 
     assert await opened.ended() == 0
