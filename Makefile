@@ -35,7 +35,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-run: install  ## Serve: on the configured database, else on one in .pgready/, applying sql/ as it changes.
+run: install  ## Serve on the configured database; where there is none, on one in .pgready/, applying sql/ as it changes.
 	@if { env; cat .env 2>/dev/null; } | grep -qE '$(CONFIGURED)'; \
 	then exec $(BIN)/pgready serve; \
 	else exec $(BIN)/pgready serve --embedded --watch; fi

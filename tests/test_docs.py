@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,19 @@ def test_job_failure_policy_of_the_docs_lists_what_no_retry_cures() -> None:
     hopeless = {code.value for code in ExitCode if code and not code.worth_retrying}
 
     assert values and {int(value) for value in values[1].split(",")} == hopeless
+
+
+def test_the_shells_example_stops_at_whatever_is_not_merely_behind() -> None:
+    (example,) = re.findall(r"`(pgready status [^`]*)`", (DOCS / "exit-codes.md").read_text())
+    goes_on = {
+        code
+        for code in ExitCode
+        if not subprocess.run(
+            ["sh", "-ec", f"pgready() {{ return {code}; }}; {example}; true"], check=False
+        ).returncode
+    }
+
+    assert goes_on == {ExitCode.DONE, ExitCode.PENDING}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """pgready makes a PostgreSQL schema ready, and tells everyone when it is.
 
-The library is three names, loaded when they are used, so that `import pgready` costs nothing:
+The library is loaded when its names are used, so that `import pgready` costs nothing:
 `await pgready.migrate(...)`, `await pgready.status(...)` and `pgready.lifespan(...)`. Errors are
 `pgready.PgreadyError` and its subclasses in `pgready.core.errors`.
 """
