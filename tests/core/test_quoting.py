@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pgready.core.model import TableName
-from pgready.core.quoting import Name, Sql, fill, fragment, literals, names
+from pgready.core.quoting import Name, Sql, exact, fill, fragment, literals, names
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,13 @@ def test_nul_is_refused(value: str) -> None:
 
 def test_several_literals_stand_with_commas_between() -> None:
     assert literals(["a", "it's"]) == "'a', 'it''s'"
+
+
+def test_operators_become_the_servers_own_but_not_in_strings_and_comments() -> None:
+    sql = "SELECT a || ' = b' -- b's = c\nFROM t WHERE a = 1 AND b ->> 'x' <> c::int"
+
+    assert exact(sql) == (
+        "SELECT a OPERATOR(pg_catalog.||) ' = b' -- b's = c\n"
+        "FROM t WHERE a OPERATOR(pg_catalog.=) 1 AND b OPERATOR(pg_catalog.->>) 'x'"
+        " OPERATOR(pg_catalog.<>) c::int"
+    )

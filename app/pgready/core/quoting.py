@@ -15,6 +15,7 @@ from functools import cache
 from pgready.core.model import TableName
 
 _PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)\b")
+_OPERATORS = re.compile(r"--[^\n]*|'[^']*'|(?<=\s)(=|<>|<=|>=|<|>|<<|\||\|\||-|->|->>|\?|\^@)(?=\s)")
 
 
 class Name(str):
@@ -77,6 +78,17 @@ def fill(template: str, **values: str | int | bool | datetime | TableName | None
     pieces = list(_pieces(template))
     pieces[1::2] = [_written(values[name]) for name in pieces[1::2]]
     return "".join(pieces)
+
+
+def exact(sql: str) -> str:
+    """*sql* whose operators, those with blanks around them, are the server's own.
+
+    Of two that fit, the one for exactly these types is taken, wherever it stands in the search_path; so
+    whoever may create an operator somewhere there has code run by whoever looks. What names an operator
+    without writing it (IN, LIKE, NULLIF, IS DISTINCT FROM, CASE x WHEN) has no place in such a query, and
+    all operators bind alike: `a = b -> c` needs its parentheses.
+    """
+    return _OPERATORS.sub(lambda found: f"OPERATOR(pg_catalog.{found[1]})" if found[1] else found[0], sql)
 
 
 @cache

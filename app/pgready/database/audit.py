@@ -7,7 +7,7 @@ thing of ours in a target whose history is a peer's and that needed no journal.
 from __future__ import annotations
 
 from pgready.core.errors import AccessDenied
-from pgready.core.quoting import create_schema, fill, identifier
+from pgready.core.quoting import create_schema, exact, fill, identifier
 from pgready.database.session import Session
 
 CREATE = (
@@ -29,7 +29,8 @@ REVOKE ALL ON pgready.audit FROM PUBLIC
 )
 """Makes the table, and its schema where that is missing."""
 
-_SITUATION = """
+_SITUATION = exact(
+    """
 SELECT x.schema IS NOT NULL AS has_schema, x.audit IS NOT NULL AS has_table,
        pg_catalog.current_database()::pg_catalog.text AS database,
        pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS makes_schema,
@@ -40,6 +41,7 @@ FROM (SELECT (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'pgready')
              (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
               WHERE n.nspname = 'pgready' AND c.relname = 'audit') AS audit) AS x
 """
+)
 
 
 async def creation(session: Session) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import asyncpg
 from msgspec import Struct
 
 from pgready.core.model import TableName
-from pgready.core.quoting import fill
+from pgready.core.quoting import exact, fill
 from pgready.core.segments import Segment, Single
 from pgready.core.steps import ProbeAnswer
 from pgready.database.refusals import lost_connection
@@ -20,7 +20,8 @@ from pgready.database.session import Session
 
 _BUILD_POLL_SECONDS = 0.5
 
-_INDEX = """
+_INDEX = exact(
+    """
 SELECT n.nspname::pg_catalog.text AS schema, c.relname::pg_catalog.text AS name,
        i.indisvalid AND i.indisready AS valid,
        EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p
@@ -31,9 +32,11 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE i.indrelid = pg_catalog.to_regclass($1) AND c.relkind = 'i'
   AND c.relname = (pg_catalog.parse_ident($2))[pg_catalog.cardinality(pg_catalog.parse_ident($2))]
 """
+)
 # Behind an index that is gone, its unqualified name may mean one of a later schema in the search_path. Only
 # in the first schema, or where the drop was interrupted, is what is found surely what was to be dropped.
-_TO_DROP = """
+_TO_DROP = exact(
+    """
 SELECT pg_catalog.cardinality(pg_catalog.parse_ident($1)) > 1 OR NOT i.indisvalid
        OR n.nspname = (pg_catalog.current_schemas(false))[1] AS meant
 FROM pg_catalog.pg_class c
@@ -41,13 +44,19 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
 WHERE c.oid = pg_catalog.to_regclass($1)
 """
-_IS_VALID = """
+)
+_IS_VALID = exact(
+    """
 SELECT i.indisvalid FROM pg_catalog.pg_index i WHERE i.indexrelid = pg_catalog.to_regclass($1)
 """
-_DATABASE_EXISTS = """
+)
+_DATABASE_EXISTS = exact(
+    """
 SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = (pg_catalog.parse_ident($1))[1])
 """
-_PARTITION = """
+)
+_PARTITION = exact(
+    """
 SELECT i.inhdetachpending AS pending,
        pn.nspname::pg_catalog.text AS parent_schema, p.relname::pg_catalog.text AS parent,
        cn.nspname::pg_catalog.text AS child_schema, c.relname::pg_catalog.text AS child
@@ -58,6 +67,7 @@ JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
 JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
 WHERE i.inhrelid = pg_catalog.to_regclass($1)
 """
+)
 
 
 class Index(Struct, frozen=True):
@@ -162,14 +172,15 @@ def _answer(happened: bool) -> ProbeAnswer:
     return ProbeAnswer.HAPPENED if happened else ProbeAnswer.NOT_HAPPENED
 
 
-_BLOCKERS = """
+_BLOCKERS = exact(
+    """
 SELECT b.*, coalesce((
     SELECT extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.min(w.waitstart))
-    FROM pg_catalog.pg_locks w WHERE w.pid = $1 AND NOT w.granted), 0)::float8 AS waited_seconds
+    FROM pg_catalog.pg_locks w WHERE w.pid = $1 AND NOT w.granted), 0)::pg_catalog.float8 AS waited_seconds
 FROM (
 SELECT a.pid,
-       coalesce(nullif(a.application_name, ''), nullif(a.backend_type, 'client backend'), '')
-         AS application_name,
+       CASE WHEN a.application_name <> '' THEN a.application_name
+            WHEN a.backend_type <> 'client backend' THEN a.backend_type ELSE '' END AS application_name,
        coalesce(a.client_addr::pg_catalog.text, 'local') AS client, a.xact_start AS since,
        coalesce(a.state, '') AS state, coalesce(pg_catalog.left(a.query, 200), '') AS query
 FROM pg_catalog.pg_stat_activity a
@@ -181,14 +192,16 @@ FROM pg_catalog.pg_prepared_xacts p
 WHERE 0 = ANY (pg_catalog.pg_blocking_pids($1)) AND EXISTS (
     SELECT FROM pg_catalog.pg_locks w
     JOIN pg_catalog.pg_locks h ON h.granted AND h.pid IS NULL AND h.locktype = w.locktype
-         AND h.database IS NOT DISTINCT FROM w.database AND h.relation IS NOT DISTINCT FROM w.relation
-         AND h.transactionid IS NOT DISTINCT FROM w.transactionid
+         AND (h.database = w.database OR (h.database IS NULL AND w.database IS NULL))
+         AND (h.relation = w.relation OR (h.relation IS NULL AND w.relation IS NULL))
+         AND (h.transactionid = w.transactionid OR (h.transactionid IS NULL AND w.transactionid IS NULL))
     JOIN pg_catalog.pg_locks own ON own.locktype = 'transactionid' AND own.pid IS NULL
          AND own.virtualtransaction = h.virtualtransaction
     WHERE w.pid = $1 AND NOT w.granted AND own.transactionid = p.transaction)
 ) AS b
 ORDER BY b.since
 """
+)
 
 
 async def blockers(session: Session, pid: int) -> list[asyncpg.Record]:

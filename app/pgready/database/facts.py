@@ -9,8 +9,10 @@ are not there.
 from __future__ import annotations
 
 import msgspec
+from msgspec import Struct
 
 from pgready.core.facts import CatalogFacts, Question
+from pgready.core.quoting import exact, fill, literals
 from pgready.database.session import Session
 
 
@@ -22,17 +24,25 @@ async def read_facts(session: Session, question: Question) -> CatalogFacts:
 
 async def read_passwords(session: Session, roles: list[str]) -> dict[str, str | None]:
     """The stored verifiers of *roles*; needs the right to read pg_authid."""
-    rows = await session.fetch(_PASSWORDS, roles)
-    return {row["name"]: row["password"] for row in rows}
+    rows = await session.read(fill(_PASSWORDS, roles=literals(roles)), _Password)
+    return {row.name: row.password for row in rows}
 
 
-_PASSWORDS = """
+class _Password(Struct, frozen=True):
+    name: str
+    password: str | None
+
+
+_PASSWORDS = exact(
+    """
 SELECT rolname::pg_catalog.text AS name, rolpassword AS password
 FROM pg_catalog.pg_authid
-WHERE rolname = ANY ($1::pg_catalog.text[])
+WHERE rolname = ANY (ARRAY[:roles]::pg_catalog.text[])
 """
+)
 
-_FACTS = """
+_FACTS = exact(
+    """
 WITH question AS MATERIALIZED (SELECT $1::pg_catalog.jsonb AS q),
 wanted_extension AS MATERIALIZED (
   SELECT pair ->> 0 AS name, pair ->> 1 AS version
@@ -55,8 +65,8 @@ asked_grant AS MATERIALIZED (
 ),
 asked_default AS MATERIALIZED (
   SELECT ask.ordinality, r.*, owner.oid AS owner_oid, namespace.oid AS namespace_oid,
-    CASE r.kind WHEN 'tables' THEN 'r' WHEN 'sequences' THEN 'S' WHEN 'functions' THEN 'f'
-      WHEN 'types' THEN 'T' ELSE 'n' END::"char" AS letter,
+    CASE WHEN r.kind = 'tables' THEN 'r' WHEN r.kind = 'sequences' THEN 'S' WHEN r.kind = 'functions' THEN 'f'
+      WHEN r.kind = 'types' THEN 'T' ELSE 'n' END::pg_catalog."char" AS letter,
     (SELECT pg_catalog.array_agg(CASE WHEN g = 'public' THEN 0::pg_catalog.oid ELSE role.oid END)
      FROM pg_catalog.unnest(r."to") AS g LEFT JOIN pg_catalog.pg_roles AS role ON role.rolname = g
     ) AS grantees
@@ -83,11 +93,11 @@ SELECT pg_catalog.jsonb_build_object(
       'ctype', d.datctype,
       'connection_limit', d.datconnlimit,
       -- Columns that came with 15 and 17, read so that their absence is no error.
-      'locale_provider', CASE pg_catalog.to_jsonb(d) ->> 'datlocprovider'
-        WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' ELSE 'libc' END,
+      'locale_provider', CASE WHEN (pg_catalog.to_jsonb(d) ->> 'datlocprovider') = 'i' THEN 'icu'
+        WHEN (pg_catalog.to_jsonb(d) ->> 'datlocprovider') = 'b' THEN 'builtin' ELSE 'libc' END,
       'icu_locale', coalesce(
         pg_catalog.to_jsonb(d) ->> 'datlocale', pg_catalog.to_jsonb(d) ->> 'daticulocale'))
-    FROM pg_catalog.pg_database AS d WHERE d.datname = q ->> 'target'),
+    FROM pg_catalog.pg_database AS d WHERE d.datname = (q ->> 'target')),
   'roles', (
     SELECT coalesce(pg_catalog.jsonb_object_agg(r.rolname, pg_catalog.jsonb_build_object(
       'login', r.rolcanlogin,
@@ -125,13 +135,13 @@ SELECT pg_catalog.jsonb_build_object(
     FROM (
       SELECT v.name, pg_catalog.jsonb_agg(v.version) AS versions
       FROM pg_catalog.pg_available_extension_versions() AS v
-      WHERE v.name IN (SELECT name FROM absent_extension)
+      WHERE v.name = ANY (SELECT name FROM absent_extension)
       GROUP BY v.name) AS a)
     ELSE '{}' END,
   'grants', (
     SELECT coalesce(pg_catalog.jsonb_agg(
       CASE WHEN object.lacking THEN 'lacking'
-        WHEN object.seen = 0 AND ask.kind IN ('schema', 'table', 'sequence') THEN 'absent'
+        WHEN object.seen = 0 AND ask.kind = ANY ('{schema,table,sequence}'::pg_catalog.text[]) THEN 'absent'
         ELSE 'granted' END ORDER BY ask.ordinality), '[]')
     FROM asked_grant AS ask, LATERAL (
       SELECT pg_catalog.count(*) AS seen, coalesce(pg_catalog.bool_or(EXISTS (
@@ -150,12 +160,14 @@ SELECT pg_catalog.jsonb_build_object(
         WHERE ask.kind = 'schema' AND n.nspname = ask."schema"
         UNION ALL
         SELECT coalesce(c.relacl, pg_catalog.acldefault(
-          CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))
+          CASE WHEN c.relkind = 'S' THEN 's' ELSE 'r' END::pg_catalog."char", c.relowner))
         FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE n.nspname = ask."schema"
           AND (ask.name IS NULL OR c.relname = ask.name)
-          AND CASE WHEN ask.kind IN ('table', 'all_tables') THEN c.relkind IN ('r', 'p', 'v', 'm', 'f')
-            WHEN ask.kind IN ('sequence', 'all_sequences') THEN c.relkind = 'S' ELSE false END
+          AND CASE WHEN ask.kind = ANY ('{table,all_tables}'::pg_catalog.text[])
+            THEN c.relkind = ANY ('{r,p,v,m,f}'::pg_catalog."char"[])
+            WHEN ask.kind = ANY ('{sequence,all_sequences}'::pg_catalog.text[])
+            THEN c.relkind = 'S' ELSE false END
           AND (ask.name IS NOT NULL OR NOT EXISTS (
             SELECT FROM pg_catalog.pg_depend AS part
             WHERE part.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
@@ -183,10 +195,11 @@ SELECT pg_catalog.jsonb_build_object(
                  AND d.defaclnamespace = coalesce(ask.namespace_oid, 0)),
               -- Without a row the built-in privileges hold; a schema's row only adds to them.
               CASE WHEN ask."schema" IS NULL THEN pg_catalog.acldefault(
-                CASE ask.letter WHEN 'S' THEN 's' ELSE ask.letter END, ask.owner_oid) END)) AS held
+                CASE WHEN ask.letter = 'S' THEN 's' ELSE ask.letter END, ask.owner_oid) END)) AS held
             WHERE held.grantee = who AND held.privilege_type = permit)) THEN 'lacking'
         ELSE 'granted' END ORDER BY ask.ordinality), '[]')
     FROM asked_default AS ask)
 )::pg_catalog.text
 FROM question
 """
+)

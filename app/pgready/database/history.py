@@ -16,12 +16,13 @@ from msgspec.structs import asdict, replace
 
 from pgready.core.errors import HistoryRefused
 from pgready.core.model import TAKING_BACK, Applied, Folder, History, JournalRow, Row, TableName
-from pgready.core.quoting import fill, identifier, literals, table
+from pgready.core.quoting import exact, fill, identifier, literals, table
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import AUDIT, HANDOVER, HISTORY, JOURNAL, Native, beside
 
-_FACTS = """
+_FACTS = exact(
+    """
 SELECT x.schema::pg_catalog.text, x.name::pg_catalog.text, x.kind::pg_catalog.text,
        pg_catalog.pg_get_userbyid(x.owner)::pg_catalog.text AS owner,
        (SELECT pg_catalog.array_agg(a.attname::pg_catalog.text) FROM pg_catalog.pg_attribute a
@@ -35,7 +36,8 @@ SELECT x.schema::pg_catalog.text, x.name::pg_catalog.text, x.kind::pg_catalog.te
        EXISTS (SELECT FROM pg_catalog.pg_index i
                WHERE i.indrelid = x.oid AND i.indisprimary AND i.indisvalid) AS keyed,
        x.rules OR EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = x.oid) AS rules,
-       EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE x.oid IN (i.inhrelid, i.inhparent)) AS inherits,
+       EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE x.oid = ANY (ARRAY[i.inhrelid, i.inhparent]))
+         AS inherits,
        EXISTS (SELECT FROM pg_catalog.pg_depend g
                JOIN pg_catalog.pg_attrdef f
                  ON g.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND g.objid = f.oid
@@ -48,7 +50,7 @@ CROSS JOIN LATERAL (
            c.relhasrules AS rules
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE (n.nspname, c.relname) IN (
+    WHERE (n.nspname, c.relname) = ANY (
         SELECT * FROM ROWS FROM (
             pg_catalog.unnest(ARRAY[:schemas]::pg_catalog.text[]),
             pg_catalog.unnest(ARRAY[:names]::pg_catalog.text[])))
@@ -61,6 +63,7 @@ CROSS JOIN LATERAL (
 ) AS x
 WHERE r.rolname = current_user
 """
+)
 
 _JOURNAL = """
 SELECT kind, version, segment, state, checksum, duration_ms, recorded_at FROM pgready.journal
@@ -218,18 +221,20 @@ async def grants(session: Session, names: Sequence[TableName]) -> list[str]:
     return [f"GRANT {privileges} ON {table(name)} TO {role}" for name, privileges in lacking if privileges]
 
 
-_COLUMNS = """
+_COLUMNS = exact(
+    """
 SELECT n.nspname::pg_catalog.text AS schema, c.relname::pg_catalog.text AS name,
        pg_catalog.array_agg(a.attname::pg_catalog.text) AS columns
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE c.relkind = 'r' AND (n.nspname, c.relname) IN (
+WHERE c.relkind = 'r' AND (n.nspname, c.relname) = ANY (
     SELECT * FROM ROWS FROM (
         pg_catalog.unnest(ARRAY[:schemas]::pg_catalog.text[]),
         pg_catalog.unnest(ARRAY[:names]::pg_catalog.text[])))
 GROUP BY 1, 2
 """
+)
 
 
 class _Columns(Struct, frozen=True):

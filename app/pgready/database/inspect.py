@@ -88,6 +88,7 @@ async def inspect_at(dsn: Dsn, question: Question, *, vouched_pooler: bool = Fal
 async def names_at(dsn: Dsn, *, vouched_pooler: bool = False) -> tuple[str, ...]:
     """What a relation could have been meant by a name that there is not: `schema.name` of the first ones."""
     async with _connected(dsn, vouched_pooler) as session:
+        await session.execute(_BEGIN)
         rows = await session.fetch(inspect_relations.NAMES, list(OWN_SCHEMAS))
     return tuple(row["name"] for row in rows)
 

@@ -18,14 +18,14 @@ The rules that this module keeps:
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
 from functools import lru_cache
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pgready.core.masking import masked
 from pgready.core.model import LockHolder, TableName
-from pgready.core.quoting import Sql, fill, fragment
+from pgready.core.quoting import Sql, exact, fill, fragment, literal
 from pgready.database.session import Pooling, Session
 
 
@@ -84,19 +84,21 @@ async def _unlock(session: Session, key: int) -> None:
     await session.execute(fill("SELECT pg_catalog.pg_advisory_unlock(:key)", key=key))
 
 
-_BACKENDS = """
+_BACKENDS = exact(
+    """
 SELECT a.pid, coalesce(a.application_name, '') AS application_name,
        coalesce(a.client_addr::pg_catalog.text, 'local') AS client, a.backend_start AS since,
        coalesce(a.state, '') AS state, coalesce(pg_catalog.left(a.query, 200), '') AS query
 FROM pg_catalog.pg_locks AS l
 JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
-WHERE l.locktype = 'advisory' AND l.granted = $2 AND l.objsubid = 1
+WHERE l.locktype = 'advisory' AND l.granted = :granted AND l.objsubid = 1
   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-  AND (l.classid::bigint << 32 | l.objid::bigint) = ANY ($1::bigint[])
+  AND (l.classid::bigint << 32 | l.objid::bigint) = ANY (ARRAY[:keys]::bigint[])
   AND l.pid <> pg_catalog.pg_backend_pid()
 ORDER BY a.backend_start
 LIMIT 1
 """
+)
 
 
 async def holder(session: Session, keys: LockKeys) -> LockHolder | None:
@@ -110,18 +112,9 @@ async def peer_waiting(session: Session, keys: LockKeys) -> LockHolder | None:
 
 
 async def _backend(session: Session, keys: tuple[int, ...], *, granted: bool) -> LockHolder | None:
-    row = await session.fetchrow(_BACKENDS, keys, granted)
-    if row is None:
-        return None
-    since: datetime | None = row["since"]
-    return LockHolder(
-        pid=row["pid"],
-        application_name=row["application_name"],
-        client=row["client"],
-        since=since,
-        state=row["state"],
-        query=masked(" ".join(row["query"].split())),
-    )
+    query = fill(_BACKENDS, granted=granted, keys=Sql(", ".join(map(literal, keys))))
+    found = await session.read(query, LockHolder)
+    return replace(found[0], query=masked(" ".join(found[0].query.split()))) if found else None
 
 
 _SET_TIMEOUT = "SET LOCAL lock_timeout = :lock_timeout"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import asyncpg
 
 from pgready.core.model import TableName
-from pgready.core.quoting import Sql, fill, fragment, table
+from pgready.core.quoting import Sql, exact, fill, fragment, table
 from pgready.database.refusals import lost_connection
 from pgready.database.session import Session
 
@@ -26,13 +26,15 @@ _CONTENT = """(
 )"""
 _EXISTS = "SELECT pg_catalog.to_regclass($1) IS NOT NULL"
 
-_AT_WORK = """
+_AT_WORK = exact(
+    """
 SELECT pg_catalog.format('%s (pid %s)', a.application_name, a.pid)
 FROM pg_catalog.pg_stat_activity a
 WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid()
   AND (a.application_name = 'pg_restore' OR (a.application_name = 'psql' AND a.state <> 'idle'))
 ORDER BY a.pid LIMIT 1
 """
+)
 _RELATIONS = "SELECT pg_catalog.count(*)::pg_catalog.text FROM pg_catalog.pg_class"
 
 BUSY = frozenset({"55P03", "57014"})

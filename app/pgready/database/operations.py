@@ -7,19 +7,21 @@ view counts several things at once; what moves in the present phase is what is t
 from __future__ import annotations
 
 from pgready.core.model import Operation
+from pgready.core.quoting import exact
 from pgready.database.session import Session
 
 # While it waits for others, an index build counts those whom it waits for; while it validates or sorts,
 # tuples; else blocks. A COPY from a client has no known size.
-_OPERATION = """
+_OPERATION = exact(
+    """
 SELECT command, phase, coalesce(c.relname::pg_catalog.text, '') AS relation, done, total, unit
 FROM (
     SELECT relid, command, phase,
-           CASE WHEN phase LIKE 'waiting for %' THEN lockers_done
+           CASE WHEN phase ^@ 'waiting for ' THEN lockers_done
                 WHEN tuples_total > 0 THEN tuples_done ELSE blocks_done END,
-           CASE WHEN phase LIKE 'waiting for %' THEN lockers_total
+           CASE WHEN phase ^@ 'waiting for ' THEN lockers_total
                 WHEN tuples_total > 0 THEN tuples_total ELSE blocks_total END,
-           CASE WHEN phase LIKE 'waiting for %' THEN 'sessions'
+           CASE WHEN phase ^@ 'waiting for ' THEN 'sessions'
                 WHEN tuples_total > 0 THEN 'tuples' ELSE 'blocks' END
     FROM pg_catalog.pg_stat_progress_create_index WHERE pid = $1
     UNION ALL
@@ -40,6 +42,7 @@ FROM (
 LEFT JOIN pg_catalog.pg_class c ON c.oid = p.relid
 LIMIT 1
 """
+)
 
 
 async def current(session: Session, pid: int) -> Operation | None:

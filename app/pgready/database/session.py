@@ -69,8 +69,8 @@ SELECT pg_catalog.pg_backend_pid() AS pid,
        current_user::pg_catalog.text AS "user",
        coalesce(pg_catalog.current_setting(:witness, true) OPERATOR(pg_catalog.=) :witnessed, false)
          AS start_settings_kept,
-       (extract(epoch FROM pg_catalog.current_setting('deadlock_timeout')::interval) * 1000)::int
-         AS deadlock_timeout_ms
+       (extract(epoch FROM pg_catalog.current_setting('deadlock_timeout')::interval)
+         OPERATOR(pg_catalog.*) 1000)::int AS deadlock_timeout_ms
 """
 
 _AS_JSON = "SELECT pg_catalog.row_to_json(r) FROM (:query) AS r"
@@ -137,7 +137,11 @@ class Session:
         return self._wire.in_transaction
 
     async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
-        """The rows of one query, by the extended protocol."""
+        """The rows of one query, by the extended protocol.
+
+        No array is among its *arguments*: the driver would look for the array's type, by operators that are
+        found through the search_path.
+        """
         async with self._on_one_backend():
             return await self.connection.fetch(sql, *arguments)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pgready.core.errors import FolderError, HistoryRefused
+from pgready.core.quoting import exact
 from pgready.database import history
 from pgready.database.session import Session
 from pgready.dialects import detect
@@ -27,11 +28,13 @@ async def verify(session: Session, chosen: Dialect, candidates: Sequence[str]) -
     raise _undecided(candidates, found)
 
 
-_ALONG_SEARCH_PATH = """
+_ALONG_SEARCH_PATH = exact(
+    """
 SELECT n.nspname::pg_catalog.text
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident($1))
 """
+)
 
 
 async def refuse_elsewhere(session: Session, chosen: Dialect) -> None:

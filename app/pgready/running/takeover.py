@@ -9,6 +9,7 @@ from pgready.core.compile import compile_script
 from pgready.core.errors import Diverged, FolderError, SettingsError
 from pgready.core.model import Applied, Folder, Kind, Migration, Outcome
 from pgready.core.planning import Entry, State
+from pgready.core.quoting import fill, literals
 from pgready.core.segments import CompiledScript
 from pgready.core.suggestions import suggest
 from pgready.core.takeover import (
@@ -36,8 +37,8 @@ from pgready.running.tables import Tables
 _NOTHING = "nothing was recorded"
 
 _JOURNALED = """
-SELECT DISTINCT history, version FROM pgready.journal WHERE history OPERATOR(pg_catalog.=) ANY ($1)
-ORDER BY history, version
+SELECT DISTINCT history, version FROM pgready.journal
+WHERE history OPERATOR(pg_catalog.=) ANY (ARRAY[:histories]) ORDER BY history, version
 """
 
 _Rows = dict[str, list[Applied]]
@@ -172,7 +173,8 @@ class Takeover:
             )
         if JOURNAL not in sight.tables:
             return
-        marked = await session.fetch(_JOURNALED, [self._source.dialect.identity, self._native.identity])
+        histories = literals((self._source.dialect.identity, self._native.identity))
+        marked = await session.fetch(fill(_JOURNALED, histories=histories))
         if marked:
             versions = ", ".join(f"{row['version']} of {row['history']}" for row in marked)
             raise Diverged(
