@@ -10,9 +10,11 @@ from pgready.core.planning import Entry, Plan, Severity, State
 from pgready.core.reverting import Goal, interrupted, last, repeatables, reversals, same, told, told_again
 
 
-def entry(version: str, state: State = State.APPLIED, revert: str | None = "SELECT 1;") -> Entry:
+def entry(
+    version: str, state: State = State.APPLIED, revert: str | None = "SELECT 1;", text: str = "SELECT 1;"
+) -> Entry:
     way_back = None if revert is None else Script(f"{version}.down.sql", revert)
-    migration = Migration(version, "x", Script(f"{version}.sql", "SELECT 1;"), "c", revert=way_back)
+    migration = Migration(version, "x", Script(f"{version}.sql", text), "c", revert=way_back)
     row = Applied(version) if state is State.APPLIED else None
     return Entry(version, "x", Kind.VERSIONED, state, applied=row, migration=migration)
 
@@ -76,10 +78,23 @@ def test_what_is_taken_back_and_pending_again_is_no_matter() -> None:
     assert interrupted(plan, History(True, taken_back=("1",)), "h") == []
 
 
-def test_a_way_back_without_a_statement_is_told() -> None:
-    (only,) = told(reversals(Plan((entry("1", revert="-- nothing"),)), Goal(None)))
+@pytest.mark.parametrize("revert", ["", "-- to be written\n", ";"])
+def test_a_way_back_that_was_not_filled_in_is_none(revert: str) -> None:
+    with pytest.raises(Diverged, match=r"2: nothing reverts it: 2\.down\.sql has no statement") as refused:
+        versions(Plan((entry("1"), entry("2", revert=revert))))
+
+    assert "write what reverts it" in (refused.value.hint or "")
+
+
+def test_what_had_no_statement_is_reverted_by_none_and_that_is_told() -> None:
+    (only,) = told(reversals(Plan((entry("1", revert="", text="-- on purpose\n"),)), Goal(None)))
 
     assert "holds no statement" in only
+
+
+def test_what_could_not_be_run_again_is_not_taken_for_empty() -> None:
+    with pytest.raises(Diverged, match="1: nothing reverts it"):
+        versions(Plan((entry("1", revert="", text="ROLLBACK;"),)))
 
 
 def test_another_text_is_not_what_was_agreed_to() -> None:
@@ -153,7 +168,7 @@ def test_what_cannot_be_taken_back_whole_is_refused(revert: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "revert", ["", "DROP TABLE a; DROP TABLE b;", "DROP INDEX CONCURRENTLY a; DROP INDEX CONCURRENTLY b;"]
+    "revert", ["DROP TABLE a; DROP TABLE b;", "DROP INDEX CONCURRENTLY a; DROP INDEX CONCURRENTLY b;"]
 )
 def test_what_can_be_taken_back_whole_is_not(revert: str) -> None:
     assert versions(Plan((entry("1"), entry("2", revert=revert)))) == ["2"]

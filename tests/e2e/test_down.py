@@ -66,6 +66,21 @@ async def test_several_go_newest_first_also_what_runs_outside_a_transaction(targ
     assert not await target.exists("cats")
 
 
+async def test_a_way_back_that_was_not_filled_in_takes_nothing_back(
+    pgready: Pgready, database: Database, sql_folder: SqlFolder
+) -> None:
+    target = Target(pgready, database, sql_folder({}))
+    await target("new", "cats", "--down")
+    target.write("0001_cats.sql", FILES["0001_cats.sql"])
+    await target("up")
+    down = await target("down", "--yes")
+
+    assert down.exit_code == 6
+    assert "0001: nothing reverts it: 0001_cats.down.sql has no statement that does" in down.stderr
+    assert "write what reverts it" in down.stderr
+    assert await target.recorded() == ["0001"]
+
+
 async def test_what_was_reverted_is_applied_again_by_up(target: Target) -> None:
     await target("down", "--to", "0001", "--yes")
 

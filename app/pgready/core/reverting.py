@@ -1,6 +1,7 @@
 """Which migrations a `down` takes back, and how each of them goes. Refused before anything is run:
 
-1. What has no way back: no reverting script, or no file at all.
+1. What has no way back: no reverting script, one that was not filled in, or no file at all. Only what had no
+   statement itself is reverted by none.
 2. What is not surely applied: a partly applied or failed migration is resolved first.
 3. A reverting script of which a crash could leave a part: it is one transaction, or statements outside of
    one (DROP INDEX CONCURRENTLY) about each of which the catalogue can tell whether it happened.
@@ -158,8 +159,17 @@ def _reversal(entry: Entry) -> Reversal:
     if revert.unrunnable is not None:
         raise Diverged(revert.unrunnable.what)
     script = compile_script(revert)
+    if script.is_empty and not _is_empty(entry.migration.script):
+        raise Diverged(f"nothing reverts it: {revert.path} has no statement that does")
     _refuse_parts(script)
     return Reversal(entry.migration, revert, script, entry.applied)
+
+
+def _is_empty(script: Script) -> bool:
+    try:
+        return compile_script(script).is_empty
+    except ScriptError:  # what we could not run again may have done something
+        return False
 
 
 def _refuse_parts(script: CompiledScript) -> None:
@@ -184,7 +194,7 @@ def told_again(repeated: Sequence[Entry]) -> str:
 
 
 def _size(reversal: Reversal) -> str:
-    return "" if any(segment.statements for segment in reversal.script.segments) else " (holds no statement)"
+    return " (holds no statement)" if reversal.script.is_empty else ""
 
 
 def same(planned: Sequence[Reversal], agreed: Sequence[Reversal]) -> bool:

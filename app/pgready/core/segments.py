@@ -78,6 +78,11 @@ class CompiledScript(Struct, frozen=True):
     lock_timeout_ms: int | None = None
     statement_timeout_ms: int | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no statement is in it: it is recorded, and nothing runs."""
+        return not any(segment.statements for segment in self.segments)
+
 
 BYTE_ORDER_MARK = "\ufeff"
 

@@ -219,6 +219,6 @@ async def _unwritten(source: Source, plan: Plan) -> tuple[str, ...]:
     for entry in plan.pending:
         if entry.kind is Kind.VERSIONED:
             script = await source.compiled(entry.kind, entry.version)
-            if not any(segment.statements for segment in script.segments):
+            if script.is_empty:
                 found.append(source.migration(entry.kind, entry.version).script.path)
     return tuple(found)
