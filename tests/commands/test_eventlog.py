@@ -28,3 +28,16 @@ def test_a_finding_about_the_folder_as_a_whole_names_no_version() -> None:
         {"message": "two tools could have written this folder"},
         {"version": "0007", "message": "is missing", "hint": "pgready repair 0007"},
     ]
+
+
+def test_what_only_the_look_under_the_lock_has_found_is_told_too_and_nothing_twice() -> None:
+    first = Finding(Severity.WARNING, "0001", None, "is out of order")
+    second = Finding(Severity.WARNING, "0002", None, "holds no statement")
+    log = CapturingLogger()
+    tell, now = log_events(log, "info"), datetime(2026, 11, 30, tzinfo=UTC)
+
+    tell(Planned(Plan((), (first,)), False, "native", ()), now)
+    tell(Planned(Plan((), (first, second)), True, "native", ()), now)
+
+    told = [call.kwargs["message"] for call in log.calls if call.args == ("plan.finding",)]
+    assert told == ["is out of order", "holds no statement"]

@@ -219,6 +219,18 @@ def test_plan_refuses_a_file_that_changed_after_it_was_applied() -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["", "-- to be written\n"])
+def test_a_file_that_was_recorded_while_it_was_empty_is_not_only_to_be_accepted(text: str) -> None:
+    recorded = row("1", checksum="old", token_checksum=token_checksum(text))
+    (finding,) = planned(folder("1"), History(True, (recorded,))).errors
+
+    assert "it was recorded without a statement, and nothing of it has run" in finding.message
+    assert finding.hint == (
+        "have the next up run it: pgready repair 1 --not-done; or empty it again and write a new migration; "
+        "where somebody has run it by hand: pgready repair 1"
+    )
+
+
 def test_checksums_are_shown_up_to_where_they_differ() -> None:
     files = Folder("native", (migration("1", checksum="abcdef1"),))
     made = planned(files, History(True, (row("1", checksum="abcdef2"),)))

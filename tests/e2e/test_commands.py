@@ -149,6 +149,26 @@ async def test_a_plan_shows_each_statement_and_where_it_runs(
     assert "  outside a transaction:\n    CREATE INDEX CONCURRENTLY" in result.stdout
 
 
+async def test_a_plan_says_what_is_empty_and_will_be_recorded_all_the_same(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder({"1_a.sql": "", "2_b.sql": "-- on purpose\n", "3_c.sql": "SELECT 1;"})
+    result = await pgready("plan", "--dir", folder, env=environment(database))
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "warning: 1_a.sql: no statement in it applies 1: nothing runs, and it is recorded",
+        "warning: 2_b.sql: no statement in it applies 2: nothing runs, and it is recorded",
+        "1 a (1_a.sql)",
+        "  empty: nothing runs",
+        "2 b (2_b.sql)",
+        "  empty: nothing runs",
+        "3 c (3_c.sql)",
+        "  in a transaction:",
+        "    SELECT 1",
+    ]
+
+
 async def test_status_with_exit_code_says_pending_diverged_or_done(
     database: Database, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:

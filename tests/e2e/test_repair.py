@@ -301,21 +301,44 @@ async def test_a_file_cut_off_behind_its_done_parts_is_accepted(target: Books) -
         (("0001",), "0001: there is nothing to accept; it is applied"),
         (("0001", "--done"), "0001: no statement of it is waiting for an answer; it is applied"),
         (("0002", "--not-done"), "0002: no statement of it is waiting for an answer; it is pending"),
+        (
+            ("0000", "--not-done"),
+            "0000: no statement of it is waiting for an answer; it is applied (changed)",
+        ),
         (("0003",), "0003: a newer release may have its file; if that is gone for good, say --gone"),
         ((), "Missing argument 'VERSION'"),
     ],
 )
 async def test_wrong_use_is_told(arguments: tuple[str, ...], words: str, target: Books) -> None:
-    target.write("0001_a.sql", "SELECT 1;")
-    target.write("0003_c.sql", "SELECT 1;")
+    for name in ("0000_z.sql", "0001_a.sql", "0003_c.sql"):
+        target.write(name, "SELECT 1;")
     await target("up")
     (target.folder / "0003_c.sql").unlink()
+    target.write("0000_z.sql", "SELECT 0;")
     target.write("0002_b.sql", "SELECT 2;")
 
     result = await target("repair", *arguments)
 
     assert result.exit_code == 2
     assert words in result.stderr
+
+
+async def test_a_file_that_was_recorded_while_it_was_empty_is_run_after_all(target: Books) -> None:
+    await target("new", "first")
+    first = await target("up")
+    target.write("0001_first.sql", "CREATE TABLE filled_in ();")
+    refused = await target("up")
+    repaired = await target("repair", "0001", "--not-done")
+    after = await target("up")
+
+    assert first.exit_code == 0
+    assert first.stderr.count("0001_first.sql: no statement in it applies 0001") == 1
+    assert refused.exit_code == 6
+    assert "nothing of it has run" in refused.stderr
+    assert f"pgready repair 0001 --dir {target.folder} --not-done" in refused.stderr
+    assert repaired.exit_code == 0, repaired.stderr
+    assert after.exit_code == 0, after.stderr
+    assert await target.exists("filled_in")
 
 
 async def test_a_role_that_may_not_write_is_told(target: Books, pgready: Pgready) -> None:

@@ -66,15 +66,20 @@ def fields(event: events.Event) -> dict[str, Any]:
 def log_events(log: Any, least: str) -> Callable[[events.Event, datetime], None]:
     """What writes each event of level *least* or above, with its moment, to the structlog logger *log*."""
     shown = _ORDER[_ORDER.index(least) :]
+    before: frozenset[Finding] = frozenset()
 
     def write(event: events.Event, happened_at: datetime) -> None:
         if level(event) not in shown:
             return
         timestamp = logs.timestamp(happened_at)
         getattr(log, level(event))(tag(event), timestamp=timestamp, **fields(event))
-        if isinstance(event, events.Planned) and not event.under_lock:
+        if isinstance(event, events.Planned):
+            nonlocal before
+            known = before if event.under_lock else ()  # there, only what the look before left to this one
             for finding in event.plan.findings:
-                log.warning("plan.finding", timestamp=timestamp, **_said(finding))
+                if finding not in known:
+                    log.warning("plan.finding", timestamp=timestamp, **_said(finding))
+            before = frozenset(event.plan.findings)
 
     return write
 

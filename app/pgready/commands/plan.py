@@ -100,6 +100,9 @@ def _text(document: dict[str, Any]) -> str:
         lines.append(f"bootstrap: something declared is missing ({', '.join(needs)})")
     for migration in document["pending"]:
         lines.append(f"{migration['version']} {migration['name']} ({migration['file']})")
+        if not any(segment["statements"] for segment in migration["segments"]):
+            lines.append("  empty: nothing runs")
+            continue
         for number, segment in enumerate(migration["segments"]):
             how = "in a transaction" if segment["transaction"] else "outside a transaction"
             done = ", done already" if number < migration["segments_done"] else ""

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 @click.argument("version")
 @by_hand_options
 @click.option("--done", "answer", flag_value="done", help="the started statement, or the `down`, happened")
-@click.option("--not-done", "answer", flag_value="not-done", help="it did not: the statement is run again")
+@click.option("--not-done", "answer", flag_value="not-done", help="it did not: it is run again")
 @click.option("--gone", "answer", flag_value="gone", help="no release has the file, though it is the newest")
 def command(version: str, answer: str | None, **flags: object) -> int:
     """Accept VERSION's file as it is now, or that it is gone.
 
     With --done or --not-done, say what became of its statement that a run which died had started, or of a
-    migration that another tool's history calls failed; with --gone, that no newer release has its file.
+    migration that another tool's history calls failed, and --not-done that a file was recorded while it was
+    empty; with --gone, that no newer release has its file.
     """
     given = Answer(answer) if answer else None
 

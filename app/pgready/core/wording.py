@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pgready.core.blanks import was_blank
 from pgready.core.errors import typed
 from pgready.core.planning import Entry, Flag
 
@@ -34,6 +35,13 @@ def _label(entry: Entry) -> str:
 
 
 def _changed(entry: Entry) -> tuple[str, str]:
+    if entry.applied is not None and was_blank(entry.applied):
+        repair = f"pgready repair {typed(entry.version)}"
+        return (
+            "changed after it was applied: it was recorded without a statement, and nothing of it has run",
+            f"have the next up run it: {repair} --not-done; or empty it again and write a new migration; "
+            f"where somebody has run it by hand: {repair}",
+        )
     recorded, found = _short(
         (entry.applied and entry.applied.checksum) or "", entry.migration.checksum if entry.migration else ""
     )

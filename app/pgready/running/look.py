@@ -192,6 +192,10 @@ class Looker:
             finding = None if outdated else resumption.verify_resumption(entry, found, script.segments)
             if finding is not None:
                 findings.append(finding)
+            if script.is_empty and entry.kind is Kind.VERSIONED:
+                from pgready.core import blanks  # hardly ever
+
+                findings.append(blanks.pending(entry))
             work.append(resumption.work(entry, script.segments, outdated))
         if refused:
             raise all_refused(refused)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from pgready.core import renames
+from pgready.core.blanks import was_blank
 from pgready.core.errors import SettingsError
 from pgready.core.model import Applied, Kind, Migration, Outcome, SegmentState
 from pgready.core.planning import Entry, Flag, Severity, State
@@ -113,6 +114,14 @@ class Repairer:
             return self._resolve_taking_back(sight, entry, entry.applied, answer)
         if entry.state is State.FAILED and entry.applied is not None:
             return self._resolve_failed(entry, entry.applied, answer)
+        if (
+            answer is Answer.NOT_DONE
+            and Flag.CHANGED in entry.flags
+            and entry.applied
+            and was_blank(entry.applied)
+        ):
+            what = f"{version}: its row, of a file without a statement, is deleted, and the next up runs it"
+            return _recording(what, (self._source.dialect.forget(entry.applied),))
         if migration is None or not entry.segment_started:
             raise _nothing(entry, "no statement of it is waiting for an answer")
         if answer is Answer.DONE and entry.kind is not Kind.VERSIONED and _is_refused(sight, entry):
