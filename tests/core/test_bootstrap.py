@@ -27,7 +27,7 @@ from pgready.core.bootstrap import (
     read_extensions,
     with_passwords,
 )
-from pgready.core.extensions import source, unavailable
+from pgready.core.extensions import lacking, source, unavailable
 from pgready.core.facts import CatalogFacts, DatabaseFact, ExtensionFact, Held, RoleFact, question
 from pgready.core.needs import Drift
 from pgready.core.reconcile import drift, missing, password_drift
@@ -487,6 +487,15 @@ def test_every_required_extension_that_is_not_available_is_named() -> None:
         "extension vector: the server (PostgreSQL 18) does not have it",
         "extension pg_trgm: the server has no version 9 of it, only 1.5, 1.6",
     ]
+
+
+def test_what_is_lacking_comes_with_its_cure() -> None:
+    declared = Declared(extensions=(VECTOR, Extension("hstore"), Extension("postgis", optional=True)))
+
+    (lack,) = lacking(declared, facts(available={"hstore": ("1.8",)}))
+
+    assert (lack.name, lack.why) == ("vector", "the server (PostgreSQL 18) does not have it")
+    assert "pgvector" in lack.cure
 
 
 def test_no_error_is_made_where_every_required_extension_is_available() -> None:

@@ -169,6 +169,45 @@ async def test_a_plan_says_what_is_empty_and_will_be_recorded_all_the_same(
     ]
 
 
+async def test_a_plan_lists_what_bootstrap_would_make_and_what_the_server_does_not_have(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    place = tmp_path / "home"
+    place.mkdir()
+    (place / "pgready.toml").write_text(
+        'extensions = ["hstore", "nosuch", "norsuch?"]\n'
+        '[[schema]]\nname = "media"\n'
+        '[[grant]]\nprivileges = ["usage"]\non = { schema = "media" }\nto = "public"\n'
+    )
+    arguments = ("plan", "--dir", sql_folder({"1_a.sql": "SELECT 1;"}))
+    shown = await pgready(*arguments, env=environment(database), cwd=place)
+    told = await pgready(*arguments, "--output", "json", env=environment(database), cwd=place)
+
+    assert (shown.exit_code, told.exit_code) == (6, 6)
+    first, *others = shown.stdout.splitlines()
+    assert first.startswith("error: extension nosuch: the server (PostgreSQL")
+    assert others[:5] == [
+        "bootstrap:",
+        "  schema media: would be created",
+        "  extension hstore: would be created",
+        "  grant USAGE on schema media to public: would be granted",
+        "1 a (1_a.sql)",
+    ]
+    document = json.loads(told.stdout)
+    assert document["findings"][0]["hint"].endswith("or make it optional with a ? after its name")
+    assert document["bootstrap"]["target"] is True
+    assert {"what": "extension", "name": "hstore", "action": "created"} in document["bootstrap"]["missing"]
+
+
+async def test_a_plan_without_anything_pending_names_what_is_declared_and_missing(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    environ = {**environment(database), "PGREADY_EXTENSIONS": "hstore"}
+    result = await pgready("plan", "--dir", sql_folder({}), env=environ)
+
+    assert (result.exit_code, result.stdout) == (0, "bootstrap:\n  extension hstore: would be created\n")
+
+
 async def test_status_with_exit_code_says_pending_diverged_or_done(
     database: Database, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:

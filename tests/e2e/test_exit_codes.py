@@ -275,7 +275,7 @@ async def test_output_json_has_its_schema_number(
         "differences": [],
         "pending": [],
         "findings": [],
-        "bootstrap": {"cluster": False, "target": False},
+        "bootstrap": {"cluster": False, "target": False, "missing": []},
     }
 
 

@@ -13,7 +13,8 @@ from pgready.commands.options import load_settings, output_option, settings_opti
 from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode
 from pgready.core.model import Script
-from pgready.core.planning import Entry, Work
+from pgready.core.needs import Lack
+from pgready.core.planning import Entry, Finding, Severity, Work
 from pgready.core.segments import CompiledScript, Segment, SegmentKind, shown
 from pgready.running import assemble
 from pgready.running.look import Sight
@@ -37,7 +38,7 @@ def command(output: str, **flags: object) -> int:
             sight = await run.look_only()
         document = await _document(sight, source)
         show(_json(document) if output == "json" else _text(document))
-        return ExitCode.DIVERGED if sight.plan.errors else ExitCode.DONE
+        return ExitCode.DIVERGED if sight.plan.errors or sight.needs.lacking else ExitCode.DONE
 
     return finish(work, console.fail)
 
@@ -60,10 +61,22 @@ async def _document(sight: Sight, source: Source) -> dict[str, Any]:
                 "message": finding.message,
                 "hint": finding.hint,
             }
-            for finding in sight.plan.findings
+            for finding in (*sight.plan.findings, *map(_lacking, sight.needs.lacking))
         ],
-        "bootstrap": {"cluster": sight.needs.cluster, "target": sight.needs.target},
+        "bootstrap": {
+            "cluster": sight.needs.cluster,
+            "target": sight.needs.target,
+            "missing": msgspec.to_builtins(sight.needs.tasks),
+        },
     }
+
+
+def _lacking(lack: Lack) -> Finding:
+    """`up` finds it out under the lock, behind the database and the roles, and fails."""
+    from pgready.core.extensions import OPTIONAL
+
+    message = f"extension {lack.name}: {lack.why}"
+    return Finding(Severity.ERROR, "", None, message, f"{lack.cure}; {OPTIONAL}")
 
 
 def _migration(entry: Entry, work: Work, script: CompiledScript) -> dict[str, Any]:
@@ -95,9 +108,9 @@ def _text(document: dict[str, Any]) -> str:
     lines = [f"{finding['severity']}: {finding['message']}" for finding in document["findings"]]
     if document["pending"]:
         lines += [f"note: {difference}" for difference in document["differences"]]
-    needs = [part for part, needed in document["bootstrap"].items() if needed]
-    if needs:
-        lines.append(f"bootstrap: something declared is missing ({', '.join(needs)})")
+    if document["bootstrap"]["missing"]:
+        lines.append("bootstrap:")
+        lines += [f"  {_task(**task)}" for task in document["bootstrap"]["missing"]]
     for migration in document["pending"]:
         lines.append(f"{migration['version']} {migration['name']} ({migration['file']})")
         if not any(segment["statements"] for segment in migration["segments"]):
@@ -109,6 +122,11 @@ def _text(document: dict[str, Any]) -> str:
             lines.append(f"  {how}{done}:")
             lines += [f"    {_short(statement)}" for statement in segment["statements"]]
     return "\n".join(lines) or "nothing to do"
+
+
+def _task(what: str, name: str, action: str) -> str:
+    done = "its password would be changed" if action == "password changed" else f"would be {action}"
+    return f"{what} {name}: {done}"
 
 
 def _short(statement: str) -> str:

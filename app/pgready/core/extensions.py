@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pgready.core.bootstrap import Declared, Extension
 from pgready.core.errors import BootstrapFailed
 from pgready.core.facts import CatalogFacts
+from pgready.core.needs import Lack
 
 _CONTRIB = frozenset(
     {
@@ -96,17 +97,23 @@ def why_not(extension: Extension, facts: CatalogFacts) -> str:
     return f"the server (PostgreSQL {facts.server_major}) does not have it"
 
 
+def lacking(declared: Declared, facts: CatalogFacts) -> tuple[Lack, ...]:
+    """Every required extension that the server cannot create."""
+    return tuple(
+        Lack(each.name, why_not(each, facts), source(each.name, facts.server_major))
+        for each in declared.extensions
+        if not each.optional and each.name not in facts.extensions and not is_available(each, facts)
+    )
+
+
 def unavailable(declared: Declared, facts: CatalogFacts) -> BootstrapFailed | None:
     """The error that names every required extension which the server cannot create, or None."""
-    lacking = [
-        extension
-        for extension in declared.extensions
-        if not extension.optional
-        and extension.name not in facts.extensions
-        and not is_available(extension, facts)
-    ]
-    if not lacking:
+    lacks = lacking(declared, facts)
+    if not lacks:
         return None
-    what = "\n".join(f"extension {each.name}: {why_not(each, facts)}" for each in lacking)
-    cures = [f"{each.name}: {source(each.name, facts.server_major)}" for each in lacking]
-    return BootstrapFailed(what, hint="; ".join([*cures, "or make it optional with a ? after its name"]))
+    what = "\n".join(f"extension {each.name}: {each.why}" for each in lacks)
+    cures = [f"{each.name}: {each.cure}" for each in lacks]
+    return BootstrapFailed(what, hint="; ".join([*cures, OPTIONAL]))
+
+
+OPTIONAL = "or make it optional with a ? after its name"

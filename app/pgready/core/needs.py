@@ -14,9 +14,27 @@ class Drift(Struct, frozen=True):
     difference: str
 
 
+class Task(Struct, frozen=True):
+    """Something that bootstrap is to do, in the words in which it tells what it has done."""
+
+    what: str
+    name: str
+    action: str
+
+
+class Lack(Struct, frozen=True):
+    """A required extension that the server cannot create: why, and where it comes from."""
+
+    name: str
+    why: str
+    cure: str
+
+
 class Needs(Struct, frozen=True):
-    """Whether each of the two bootstraps has work, and what merely differs."""
+    """Whether each of the two bootstraps has work, which that is, what cannot be done, and what differs."""
 
     cluster: bool = False
     target: bool = False
     drift: tuple[Drift, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    lacking: tuple[Lack, ...] = ()

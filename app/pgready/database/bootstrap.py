@@ -26,10 +26,10 @@ from pgready.core import scram
 from pgready.core.bootstrap import Declared, Role
 from pgready.core.errors import AccessDenied, BootstrapFailed, LockNotObtained, PgreadyError
 from pgready.core.events import Bootstrapped, DriftFound, Event, LockWaited
-from pgready.core.extensions import source, unavailable
+from pgready.core.extensions import lacking, source, unavailable
 from pgready.core.facts import CatalogFacts, question
 from pgready.core.model import LockHolder
-from pgready.core.needs import Drift, Needs
+from pgready.core.needs import Drift, Needs, Task
 from pgready.core.reconcile import Step, drift, missing, password_drift, uncompared_passwords
 from pgready.database import lock
 from pgready.database.connect import CannotConnect, open_session
@@ -61,10 +61,18 @@ async def look(session: Session, declared: Declared, *, compare_passwords: bool 
     facts = await _facts(session, declared, session.database, session.user)
     steps = missing(declared, facts, _new_salt)
     uncompared = password_drift(declared, facts)
+    lacks = lacking(declared, facts)
+    cannot_be = {("extension", each.name) for each in lacks}
     return Needs(
         cluster=(compare_passwords and bool(uncompared)) or any(step.of_cluster for step in steps),
         target=any(not step.of_cluster for step in steps),
         drift=drift(declared, facts) + (() if compare_passwords else uncompared),
+        tasks=tuple(
+            Task(step.what, step.name, step.action)
+            for step in steps
+            if (step.what, step.name) not in cannot_be
+        ),
+        lacking=lacks,
     )
 
 
