@@ -256,6 +256,107 @@ async def test_a_rotated_password_makes_a_daemon_ready_without_a_restart(
     assert await database.value("SELECT count(*) FROM pgready.history") == 1
 
 
+DECLARED = """
+extensions = ["hstore"]
+[[role]]
+name = "shop_app"
+[[schema]]
+name = "shop"
+[[grant]]
+privileges = ["usage"]
+on = { schema = "shop" }
+to = "shop_app"
+[[grant]]
+privileges = ["connect"]
+on = "database"
+to = "shop_app"
+"""
+
+
+async def test_a_plan_for_a_database_that_is_not_there_yet_is_of_an_empty_one(
+    server: Server, pgready: Pgready, sql_folder: SqlFolder, tmp_path: Path
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "pgready.toml").write_text(DECLARED)
+    environ = {"DATABASE_URL": server.url("not_made"), "PGREADY_LOG_FORMAT": "console"}
+    result = await pgready("plan", "--dir", sql_folder(FIRST), env=environ, cwd=place)
+
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        "warning: the database not_made does not exist: what is said is of an empty one",
+        "bootstrap:",
+        "  role shop_app: would be created, unless it is there",
+        "  database not_made: would be created",
+        "  schema shop: would be created",
+        "  extension hstore: would be created",
+        "  grant USAGE on schema shop to shop_app: would be granted",
+        "  grant CONNECT on database to shop_app: would be granted",
+        "0001 a (0001_a.sql)",
+        "  in a transaction:",
+        "    CREATE TABLE a (id integer)",
+    ]
+    assert "error" not in result.stderr and "connect.failed" not in result.stderr
+    assert server.psql("SELECT count(*) FROM pg_database WHERE datname = 'not_made'") == "0\n"
+
+
+async def test_the_status_of_a_database_that_is_not_there_yet_is_that_all_is_pending(
+    server: Server, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    environ = {"DATABASE_URL": server.url("not_made")}
+    arguments = ("status", "--dir", sql_folder(FIRST))
+    shown = await pgready(*arguments, "--exit-code", env=environ)
+    told = await pgready(*arguments, "--output", "json", env=environ)
+
+    assert (shown.exit_code, told.exit_code) == (7, 0), shown.stderr + told.stderr
+    assert shown.stdout.startswith("planning: 0 applied, 1 pending\n")
+    assert "warning: the database not_made does not exist" in shown.stdout
+    assert json.loads(told.stdout)["counts"]["pending"] == 1
+
+
+async def test_the_first_tutorial_works_as_it_is_written(
+    server: Server, pgready: Pgready, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "getting-started.md").read_text()
+    (tutorial,) = re.findall("```sh\n(export DATABASE_URL=.*?)```", page, re.DOTALL)
+    name = f"test_tutorial_{free_port()}"
+    assignment, _, commands = tutorial.partition("\n")
+    script = f'set -e; ours=$1; pgready() {{ "$ours" "$@"; }}\n{commands}'
+    try:
+        environ = {assignment.split()[1].partition("=")[0]: server.url(name)}
+        result = await pgready.start(env=environ, cwd=tmp_path, shell=script).wait()
+    finally:
+        server.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    assert result.exit_code == 0, result.stderr
+    assert f"database {name}: would be created" in result.stdout
+    assert "0001 customers applied" in " ".join(result.stdout.split())
+
+
+async def test_a_folder_of_two_tools_has_no_plan_before_there_is_a_database_to_tell(
+    server: Server, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder({"20260101000000_a.up.sql": "SELECT 1;", "20260101000000_a.down.sql": "SELECT 1;"})
+    result = await pgready("plan", "--dir", folder, env={"DATABASE_URL": server.url("not_made")})
+
+    assert result.exit_code == 2
+    assert "say which it is: --dialect golang-migrate or --dialect sqlx" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("down", "--yes"), ("repair", "0001"), ("baseline",), ("schema",)], ids=lambda each: each[0]
+)
+async def test_what_needs_the_database_says_once_that_up_creates_it(
+    command: tuple[str, ...], server: Server, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    environ = {"DATABASE_URL": server.url("not_made"), "PGREADY_LOG_FORMAT": "console"}
+    result = await pgready(*command, "--dir", sql_folder(FIRST), env=environ)
+
+    assert result.exit_code == 3
+    assert result.stderr.count('database "not_made" does not exist') == 1
+    assert "hint: pgready up creates it" in re.sub(" --dir [^ ]+", "", result.stderr)
+
+
 async def test_a_missing_database_is_created(server: Server, pgready: Pgready, sql_folder: SqlFolder) -> None:
     try:
         result = await pgready("up", "--dir", sql_folder(FIRST), env={"DATABASE_URL": server.url("made_now")})

@@ -19,7 +19,7 @@ from pgready.core.events import Bootstrapped, DriftFound, Event, LockWaited
 from pgready.core.needs import Needs
 from pgready.core.secrets import Secret
 from pgready.database import lock
-from pgready.database.bootstrap import CLUSTER_KEYS, bootstrap_cluster, bootstrap_target, look
+from pgready.database.bootstrap import CLUSTER_KEYS, bootstrap_cluster, bootstrap_target, look, needs_of_none
 from pgready.database.connect import CannotConnect, open_session
 from pgready.database.session import Session
 
@@ -300,6 +300,19 @@ async def test_target_bootstrap_makes_all_that_is_declared(
         ("default privileges", "granted"),
     ]
     assert await look(session, _target(name)) == Needs()
+
+
+async def test_what_a_database_that_is_not_there_needs_is_what_is_made_in_a_new_one(
+    admin: Session, session: Session, name: Callable[[str], str]
+) -> None:
+    needs = needs_of_none(_target(name), session.database, session.user)
+    events = await _all(admin, session, _target(name))
+
+    role, database, *others = [(task.what, task.name, task.action) for task in needs.tasks]
+    assert role == ("role", name("reader"), "created, unless it is there")
+    assert database == ("database", session.database, "created")
+    assert others == changes(events)[1:]
+    assert (needs.cluster, needs.target) == (True, True)
 
 
 async def test_default_privileges_reach_a_table_that_is_created_later(

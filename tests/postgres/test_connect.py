@@ -110,6 +110,7 @@ async def test_a_missing_database_may_be_created(server: Server) -> None:
 
     assert (problem.missing_database, problem.transient) == (True, False)
     assert problem.error.sqlstate == "3D000"
+    assert (problem.error.hint or "").startswith("pgready up creates it")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from starlette.routing import Route
 import pgready
 from harness.database import Database
 from harness.processes import Pgready
+from harness.server import Server
 from pgready.core import events
 from pgready.core.errors import AccessDenied, Diverged, ExitCode, MigrationFailed, SettingsError, Unreachable
 
@@ -89,6 +90,15 @@ async def test_status_looks_and_changes_nothing(database: Database, sql_folder: 
 
     assert [each.state for each in status.migrations] == ["pending", "pending"]
     assert database.dump() == before
+
+
+async def test_the_status_of_a_database_that_is_not_there_is_that_all_is_pending(
+    server: Server, sql_folder: SqlFolder
+) -> None:
+    status = await pgready.status(server.url("never_made"), dir=sql_folder(TWO))
+
+    assert [each.state for each in status.migrations] == ["pending", "pending"]
+    assert "never_made does not exist" in status.warnings[0]
 
 
 @pytest.mark.parametrize(

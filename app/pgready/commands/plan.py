@@ -35,7 +35,7 @@ def command(output: str, **flags: object) -> int:
         async with assemble.located(settings, console.emit) as located:
             source = await assemble.read_source(located)
             run = assemble.run_of(located, source, console.emit, read_only=True)
-            sight = await run.look_only()
+            sight = await run.look_only(unmade=True)
         document = await _document(sight, source)
         show(_json(document) if output == "json" else _text(document))
         return ExitCode.DIVERGED if sight.plan.errors or sight.needs.lacking else ExitCode.DONE

@@ -26,7 +26,7 @@ def command(output: str, exit_code: bool, **flags: object) -> int:
     async def work() -> int:
         async with assemble.located(settings, console.emit) as located:
             run = await assemble.prepare(located, console.emit, read_only=True)
-            sight = await run.look_only()
+            sight = await run.look_only(unmade=True)
         if output == "json":
             show(to_json(console.status).decode())
         else:

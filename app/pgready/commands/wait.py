@@ -12,7 +12,8 @@ from pgready.commands.console import Console, tell
 from pgready.commands.options import load_settings, log_format, settings_options
 from pgready.commands.process import finish, show
 from pgready.commands.reports import keep_termination_log
-from pgready.core.errors import ExitCode, NotReady, Unreachable
+from pgready.core.errors import DatabaseMissing, ExitCode, NotReady, Unreachable
+from pgready.core.events import ConnectFailed
 from pgready.running import assemble, reasons
 from pgready.running.look import Sight
 from pgready.settings import Settings
@@ -23,7 +24,6 @@ _LOOK_SECONDS = 10.0
 """How long the last look may outlast the timeout before it is given up."""
 
 _HINT = "is `pgready up` or `pgready serve` running? --timeout sets the patience"
-_MISSING_DATABASE = "3D000"
 
 
 @click.command("wait")
@@ -81,8 +81,11 @@ async def _look(settings: Settings, console: Console, patience_seconds: float) -
     run = await assemble.prepare(settings, console.emit, read_only=True)
     try:
         sight = await run.look_only()
+    except DatabaseMissing as error:
+        console.emit(ConnectFailed(1, error.what, _POLL_SECONDS))
+        return error.what
     except Unreachable as error:
-        return error.what if error.sqlstate == _MISSING_DATABASE else error
+        return error
     if sight.plan.errors:
         raise reasons.refused(sight.plan)
     return _missing(sight)

@@ -119,6 +119,10 @@ class Unreachable(PgreadyError):
     exit_code = ExitCode.UNREACHABLE
 
 
+class DatabaseMissing(Unreachable):
+    """The server is there, and no database of that name."""
+
+
 class AccessDenied(PgreadyError):
     """Authentication failed, or a privilege is missing."""
 

@@ -27,7 +27,7 @@ from pgready.core.bootstrap import Declared, Role
 from pgready.core.errors import AccessDenied, BootstrapFailed, LockNotObtained, PgreadyError
 from pgready.core.events import Bootstrapped, DriftFound, Event, LockWaited
 from pgready.core.extensions import lacking, source, unavailable
-from pgready.core.facts import CatalogFacts, question
+from pgready.core.facts import Ask, CatalogFacts, Held, asks, default_asks, question
 from pgready.core.model import LockHolder
 from pgready.core.needs import Drift, Needs, Task
 from pgready.core.reconcile import Step, drift, missing, password_drift, uncompared_passwords
@@ -74,6 +74,40 @@ async def look(session: Session, declared: Declared, *, compare_passwords: bool 
         ),
         lacking=lacks,
     )
+
+
+def needs_of_none(declared: Declared, database: str, user: str | None) -> Needs:
+    """What the target needs where there is no *database* of that name; *user* is the role of its URL.
+
+    Nobody is asked: extensions are taken for available, and a role may be there, for it is the server's.
+    """
+    facts = CatalogFacts(
+        server_version_num=0,
+        database=database,
+        user=user or "",
+        reads_passwords=False,
+        target=database,
+        target_user=user,
+        available={each.name: (each.version or "",) for each in declared.extensions},
+        grants=tuple(map(_held_in_a_new_one, asks(declared))),
+        defaults=tuple(map(_held_in_a_new_one, default_asks(declared, user))),
+    )
+    steps = missing(declared, facts, _new_salt)
+    return Needs(
+        cluster=True,
+        target=any(not step.of_cluster for step in steps),
+        tasks=tuple(
+            Task(step.what, step.name, f"{step.action}{_UNLESS.get(step.what, '')}") for step in steps
+        ),
+    )
+
+
+_UNLESS = dict.fromkeys(("role", "membership"), ", unless it is there")
+
+
+def _held_in_a_new_one(ask: Ask) -> Held:
+    there = ask.schema in (None, "public") and (ask.kind in ("database", "schema") or ask.owner is not None)
+    return Held.LACKING if there else Held.ABSENT
 
 
 async def bootstrap_cluster(

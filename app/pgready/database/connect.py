@@ -17,7 +17,7 @@ import anyio
 import asyncpg
 
 from pgready.core.dsn import Dsn
-from pgready.core.errors import AccessDenied, PgreadyError, SettingsError, Unreachable
+from pgready.core.errors import AccessDenied, DatabaseMissing, PgreadyError, SettingsError, Unreachable
 from pgready.database.session import START_SETTINGS, Pooling, Session, identify
 
 ATTEMPT_SECONDS = 10.0
@@ -163,10 +163,8 @@ def _why_server(dsn: Dsn, problem: asyncpg.PostgresError) -> CannotConnect:
     code = problem.sqlstate or ""
     text = f"{dsn.masked}: {problem.args[0] if problem.args else code}"
     if code == "3D000":
-        error: PgreadyError = Unreachable(
-            text, sqlstate=code, hint="PGREADY_ADMIN_DATABASE_URL may create it"
-        )
-        return CannotConnect(error, missing_database=True)
+        hint = "pgready up creates it, where the role may, or that of PGREADY_ADMIN_DATABASE_URL"
+        return CannotConnect(DatabaseMissing(text, sqlstate=code, hint=hint), missing_database=True)
     if code.startswith("28"):
         hint = "check the user, the password and pg_hba.conf"
         if dsn.password is None:

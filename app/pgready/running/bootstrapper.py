@@ -65,4 +65,6 @@ class Bootstrapper:
             except CannotConnect as refused:
                 problem = problem or refused
         assert problem is not None
+        if problem.missing_database:
+            problem.error.hint = "name a database to work from: PGREADY_ADMIN_DATABASE_URL"
         raise problem

@@ -25,7 +25,7 @@ async def verify(session: Session, chosen: Dialect, candidates: Sequence[str]) -
     found = await history.present(session, dialects)
     if found == [chosen] or (chosen.presumed and not found):
         return
-    raise _undecided(candidates, found)
+    raise undecided(candidates, found)
 
 
 _ALONG_SEARCH_PATH = exact(
@@ -55,7 +55,9 @@ async def refuse_elsewhere(session: Session, chosen: Dialect) -> None:
         )
 
 
-def _undecided(candidates: Sequence[str], found: Sequence[Dialect]) -> FolderError:
+def undecided(candidates: Sequence[str], found: Sequence[Dialect] = ()) -> FolderError:
+    """The error that a person has to say which of *candidates* it is: *found* are those whose histories the
+    database has."""
     either = " or ".join(f"--dialect {name}" for name in [each.name for each in found] or candidates)
     if not found:
         problem = (

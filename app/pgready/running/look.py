@@ -6,7 +6,7 @@ changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import anyio.lowlevel
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from pgready.core import planning, resumption
 from pgready.core.bootstrap import Declared
+from pgready.core.dsn import Dsn
 from pgready.core.errors import PgreadyError, Place, ScriptError
 from pgready.core.events import DriftFound, Event, Planned
 from pgready.core.model import History, Kind, Script, TableName
@@ -128,10 +129,7 @@ class Looker:
             from pgready.core import reverting  # hardly ever
 
             problems += reverting.interrupted(plan, found, dialect.identity)
-        if not dialect.proven:
-            problems.append(_unproven(dialect))
-        if self._idle_namespace:
-            problems.append(_idle(dialect, self._idle_namespace))
+        problems += self._remarks()
         if plan.pending and HANDOVER in tables:
             from pgready.running import handover  # hardly anybody changes the tool
 
@@ -157,6 +155,41 @@ class Looker:
             taken_back=found.taken_back,
             left_over=left_over,
         )
+
+    async def look_at_none(self, target: Dsn) -> Sight:
+        """What a look at *target* would find in the database that is not there yet. Asks nobody."""
+        from pgready.database import bootstrap
+
+        dialect, candidates = self._source.dialect, self._source.folder.candidates
+        if len(candidates) > 1 and not dialect.presumed:
+            from pgready.running import choice
+
+            raise choice.undecided(candidates)
+        found = History(exists=False)
+        plan = planning.plan(self._source.folder, found, self._policies)
+        work, problems = await self._compile(plan, found)
+        problems = [_unmade(target.database), *problems, *self._remarks()]
+        plan = replace(plan, findings=(*plan.findings, *problems))
+        self._emit(Planned(plan, False, dialect.name, work))
+        return Sight(
+            plan=plan,
+            work=work,
+            needs=bootstrap.needs_of_none(self._declared, target.database, target.user),
+            create_history=bool(work),
+            create_native=self._needs_native(work),
+            keys=lock.keys_for(dialect.table, dialect.lock_keys(target.database)),
+            columns=frozenset(),
+            tables=frozenset(),
+            keyed=False,
+        )
+
+    def _remarks(self) -> Iterator[Finding]:
+        """What is said of the dialect and the settings, whatever the target holds."""
+        dialect = self._source.dialect
+        if not dialect.proven:
+            yield _unproven(dialect)
+        if self._idle_namespace:
+            yield _idle(dialect, self._idle_namespace)
 
     def _needs_native(self, work: Sequence[Work]) -> bool:
         """Whether our own tables are needed: for the journal, or for what a peer's history does not keep."""
@@ -281,6 +314,12 @@ def _holds_versions(found: History) -> bool:
     """Whether it says anything of versions: the native tables also serve what a peer's history lacks."""
     rows = [row.kind for row in found.applied] + [mark.kind for mark in found.journal]
     return Kind.VERSIONED in rows
+
+
+def _unmade(database: str) -> Finding:
+    message = f"the database {database} does not exist: what is said is of an empty one"
+    hint = "is it the right name? pgready up creates it, where the role may"
+    return Finding(Severity.WARNING, "", None, message, hint)
 
 
 def _unproven(dialect: Dialect) -> Finding:

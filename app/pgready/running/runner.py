@@ -16,7 +16,7 @@ import asyncpg
 
 from pgready.core import run, steps
 from pgready.core.dsn import Dsn
-from pgready.core.errors import PgreadyError
+from pgready.core.errors import DatabaseMissing, PgreadyError
 from pgready.core.events import (
     Connected,
     ConnectFailed,
@@ -99,10 +99,19 @@ class Run:
             raise failure
         self._emit(ReadyReached(self._tally.applied, round(1000 * (anyio.current_time() - began))))
 
-    async def look_only(self) -> Sight:
-        """Connect, with the run's patience, and look once; changes nothing. Raises PgreadyError."""
-        async with self.looking() as (_, sight):
-            return sight
+    async def look_only(self, *, unmade: bool = False) -> Sight:
+        """Connect, with the run's patience, and look once; changes nothing. Raises PgreadyError.
+
+        *unmade*: a database that is not there yet is looked at as one in which nothing is.
+        """
+        try:
+            async with self.looking() as (_, sight):
+                return sight
+        except DatabaseMissing:
+            if not unmade:
+                raise
+        self._emit(PhaseEntered(run.Phase.PLANNING.value))
+        return await self._looker.look_at_none(self._assignment.target)
 
     @asynccontextmanager
     async def looking(self) -> AsyncIterator[tuple[Session, Sight]]:
@@ -113,8 +122,7 @@ class Run:
                 before = run.phase_of(self._state)
                 self._state, action = run.decide(self._state, observation)
                 if isinstance(action, steps.BootstrapCluster) and self._error is not None:
-                    self._emit(ConnectFailed(self._attempts, self._error.what, None))  # a look makes nothing
-                    raise self._error
+                    raise self._error  # a look makes nothing
                 self._tell(before, observation, action)
                 if isinstance(action, steps.GiveUp):
                     raise await self._reason(action, observation)
