@@ -16,7 +16,7 @@ CHROMIUM := $(shell command -v chromium)
 MARKS := not peers and not containers and not promtool and not regress$(if $(BOUNCER),, and not pgbouncer)$(if $(CHROMIUM),, and not browser)
 
 # Any of these in the environment or in .env says that a database is configured.
-CONFIGURED := ^((PGREADY_|MIGRATION_)?DATABASE_URL|PGHOST|PGHOSTADDR|PGSERVICE|POSTGRES_(USER|PASSWORD|DB)|DB_HOST)(_FILE)?=.
+CONFIGURED := ^((PGREADY_|MIGRATION_)?DATABASE_URL|PGHOST|PGHOSTADDR|PGSERVICE|POSTGRES_(HOST|USER|PASSWORD|DB)|DB_(HOST|USER|NAME))(_FILE)?=.
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test coverage mutants lint format test-all chaos screenshots test-peers test-containers \

@@ -149,6 +149,112 @@ def test_the_compose_family_has_the_image_s_defaults(environ: dict[str, str], ma
     assert settings.notices == ()
 
 
+FAMILY = {
+    ("DB_HOST", "POSTGRES_HOST", "POSTGRES_SERVER"): "h",
+    ("DB_PORT", "POSTGRES_PORT"): "5433",
+    ("DB_USER", "DB_USERNAME", "POSTGRES_USER"): "u",
+    ("DB_PASSWORD", "DB_PASS", "POSTGRES_PASSWORD"): "p",
+    ("DB_NAME", "DB_DATABASE", "POSTGRES_DB", "POSTGRES_DATABASE"): "d",
+}
+
+
+@pytest.mark.parametrize("form", ["", "_FILE"])
+@pytest.mark.parametrize("name", [name for names in FAMILY for name in names])
+def test_every_name_of_the_family_is_read(name: str, form: str) -> None:
+    files = {f"/{value}": f"{value}\n" for value in FAMILY.values()}
+    values = {name if name in names else names[0]: value for names, value in FAMILY.items()}
+    environ = {f"{each}{form}": f"/{value}" if form else value for each, value in values.items()}
+    settings = read(environ, files)
+
+    assert settings.target is not None
+    assert settings.target.masked == "postgresql://u:***@h:5433/d"
+    assert password(environ, files) == "p"
+    assert name in settings.origins["target"]
+    assert settings.notices == ()
+
+
+def test_the_origin_of_the_family_names_each_variable_that_was_read() -> None:
+    environ = {"DB_HOST": "h", "DB_NAME": "d", "POSTGRES_USER": "u", "POSTGRES_PASSWORD_FILE": "/p"}
+
+    assert read(environ, {"/p": "p"}).origins["target"] == (
+        "DB_HOST, POSTGRES_USER, DB_NAME, POSTGRES_PASSWORD_FILE"
+    )
+
+
+@pytest.mark.parametrize("one", [name for names in FAMILY for name in names[:1]])
+def test_two_of_the_family_that_differ_are_a_problem_that_names_both(one: str) -> None:
+    (names,) = [names for names in FAMILY if one in names]
+    environ = {"DB_HOST": "h", one: "1", names[-1]: "2"}
+
+    with pytest.raises(SettingsError, match=f"^{one} and {names[-1]} differ; set one of them, or PGREADY"):
+        read(environ)
+
+
+def test_two_of_the_family_that_agree_are_one() -> None:
+    environ = {"DB_HOST": "h", "DB_NAME": "d", "POSTGRES_DB": "d", "POSTGRES_PASSWORD": "p"}
+    settings = read(environ)
+
+    assert settings.origins["target"] == "DB_HOST, DB_NAME, POSTGRES_PASSWORD"
+    assert settings.notices == ()
+
+
+def test_a_real_variable_of_the_family_wins_over_another_of_dotenv_which_is_noted() -> None:
+    settings = read({"POSTGRES_DB": "prod", "POSTGRES_PASSWORD": "p"}, {".env": "DB_NAME=dev"})
+
+    assert settings.target is not None
+    assert settings.target.database == "prod"
+    assert settings.notices == (".env: DB_NAME is ignored: POSTGRES_DB is set",)
+
+
+@pytest.mark.parametrize("name", ["DB_PORT", "POSTGRES_PORT"])
+def test_a_port_that_kubernetes_sets_for_a_service_is_none(name: str) -> None:
+    link = {name: "tcp://10.0.0.1:5432"}
+
+    assert read(link).target is None
+    assert target({**link, "DB_HOST": "h"}).masked == "postgresql://postgres:***@h:5432/postgres"
+
+
+@pytest.mark.parametrize(
+    ("source", "environ"),
+    [
+        ("DATABASE_URL", {"DATABASE_URL": "postgres://u:p@h:5432/d"}),
+        ("PGHOST", {"PGHOST": "h", "PGUSER": "u", "PGDATABASE": "d"}),
+    ],
+)
+def test_what_of_the_family_says_something_else_than_the_source_is_noted(
+    source: str, environ: dict[str, str]
+) -> None:
+    agreeing = {"DB_HOST": "h", "DB_PORT": "5432", "DB_USER": "u", "DB_NAME": "d", "DB_PASSWORD": "x"}
+    files = {".env": "POSTGRES_PORT=1"}
+
+    assert read({**environ, **agreeing}).notices == ()
+    assert read({**environ, **agreeing, "DB_NAME": "other"}, files).notices == (
+        f".env: POSTGRES_PORT is ignored: {source} is set",
+        f"DB_NAME is ignored: {source} is set",
+    )
+
+
+def test_files_of_the_family_are_not_read_where_another_source_is_used() -> None:
+    environ = {"DATABASE_URL": "postgres://u:p@h/d", "POSTGRES_USER_FILE": "/not/mounted/here"}
+
+    assert read(environ).notices == ()
+
+
+@pytest.mark.parametrize("name", ["PGREADY_DATABASE_URL", "MIGRATION_DATABASE_URL"])
+def test_an_address_that_is_for_pgready_alone_is_chosen_over_the_family(name: str) -> None:
+    assert read({name: "postgres://u:p@h/d", "DB_HOST": "other"}).notices == ()
+
+
+def test_an_address_beside_a_family_without_a_host_is_noted() -> None:
+    settings = read({"POSTGRES_URL": "postgres://u:p@h/d", "POSTGRES_USER": "u", "POSTGRES_PASSWORD": "p"})
+
+    assert settings.notices == ("POSTGRES_URL is not read: POSTGRES_USER is set",)
+
+
+def test_a_password_of_an_application_alone_makes_no_connection() -> None:
+    assert read({"DB_PASSWORD": "p"}).target is None
+
+
 def test_a_defaulted_password_is_announced() -> None:
     settings = read({"DB_HOST": "db"})
 
@@ -168,12 +274,14 @@ def test_the_default_password_is_for_the_compose_family_alone() -> None:
         ({"PGPASSWORD": "a", "POSTGRES_PASSWORD": "b"}, "a", "PGPASSWORD"),
         ({"POSTGRES_PASSWORD": "b", "HOME": "/home"}, "b", "POSTGRES_PASSWORD"),
         ({"POSTGRES_PASSWORD_FILE": "/secret"}, "s", "POSTGRES_PASSWORD_FILE"),
+        ({"DB_PASSWORD": "e"}, "e", "DB_PASSWORD"),
+        ({"PGPASSWORD_FILE": "/empty", "DB_PASSWORD": "e"}, "e", "DB_PASSWORD"),
         ({"HOME": "/home"}, "c", "the password file"),
         ({"PGPASSFILE": "/passfile"}, "d", "the password file"),
     ],
 )
 def test_a_missing_password_is_filled(environ: dict[str, str], expected: str, origin: str) -> None:
-    files = {"/home/.pgpass": "h:5432:d:u:c", "/passfile": "*:*:*:*:d", "/secret": "s\n"}
+    files = {"/home/.pgpass": "h:5432:d:u:c", "/passfile": "*:*:*:*:d", "/secret": "s\n", "/empty": ""}
     environ = {"DATABASE_URL": "postgres://u@h/d", **environ}
 
     assert password(environ, files) == expected

@@ -424,6 +424,23 @@ def test_where_nothing_is_configured_the_message_says_what_to_set() -> None:
     assert "--embedded" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"POSTGRES_URL": "postgres://u:hunter2@h/d"}, "POSTGRES_URL"),
+        ({"DB_URL_FILE": "/run/secrets/db"}, "DB_URL_FILE"),
+        ({"QUEUE": "postgresql://u:hunter2@h/d", "PG_DSN": "host=h"}, "PG_DSN, QUEUE"),
+    ],
+)
+def test_an_address_under_a_name_that_is_not_read_is_named(environ: dict[str, str], named: str) -> None:
+    settings = read({**environ, "URL": "http://h", "PGREADY_ADMIN_DATABASE_URL": "postgres://u:p@h"})
+
+    with pytest.raises(SettingsError) as caught:
+        required_target(settings)
+    assert str(caught.value.hint).startswith(f"not read: {named}; set PGREADY_DATABASE_URL or ")
+    assert settings.origins["target"] == f"not configured (not read: {named})"
+
+
 def test_every_setting_has_an_origin() -> None:
     origins = read().origins
 

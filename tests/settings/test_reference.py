@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pgready.core import dsn_parameters
+from pgready.settings import family
 from pgready.settings.catalogue import CATALOGUE, OTHER_VARIABLES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -50,6 +51,12 @@ def test_every_setting_is_documented_as_it_is() -> None:
 )
 def test_every_name_is_documented_with_its_reason(heading: str, table: dict[str, str]) -> None:
     assert dict(rows(heading)) == {code(name): why for name, why in table.items()}
+
+
+def test_the_names_of_the_family_are_documented_as_they_are_read() -> None:
+    expected = {code(parameter): code(*names) for parameter, names in family.NAMES.items()}
+
+    assert dict(rows("The family of `DB_HOST` and `POSTGRES_USER`")) == expected
 
 
 def test_libpq_s_variables_are_documented_as_they_are_read() -> None:

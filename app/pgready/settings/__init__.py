@@ -23,7 +23,7 @@ __all__ = ["CATALOGUE", "Settings", "load", "read_text_file", "required_target"]
 
 _NOTHING_CONFIGURED = (
     "set PGREADY_DATABASE_URL or DATABASE_URL, or PGHOST, PGUSER, PGPASSWORD, PGDATABASE, or DB_HOST,"
-    " POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB; or run on an embedded PostgreSQL: --embedded"
+    " DB_USER, DB_PASSWORD, DB_NAME; or run on an embedded PostgreSQL: --embedded"
 )
 
 _Value = TypeVar("_Value")
@@ -35,7 +35,8 @@ class Settings(Struct, frozen=True):
     *target* is None where no database is configured or the embedded PostgreSQL was chosen; *admin* is
     None where the target's own connection does. *embedded* is None for off, an empty text for the default
     data directory, else a directory. *origins* says of each setting, and of `target` and `admin`, where it
-    came from. *notices* are for the log: what was defaulted, ignored or dropped.
+    came from. *notices* are for the log: what was defaulted, ignored or dropped. *unread_addresses* are
+    variables that seem to hold the target's address under a name that is not read, where there is no target.
     """
 
     target: Dsn | None
@@ -65,6 +66,7 @@ class Settings(Struct, frozen=True):
     termination_log: str | None
     origins: Mapping[str, str]
     notices: tuple[str, ...] = ()
+    unread_addresses: tuple[str, ...] = ()
 
 
 def load(
@@ -87,7 +89,9 @@ def load(
 def required_target(settings: Settings) -> Dsn:
     """The target's address; raises SettingsError that says which variables to set where there is none."""
     if settings.target is None:
-        raise SettingsError(("no database is configured",), hint=_NOTHING_CONFIGURED)
+        unread = settings.unread_addresses
+        named = f"not read: {', '.join(unread)}; " if unread else ""
+        raise SettingsError(("no database is configured",), hint=named + _NOTHING_CONFIGURED)
     return settings.target
 
 
@@ -146,6 +150,7 @@ class _Loader:
             termination_log=self._optional("termination_log", str),
             origins=self.origins,
             notices=tuple(dict.fromkeys(self.notices)),
+            unread_addresses=() if target or embedded is not None else self._connections.unread,
         )
 
     def _target(self) -> tuple[Connection | None, str | None]:
@@ -153,7 +158,7 @@ class _Loader:
         connection = self._connections.target()
         embedded = self._optional("embedded", str)
         chosen = self._sources.find(BY_NAME["embedded"])
-        self.origins["target"] = connection.origin if connection else "not configured"
+        self.origins["target"] = connection.origin if connection else self._not_configured()
         if embedded is None or connection is None or chosen is None:
             return connection, embedded
         if chosen.rank == connection.rank:
@@ -164,6 +169,10 @@ class _Loader:
             return None, embedded
         self.notices.append(f"{chosen.origin} is ignored: {connection.source} configures a database")
         return connection, None
+
+    def _not_configured(self) -> str:
+        unread = self._connections.unread
+        return f"not configured (not read: {', '.join(unread)})" if unread else "not configured"
 
     def _declared(self) -> Declared:
         """What the file declares; extensions of a nearer source take the place of the file's."""

@@ -1,13 +1,13 @@
 """Which source supplies the connection, and what it says. The rules:
 
 1. The nearest source supplies the whole connection: `PGREADY_DATABASE_URL` or `MIGRATION_DATABASE_URL`,
-   `DATABASE_URL`, libpq's `PG*`, `POSTGRES_*` with `DB_HOST` and `DB_PORT`, `database_url` of the file. Of
-   the three URLs a real variable wins over `.env`. `PG*` and `DB_HOST` are in many a shell for something
+   `DATABASE_URL`, libpq's `PG*`, the family of `DB_*` and `POSTGRES_*`, `database_url` of the file. Of
+   the three URLs a real variable wins over `.env`. `PG*` and `DB_*` are in many a shell for something
    else: a URL in `.env` wins over them, and says so.
-2. Only a missing password is filled from elsewhere: `PGPASSWORD`, `POSTGRES_PASSWORD`, the password file.
+2. Only a missing password is filled from elsewhere: `PGPASSWORD`, the family's, the password file.
 3. `PGHOST`, `PGHOSTADDR`, `PGDATABASE` or `PGSERVICE` make `PG*` a source: a mere `PGUSER` or `PGPASSWORD`
    is often set for something else. Likewise a lone `POSTGRES_PASSWORD` is one only where nothing else is.
-4. `postgres` as default user and password belongs to the `POSTGRES_*` family alone, and is announced.
+4. `postgres` as default user and password belongs to the family alone, and is announced.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pgready.core import conninfo, dsn
 from pgready.core import dsn_parameters as known
@@ -24,22 +25,23 @@ from pgready.core.dsn import Dsn
 from pgready.core.secrets import Secret
 from pgready.settings import libpq_files
 from pgready.settings.catalogue import BY_NAME
+from pgready.settings.family import PASSWORD, Family, unread_addresses
 from pgready.settings.sources import Files, Found, Rank, Sources, Variables, nearest
 
 _OWN_URLS = ("PGREADY_DATABASE_URL", "MIGRATION_DATABASE_URL")
 _PG_SOURCES = ("PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE")
 _PG_IGNORED = ("PGSSLMODE", "PGSSLROOTCERT", "PGOPTIONS", "PGTARGETSESSIONATTRS", "PGCHANNELBINDING")
-_FAMILY = {"DB_HOST": "host", "DB_PORT": "port", "POSTGRES_USER": "user", "POSTGRES_DB": "dbname"}
 _DEFAULT_PASSWORD = "postgres"
 
 
 class Connection(Struct, frozen=True):
-    """A target and where it came from; *rank* tells how near that source is."""
+    """A target and where it came from; *rank* tells how near that source is, *of_family* its kind."""
 
     dsn: Dsn
     source: str
     rank: Rank
     password_from: str | None = None
+    of_family: bool = False
 
     @property
     def origin(self) -> str:
@@ -63,15 +65,30 @@ class Connections:
         self._files = files
         self._problems = problems
         self._notices = notices
+        self._family = Family(variables, problems, notices)
 
     def target(self) -> Connection | None:
         connection = self._nearest()
-        if connection and connection.rank is Rank.DOTENV:
-            for name in (*_PG_SOURCES, "DB_HOST"):
-                found = self._variables.get(name)
-                if found and found.rank is Rank.ENVIRONMENT:
-                    self._notices.append(f"{found.origin} is ignored: {connection.source} is set")
+        if connection:
+            self._tell_left_out(connection)
         return connection
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Variables that look like an address of the target, and are none of those that are read."""
+        return unread_addresses(self._variables)
+
+    def _tell_left_out(self, connection: Connection) -> None:
+        """Note what else would have been a source. One that is pgready's own was chosen over them."""
+        left_out: list[Found] = []
+        if connection.rank is Rank.DOTENV:
+            given = (self._variables.get(name) for name in _PG_SOURCES)
+            left_out += (found for found in given if found and found.rank is Rank.ENVIRONMENT)
+        own = connection.rank is Rank.FLAG or connection.source.startswith(_OWN_URLS)
+        if not own and not connection.of_family:
+            left_out += self._family.left_out(connection.dsn)
+        source = connection.source.partition(", ")[0]
+        self._notices += [f"{found.origin} is ignored: {source} is set" for found in left_out]
 
     def _nearest(self) -> Connection | None:
         setting = BY_NAME["database_url"]
@@ -79,11 +96,11 @@ class Connections:
             return self._from_url(found)
         if any(self._variables.get(name) for name in _PG_SOURCES):
             return self._from_libpq()
-        if any(self._variables.get(name) for name in _FAMILY):
-            return self._from_family()
+        if places := self._family.places():
+            return self._from_family(places)
         if found := self._sources.in_file(setting):
             return self._from_url(found)
-        return self._from_family() if self._variables.get("POSTGRES_PASSWORD") else None
+        return self._from_family({}) if self._variables.get("POSTGRES_PASSWORD") else None
 
     def admin(self) -> Connection | None:
         found = self._sources.find(BY_NAME["admin_database_url"])
@@ -130,11 +147,8 @@ class Connections:
         # A service wins over the variables, as in libpq.
         return self._connect(", ".join(origins), min(ranks), Conninfo({}), parameters)
 
-    def _from_family(self) -> Connection | None:
-        given = {
-            parameter: found for name, parameter in _FAMILY.items() if (found := self._variables.get(name))
-        }
-        password = self._variables.get("POSTGRES_PASSWORD")
+    def _from_family(self, given: Mapping[str, Found]) -> Connection | None:
+        password = self._family.find(PASSWORD)
         parameters = {parameter: found.text for parameter, found in given.items()}
         parameters.setdefault("host", "localhost")
         parameters.setdefault("user", dsn.DEFAULT_USER)
@@ -142,12 +156,14 @@ class Connections:
             parameters["password"] = password.text
         sources = [*given.values(), *([password] if password else [])]
         origin, rank = ", ".join(found.origin for found in sources), min(found.rank for found in sources)
+        if "host" not in given:
+            self._notices += [f"{name} is not read: {sources[0].origin} is set" for name in self.unread]
         connection = self._connect(origin, rank, Conninfo(parameters), {})
         if connection is None or connection.dsn.password is not None:
-            return connection
+            return connection and replace(connection, of_family=True)
         self._notices.append("no password is configured: the default `postgres` is used")
         target = connection.dsn.with_password(Secret(_DEFAULT_PASSWORD))
-        return Connection(target, origin, rank, "the default")
+        return Connection(target, origin, rank, "the default", of_family=True)
 
     def _connect(
         self, origin: str, rank: Rank, written: Conninfo, defaults: Mapping[str, str]
@@ -202,9 +218,10 @@ class Connections:
         return user
 
     def _password(self, target: Dsn, passfile: str | None) -> tuple[Secret, str] | None:
-        for name in ("PGPASSWORD", "POSTGRES_PASSWORD"):
-            if (found := self._variables.get(name)) and found.text:
-                return Secret(found.text), found.origin
+        own = self._variables.get("PGPASSWORD")
+        found = own if own and own.text else self._family.find(PASSWORD)
+        if found:
+            return Secret(found.text), found.origin
         home = self._variables.get("HOME")
         named = self._variables.get("PGPASSFILE")
         path = passfile or (named and named.text) or (f"{home.text}/.pgpass" if home else None)

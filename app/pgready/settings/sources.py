@@ -116,6 +116,13 @@ class Variables:
             )
         return self._cache[name]
 
+    def plain(self, name: str) -> Found | None:
+        """What *name* itself gives; nobody looks whether its `*_FILE` form is set."""
+        if name in self._real:
+            return Found(self._real[name], name, Rank.ENVIRONMENT)
+        value = self._dotenv.get(name)
+        return None if value is None else Found(value, f".env: {name}", Rank.DOTENV)
+
     def _in(self, values: Mapping[str, str], name: str, rank: Rank, prefix: str) -> Found | None:
         value, path = values.get(name), values.get(f"{name}_FILE")
         if value is not None and path is not None:
