@@ -145,6 +145,7 @@ def test_tls_modes_of_every_driver_become_libpq_s(query: str, sslmode: str) -> N
         ("port=0", "a port is not a number from 1 to 65535"),
         ("port=99999", "a port is not a number from 1 to 65535"),
         ("host=a,b&port=1,2,3", "2 hosts but 3 ports"),
+        ("host=a&port=1,2", "1 host but 2 ports"),
         ("user=a&user=b", "a parameter is there twice"),
         ("user", "no ="),
         ("options=-c%20broken", "options holds a -c without name=value"),

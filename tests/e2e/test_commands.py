@@ -295,7 +295,7 @@ async def test_a_failure_says_what_where_what_was_done_and_what_to_do(
         "    3 |   nothing_like_it;",
         "      |   ^",
         "sqlstate: 42703",
-        "done: nothing of 0002 was applied; 1 before it were applied in this run",
+        "done: nothing of 0002 was applied; 1 before it was applied in this run",
         f"hint: mend it, then: pgready up --dir {folder}",
     ]
 
@@ -312,7 +312,7 @@ async def test_a_failure_is_one_event_with_the_same_facts_where_logs_are_json(
     assert failed["message"] == 'column "nothing_like_it" does not exist'
     assert failed["place"] == "0002_b.sql:3:3"
     assert failed["sqlstate"] == "42703"
-    assert failed["done"] == "nothing of 0002 was applied; 1 before it were applied in this run"
+    assert failed["done"] == "nothing of 0002 was applied; 1 before it was applied in this run"
     assert failed["hint"] == f"mend it, then: pgready up --dir {folder}"
 
 

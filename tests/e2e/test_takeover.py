@@ -184,7 +184,7 @@ async def test_a_dry_run_of_a_baseline_changes_nothing(target: Target, sql_folde
     result = await target("baseline", sql_folder(NATIVE), "0001", "--dry-run")
 
     assert result.exit_code == 0
-    assert "would record: 1 versions up to 0001" in result.stdout
+    assert "would record: 1 version up to 0001 is taken for applied; none was run" in result.stdout
     assert await target.database.value("SELECT to_regnamespace('pgready') IS NULL")
 
 

@@ -185,7 +185,7 @@ async def test_who_loses_the_lock_to_another_says_what_was_applied_before(
         with pytest.raises(LockNotObtained) as problem:
             await pgready.migrate(database.url, dir=folder, on_event=queue, lock_timeout="1s")
 
-    assert problem.value.done == "1 were applied in this run"
+    assert problem.value.done == "1 was applied in this run"
 
 
 @asynccontextmanager
@@ -351,7 +351,7 @@ async def test_scripts_before_a_failing_one_stay_and_those_behind_it_wait(
 
     error, events = await failed(database, sql_folder(scripts))
 
-    assert error.done == "nothing of 2 was applied; 1 before it were applied in this run"
+    assert error.done == "nothing of 2 was applied; 1 before it was applied in this run"
     assert [event.version for event in events if isinstance(event, MigrationStarted)] == ["1", "2"]
     assert [event.version for event in events if isinstance(event, MigrationFailedEvent)] == ["2"]
     assert await database.fetch("SELECT version FROM pgready.history") == [("1",)]

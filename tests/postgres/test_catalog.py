@@ -252,7 +252,7 @@ async def test_what_is_recorded_never_counts_the_time_since_a_run_died(
 
 @pytest.mark.parametrize(
     ("more", "done"),
-    [({}, "nothing was run"), ({"bootstrap/a.sql": "SELECT 1;"}, "1 were applied in this run")],
+    [({}, "nothing was run"), ({"bootstrap/a.sql": "SELECT 1;"}, "1 was applied in this run")],
 )
 async def test_a_run_asks_where_nothing_can_tell(
     more: Mapping[str, str], done: str, database: Database, sql_folder: Folder

@@ -169,7 +169,7 @@ class _Builder:
         if len(ports) == 1:
             ports *= len(hosts)
         if len(ports) != len(hosts):
-            self.problems.append(f"{len(hosts)} hosts but {len(ports)} ports")
+            self.problems.append(f"{len(hosts)} host{'s' if len(hosts) > 1 else ''} but {len(ports)} ports")
             return ()
         return tuple(
             (host or "localhost", self._port(own_port or port))

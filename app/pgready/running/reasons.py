@@ -63,7 +63,11 @@ def unreachable(error: PgreadyError | None, attempts: int | None, patience: Pati
 
 
 def _so_far(applied: int, nothing: str) -> str:
-    return f"{applied} were applied in this run" if applied else nothing
+    return f"{applied} {_was(applied)} applied in this run" if applied else nothing
+
+
+def _was(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def done_so_far(
@@ -73,7 +77,7 @@ def done_so_far(
 
     *undone*: nothing is left of the statement that failed.
     """
-    others = f"{before} before it were applied in this run" if before else "nothing else was run"
+    others = f"{before} before it {_was(before)} applied in this run" if before else "nothing else was run"
     left = "the statement that failed may have happened in part"
     if parts == 0:
         stays = f"nothing of {migration.version} was applied" if undone else f"of {migration.version} {left}"

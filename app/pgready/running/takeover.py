@@ -68,7 +68,8 @@ class Takeover:
         for entry in recorded:
             if entry.migration is not None:
                 statements.append(tables.record(entry.migration, await self._outcome(entry.migration)))
-        what = f"{len(recorded)} versions up to {entries[-1].version} are taken for applied; none was run"
+        number, verb = ("1 version", "is") if len(recorded) == 1 else (f"{len(recorded)} versions", "are")
+        what = f"{number} up to {entries[-1].version} {verb} taken for applied; none was run"
         return Recording((what,), tuple(statements))
 
     async def _refuse_history(self, session: Session, sight: Sight) -> None:
