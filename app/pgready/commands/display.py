@@ -5,6 +5,7 @@ Log lines go to standard error by themselves; this only adds what they leave sil
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
@@ -16,6 +17,7 @@ from pgready.core.status import Status
 HEARTBEAT_SECONDS = 10.0
 _REDRAW_SECONDS = 0.2
 _QUIET_SECONDS = 1.0
+_USUAL_COLUMNS = 80
 _CLEAR = "\r\x1b[K"
 
 
@@ -43,12 +45,35 @@ class Line:
         await anyio.sleep(_QUIET_SECONDS)
         try:
             while True:
-                self._stream.write(_CLEAR + headline(self._status())[:120])
+                # A line that wraps cannot be cleared; on some terminals one does that fills the last column.
+                shown = fitting(headline(self._status()), max(1, _columns(self._stream) - 1))
+                self._stream.write(_CLEAR + shown)
                 self._stream.flush()
                 self._drawn = True
                 await anyio.sleep(_REDRAW_SECONDS)
         finally:
             self.clear()
+
+
+def _columns(stream: TextIO) -> int:
+    """How wide the terminal is now: it may have been resized, which `COLUMNS` does not tell."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL_COLUMNS
+    except (OSError, ValueError):
+        return _USUAL_COLUMNS
+
+
+def fitting(text: str, columns: int) -> str:
+    """As much of *text* as *columns* of a terminal hold, with `…` in the last where some is left out."""
+    if text.isascii():
+        return text if len(text) <= columns else f"{text[: columns - 1]}…"
+    from unicodedata import combining, east_asian_width
+
+    widths = [0 if combining(each) else 1 + (east_asian_width(each) in "FW") for each in text]
+    if sum(widths) <= columns:
+        return text
+    ends = (end for end in range(len(text), 0, -1) if sum(widths[:end]) < columns)
+    return f"{text[: next(ends, 0)]}…"
 
 
 async def keep_beating(beat: Callable[[], None], every_seconds: float) -> None:
