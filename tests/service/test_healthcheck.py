@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -87,6 +88,19 @@ async def test_it_prints_one_line_without_control_characters(
         await _check(["--url", f"http://127.0.0.1:{port}"])
 
     assert capsys.readouterr().out == "said?[31m so\n"
+
+
+async def test_it_prints_what_the_daemon_says_in_any_script(
+    serving: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "0001_prüfen.sql: recorded 9f2c…, found 表\u202e"
+    async with serving(Response(said, 503, media_type="text/plain")) as port:
+        url = f"http://127.0.0.1:{port}/ready"
+        await _check(["--url", url])
+        with pytest.raises(NotReady, match=re.escape("0001_prüfen.sql: recorded 9f2c…, found 表?")):
+            await wait_for_url(url, 0.1)
+
+    assert capsys.readouterr().out == "0001_prüfen.sql: recorded 9f2c…, found 表?\n"
 
 
 async def test_ipv6_loopback_is_tried_too(feed: Feed) -> None:

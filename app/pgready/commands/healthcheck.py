@@ -222,9 +222,7 @@ def _first_line(fields: str, body: bytes) -> str:
 
 
 def _printable(text: str) -> str:
-    return "".join(
-        c if c.isascii() and c.isprintable() else "?" for c in text.strip()[:_LINE_LIMIT_CHARACTERS]
-    )
+    return "".join(c if c.isprintable() else "?" for c in text.strip()[:_LINE_LIMIT_CHARACTERS])
 
 
 def _reason(error: OSError | None) -> str:
