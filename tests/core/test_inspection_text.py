@@ -25,6 +25,7 @@ from pgready.core.inspection import (
     Trigger,
     Type,
     document,
+    is_hidden,
     words,
 )
 from pgready.core.inspection import Sequence as NumberSequence
@@ -98,6 +99,28 @@ def test_an_overview_has_a_line_a_table_with_what_is_wrong_with_it() -> None:
         "types",
         "  library.shelf  enum  left, right",
     ]
+
+
+@pytest.mark.parametrize(
+    ("relations", "said"),
+    [
+        ((), "no table or view matches"),
+        ((BOOKS,), "1 table or view matches"),
+        ((BOOKS, replace(BOOKS, name="loans")), "2 tables and views match"),
+    ],
+)
+def test_an_overview_of_a_search_counts_what_matches(relations: tuple[Relation, ...], said: str) -> None:
+    told = overview(inspection(*relations), searched=True)
+
+    assert told.splitlines()[0] == f"app · PostgreSQL 18.1 · 8.6 MB · {said} · 2026-05-04 12:00:00 UTC"
+    assert "no tables in" not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden"), [("pg_toast", True), ("pgready", True), ("public", False), ("pgx", False)]
+)
+def test_a_schema_of_the_server_or_of_pgready_is_hidden(name: str, hidden: bool) -> None:
+    assert is_hidden(name) is hidden
 
 
 def test_an_overview_says_what_it_leaves_out() -> None:

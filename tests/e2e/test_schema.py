@@ -63,6 +63,51 @@ async def test_a_mistyped_table_is_answered_with_the_right_one(database: Databas
     assert result.stdout == ""
 
 
+async def test_a_search_that_finds_nothing_says_so(database: Database, pgready: Pgready) -> None:
+    await database.execute(SHOP)
+
+    result = await pgready("schema", "--search", "zzz", env={"PGREADY_DATABASE_URL": database.url})
+
+    assert result.exit_code == 0
+    assert "no table or view matches" in result.stdout
+    assert "no tables in" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("publik", "no schema is called publik (did you mean public?)"),
+        ("pg_catalog", "the schema pg_catalog is hidden"),
+    ],
+)
+@pytest.mark.parametrize("output", ["table", "json"])
+async def test_a_schema_that_cannot_be_shown_is_told(
+    name: str, said: str, output: str, database: Database, pgready: Pgready
+) -> None:
+    await database.execute(SHOP)
+
+    result = await pgready(
+        "schema", "--in", name, "--output", output, env={"PGREADY_DATABASE_URL": database.url}
+    )
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert result.stdout == ""
+
+
+async def test_an_empty_schema_is_one(database: Database, pgready: Pgready) -> None:
+    await database.execute("CREATE SCHEMA empty")
+    env = {"PGREADY_DATABASE_URL": database.url}
+
+    shown = [
+        await pgready("schema", *arguments, env=env)
+        for arguments in (("--in", "empty"), ("--in", "pg_toast", "--system"))
+    ]
+
+    assert [each.exit_code for each in shown] == [0, 0]
+    assert "no tables in empty" in shown[0].stdout
+
+
 async def test_no_folder_is_needed_and_nothing_is_left_in_the_database(
     database: Database, pgready: Pgready, tmp_path: Path
 ) -> None:

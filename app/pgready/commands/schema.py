@@ -12,7 +12,17 @@ from pgready.commands.console import Console
 from pgready.commands.options import load_settings, output_option, settings_options
 from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode
-from pgready.core.inspection import Inspection, NoSuchRelation, Question, Sort, document, plain, words
+from pgready.core.inspection import (
+    Inspection,
+    NoSuchRelation,
+    NoSuchSchema,
+    Question,
+    Sort,
+    document,
+    is_hidden,
+    plain,
+    words,
+)
 from pgready.core.inspection_text import detail, overview
 from pgready.core.suggestions import suggest
 from pgready.database.inspect import inspect_at, names_at
@@ -69,6 +79,15 @@ async def _look(settings: Settings, question: Question) -> Inspection:
         raise NoSuchRelation(
             f"no table or view is called {question.name}{nearest}", hint="pgready schema lists them"
         )
+    if question.name is None and question.schema is not None and not inspection.schemas:
+        if not is_hidden(question.schema):
+            names = await names_at(target, vouched_pooler=vouched)
+            nearest = suggest(question.schema, {name.partition(".")[0] for name in names})
+            raise NoSuchSchema(
+                f"no schema is called {question.schema}{nearest}", hint="pgready schema lists them"
+            )
+        if not question.hidden:
+            raise NoSuchSchema(f"the schema {question.schema} is hidden", hint="--system shows it")
     return inspection
 
 
@@ -81,5 +100,5 @@ def _written(inspection: Inspection, question: Question, output: str) -> str:
     if output == "json":
         return msgspec.json.encode(document(inspection)).decode()
     if question.name is None:
-        return overview(inspection)
+        return overview(inspection, searched=bool(question.words))
     return "\n\n".join(map(detail, inspection.relations))

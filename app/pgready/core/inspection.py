@@ -23,8 +23,19 @@ OWN_SCHEMAS = ("information_schema", "pgready")
 """Hidden unless asked for, as is everything that starts with `pg_`."""
 
 
+def is_hidden(schema: str) -> bool:
+    """Whether the schema of this name is the server's or pgready's own."""
+    return schema.startswith("pg_") or schema in OWN_SCHEMAS
+
+
 class NoSuchRelation(PgreadyError):
     """No table or view has the name that was asked for."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NoSuchSchema(PgreadyError):
+    """No schema has the name that was asked for, or it is hidden."""
 
     exit_code = ExitCode.USAGE
 

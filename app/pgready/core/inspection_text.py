@@ -28,9 +28,9 @@ _WIDTH = 80
 # Overview
 
 
-def overview(inspection: Inspection) -> str:
-    """The database: its relations by schema, then what else there is."""
-    lines = [headline(inspection)]
+def overview(inspection: Inspection, *, searched: bool = False) -> str:
+    """The database: its relations by schema, then what else there is; of a search, what it found."""
+    lines = [headline(inspection, searched=searched)]
     by_schema: dict[str, list[Relation]] = {}
     for relation in inspection.relations:
         by_schema.setdefault(relation.schema, []).append(relation)
@@ -38,7 +38,7 @@ def overview(inspection: Inspection) -> str:
     for name, relations in by_schema.items():
         lines += ["", _schema_line(name, schemas.get(name)), *_indented(_table(_listed(relations)))]
     empty = [name for name in schemas if name not in by_schema]
-    if empty and not inspection.left_out:
+    if empty and not searched and not inspection.left_out:
         lines += ["", f"no tables in {', '.join(empty)}"]
     sections: tuple[tuple[str, Iterable[tuple[str, ...]]], ...] = (
         ("extensions", map(_extension, inspection.extensions)),
@@ -51,15 +51,24 @@ def overview(inspection: Inspection) -> str:
     return "\n".join([*lines, *_left_out(inspection)])
 
 
-def headline(inspection: Inspection) -> str:
+def headline(inspection: Inspection, *, searched: bool = False) -> str:
+    found = count(inspection.totals.relations, "table or view", "tables and views")
+    if searched:
+        found = _matching(inspection.totals.relations)
     parts = [
         inspection.database,
         f"PostgreSQL {inspection.server_version}",
         size(inspection.size_bytes),
-        count(inspection.totals.relations, "table or view", "tables and views"),
+        found,
         f"{inspection.taken_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
     ]
     return " · ".join(parts)
+
+
+def _matching(number: int) -> str:
+    if number == 0:
+        return "no table or view matches"
+    return f"{count(number, 'table or view', 'tables and views')} {'matches' if number == 1 else 'match'}"
 
 
 def _schema_line(name: str, schema: Schema | None) -> str:

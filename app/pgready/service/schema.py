@@ -86,7 +86,12 @@ def _written(inspection: Inspection, question: Question, kind: str, view: View) 
         return _page(inspection, question, view)
     if kind == TEXT:
         many = question.name is None
-        text = overview(inspection) if many else "\n\n".join(map(detail, inspection.relations))
+        searched = bool(question.words)
+        text = (
+            overview(inspection, searched=searched)
+            if many
+            else "\n\n".join(map(detail, inspection.relations))
+        )
         return f"{text}\n".encode()
     return msgspec.json.encode(document(inspection)) + b"\n"
 
