@@ -12,6 +12,7 @@ import click
 from pgready import logs
 from pgready.core.errors import PgreadyError, SettingsError
 from pgready.settings import CATALOGUE, Settings, load, read_text_file
+from pgready.settings.catalogue import Setting
 
 Flags = Mapping[str, object]
 """What was given on the command line, by setting name; None where it was not."""
@@ -23,12 +24,17 @@ def settings_options(command: _Command) -> _Command:
     """Give *command* an option for every setting; it receives them as `**flags` for `load_settings`."""
     for setting in reversed(CATALOGUE):
         more: dict[str, Any] = {"is_flag": False, "flag_value": ""} if setting.name == "embedded" else {}
-        metavar = "[=DIR]" if setting.name == "embedded" else setting.name.upper()
         option = click.option(
-            setting.flag, setting.name, default=None, help=setting.meaning, metavar=metavar, **more
+            setting.flag, setting.name, default=None, help=_help(setting), metavar=setting.form, **more
         )
         command = option(command)
     return command
+
+
+def _help(setting: Setting) -> str:
+    """click's own default is for an option that has one: these are None, so that other sources count."""
+    default = "" if setting.default is None else f"  [default: {setting.default}]"
+    return setting.meaning + default
 
 
 def output_option(command: _Command) -> _Command:

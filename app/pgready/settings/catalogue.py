@@ -28,6 +28,11 @@ class Setting(Struct, frozen=True):
         return "--" + self.name.replace("_", "-")
 
     @property
+    def form(self) -> str:
+        """What it takes, for a help."""
+        return values.form(self.read)
+
+    @property
     def variable(self) -> str:
         return "PGREADY_" + self.name.upper()
 
@@ -38,7 +43,7 @@ _POLICY = values.choice("refuse", "warn", "allow")
 CATALOGUE: tuple[Setting, ...] = (
     Setting(
         "database_url",
-        values.text,
+        values.url,
         None,
         "the target: the database to make ready",
         also=("MIGRATION_DATABASE_URL",),
@@ -46,18 +51,18 @@ CATALOGUE: tuple[Setting, ...] = (
     ),
     Setting(
         "admin_database_url",
-        values.text,
+        values.url,
         None,
         "who may create the database, roles and extensions; the target's own URL where it is not set",
         secret=True,
     ),
-    Setting("dir", values.text, "sql", "the migration folder, native or a peer's"),
+    Setting("dir", values.path, "sql", "the migration folder, native or a peer's"),
     Setting("dialect", values.name, None, "which tool's layout and history; found by itself"),
     Setting(
         "history_table", values.name, None, "a peer's history table under another name: `name`, `schema.name`"
     ),
     Setting("namespace", values.name, "default", "which of several histories in one database"),
-    Setting("extensions", values.text, None, "extensions to create: `vector,uuid-ossp?,pg_trgm=1.6`"),
+    Setting("extensions", values.listed, None, "extensions to create: `vector,uuid-ossp?,pg_trgm=1.6`"),
     Setting("connect_timeout", values.duration, "60s", "total patience for the server"),
     Setting("lock_timeout", values.duration, "10m", "total patience for another replica's run"),
     Setting(
@@ -80,12 +85,12 @@ CATALOGUE: tuple[Setting, ...] = (
     Setting("cosmetic", _POLICY, "warn", "a file whose comments or white space changed"),
     Setting(
         "host",
-        values.text,
+        values.listed,
         "127.0.0.1",
         "where `serve` listens: addresses and, with a `/`, Unix sockets; commas between",
     ),
     Setting("port", values.port, "8080", "the port where `serve` listens"),
-    Setting("token_file", values.text, None, "the file of the bearer token that `POST /retry` needs"),
+    Setting("token_file", values.path, None, "the file of the bearer token that `POST /retry` needs"),
     Setting("show_sql", values.boolean, "false", "show the SQL of migrations on the page of `serve`"),
     Setting(
         "show_schema", values.boolean, "true", "serve `/schema`: tables, columns and indexes as they are"
@@ -119,13 +124,13 @@ CATALOGUE: tuple[Setting, ...] = (
     ),
     Setting(
         "metrics_file",
-        values.text,
+        values.path,
         None,
         "a file for node_exporter's textfile collector (`*.prom`), written when a run ends",
     ),
     Setting(
         "termination_log",
-        values.text,
+        values.path,
         None,
         "where a failure is told to Kubernetes; by itself `/dev/termination-log` in a pod; `off` for nowhere",
     ),

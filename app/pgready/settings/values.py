@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
@@ -19,6 +21,21 @@ def text(value: str) -> str:
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError("is not UTF-8 text")  # Python's stand-ins for bytes: no output could show them
     return value
+
+
+# Texts of a kind of their own, which `form` tells.
+
+
+def url(value: str) -> str:
+    return text(value)
+
+
+def path(value: str) -> str:
+    return text(value)
+
+
+def listed(value: str) -> str:
+    return text(value)
 
 
 def name(value: str) -> str:
@@ -67,13 +84,35 @@ def embedded(value: str) -> str | None:
         return text(value)
 
 
-def choice(*choices: str) -> Callable[[str], str]:
-    """A reader that takes one of *choices*, in any case."""
+class Choice(Struct, frozen=True):
+    """A reader that takes one of *words*, in any case."""
 
-    def read(value: str) -> str:
+    words: tuple[str, ...]
+
+    def __call__(self, value: str) -> str:
         word = value.strip().lower()
-        if word not in choices:
-            raise ValueError(f"must be {' or '.join(choices)}")
+        if word not in self.words:
+            raise ValueError(f"must be {' or '.join(self.words)}")
         return word
 
-    return read
+
+def choice(*words: str) -> Choice:
+    return Choice(words)
+
+
+def form(read: Callable[[str], object]) -> str:
+    """What the reader *read* takes, for a help: a kind in capitals, or the words to choose from."""
+    return f"[{'|'.join(read.words)}]" if isinstance(read, Choice) else _FORMS[read]
+
+
+_FORMS: Mapping[Callable[[str], object], str] = {
+    url: "URL",
+    path: "PATH",
+    listed: "LIST",
+    name: "NAME",
+    duration: "DURATION",
+    server_timeout: "DURATION",
+    boolean: "[true|false]",
+    port: "NUMBER",
+    embedded: "[=DIR]",
+}

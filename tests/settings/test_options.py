@@ -1,0 +1,42 @@
+"""The settings as options of the command line."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from pgready.commands.main import run
+from pgready.settings import CATALOGUE
+from pgready.settings.catalogue import Setting
+
+
+@pytest.fixture
+def helped(capsys: pytest.CaptureFixture[str]) -> str:
+    """What `pgready up --help` says, in one line."""
+    assert run(["up", "--help"]) == 0
+    return re.sub(r"\s+", " ", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("setting", CATALOGUE, ids=lambda each: each.name)
+def test_the_help_says_what_a_setting_takes_and_its_default(setting: Setting, helped: str) -> None:
+    told = helped.partition(f" {setting.flag} ")[2].partition(" --")[0]
+    default = f"[default: {setting.default}]"
+
+    assert told.startswith(f"{setting.form} ")
+    assert told.endswith(default) if setting.default is not None else "[default:" not in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--changed [refuse|warn|allow] a file that changed after it was applied [default: refuse]",
+        "--connect-timeout DURATION total patience for the server [default: 60s]",
+        "--statement-timeout DURATION ",
+        "--dir PATH ",
+        "--database-url URL ",
+        "--log-format [console|json|logfmt] ",
+    ],
+)
+def test_the_help_is_in_the_words_of_the_reference(words: str, helped: str) -> None:
+    assert words in helped
