@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -28,12 +29,33 @@ def test_the_help_says_what_a_setting_takes_and_its_default(setting: Setting, he
 
 
 @pytest.mark.parametrize(
+    ("arguments", "value", "origin"),
+    [
+        (["--show-sql"], True, "--show-sql"),
+        (["--show-sql", "--dir", "x"], True, "--show-sql"),
+        (["--show-sql", "true"], True, "--show-sql"),
+        (["--show-sql", "off"], False, "--show-sql"),
+        (["--show-sql=false"], False, "--show-sql"),
+        ([], False, "default"),
+    ],
+)
+def test_a_switch_may_stand_without_a_value(
+    arguments: list[str], value: bool, origin: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["config", "--output", "json", *arguments]) == 0
+
+    found = json.loads(capsys.readouterr().out)["settings"]["show_sql"]
+    assert found == {"value": value, "origin": origin}
+
+
+@pytest.mark.parametrize(
     "words",
     [
         "--changed [refuse|warn|allow] a file that changed after it was applied [default: refuse]",
         "--connect-timeout DURATION total patience for the server [default: 60s]",
         "--statement-timeout DURATION ",
         "--dir PATH ",
+        "--show-sql [=true|false] ",
         "--database-url URL ",
         "--log-format [console|json|logfmt] ",
     ],

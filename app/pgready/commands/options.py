@@ -23,7 +23,7 @@ _Command = TypeVar("_Command", bound=Callable[..., object])
 def settings_options(command: _Command) -> _Command:
     """Give *command* an option for every setting; it receives them as `**flags` for `load_settings`."""
     for setting in reversed(CATALOGUE):
-        more: dict[str, Any] = {"is_flag": False, "flag_value": ""} if setting.name == "embedded" else {}
+        more: dict[str, Any] = {} if setting.bare is None else {"is_flag": False, "flag_value": setting.bare}
         option = click.option(
             setting.flag, setting.name, default=None, help=_help(setting), metavar=setting.form, **more
         )

@@ -102,7 +102,7 @@ class _Loader:
         self.problems: list[str] = []
         self.notices: list[str] = []
         self.origins: dict[str, str] = {}
-        if flags.get("embedded") == "":  # a bare --embedded
+        if flags.get("embedded") == "":  # `--embedded=`
             flags = {**flags, "embedded": True}
         files = Files(read_file, self.problems)
         variables = Variables(environ, files, self.problems)

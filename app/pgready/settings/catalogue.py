@@ -33,6 +33,11 @@ class Setting(Struct, frozen=True):
         return values.form(self.read)
 
     @property
+    def bare(self) -> str | None:
+        """What the flag says without a value; None where it needs one."""
+        return "true" if self.read in (values.boolean, values.embedded) else None
+
+    @property
     def variable(self) -> str:
         return "PGREADY_" + self.name.upper()
 

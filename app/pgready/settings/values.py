@@ -112,7 +112,7 @@ _FORMS: Mapping[Callable[[str], object], str] = {
     name: "NAME",
     duration: "DURATION",
     server_timeout: "DURATION",
-    boolean: "[true|false]",
+    boolean: "[=true|false]",
     port: "NUMBER",
     embedded: "[=DIR]",
 }
