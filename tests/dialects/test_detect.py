@@ -258,8 +258,9 @@ def test_a_history_table_may_have_another_name(dialect: str, around: Surrounding
 @pytest.mark.parametrize("dialect", ["native", "drizzle"])
 def test_a_history_that_is_always_called_the_same_has_no_other_name(dialect: str) -> None:
     files = [SourceFile("meta/_journal.json", JOURNAL.encode())]
-    with pytest.raises(SettingsError, match=rf"history_table: {dialect}'s history is always"):
-        detect.read(files, dialect=dialect, namespace="default", around=Surroundings(table="done"))
+    around = Surroundings(table="done", table_from="--history-table")
+    with pytest.raises(SettingsError, match=rf"^--history-table: {dialect}'s history is always"):
+        detect.read(files, dialect=dialect, namespace="default", around=around)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,32 @@ def test_a_switch_may_stand_without_a_value(
 
     found = json.loads(capsys.readouterr().out)["settings"]["show_sql"]
     assert found == {"value": value, "origin": origin}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "named"),
+    [
+        (["--history-table", "done"], {}, "--history-table"),
+        ([], {"PGREADY_HISTORY_TABLE": "done"}, "PGREADY_HISTORY_TABLE"),
+    ],
+)
+def test_a_history_table_that_cannot_be_is_told_where_it_was_named(
+    arguments: list[str],
+    environ: dict[str, str],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "0001_a.sql").write_text("SELECT 1;")
+    monkeypatch.setenv("PGREADY_LOG_FORMAT", "console")
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    code = run(["config", "--files", "--dir", str(tmp_path), "--dialect", "native", *arguments])
+
+    assert code == 2
+    assert capsys.readouterr().err.startswith(f"error: {named}: native's history is always ")
 
 
 @pytest.mark.parametrize(

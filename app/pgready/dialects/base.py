@@ -40,10 +40,11 @@ class Surroundings(Struct, frozen=True):
     """What a dialect may know beside its files: our namespace, and for those that put values into scripts,
     the variables, whom and what the target's address names, and the time (`YYYY-MM-DD HH:MM:SS`).
     *table* is what the history table is called where it has not the tool's own name: `name` or
-    `schema.name`."""
+    `schema.name`; *table_from* is where that was said."""
 
     namespace: str = "default"
     table: str = ""
+    table_from: str = "history_table"
     environ: Mapping[str, str] = {}
     user: str = ""
     database: str = ""

@@ -94,7 +94,7 @@ def read(
     candidates = _fitting(parts, dialect)
     chosen = make(candidates[0], replace(around or Surroundings(), namespace=namespace))
     if around and around.table and not isinstance(chosen, InCurrentSchema):
-        raise SettingsError((f"history_table: {chosen.name}'s history is always {chosen.table}",))
+        raise SettingsError((f"{around.table_from}: {chosen.name}'s history is always {chosen.table}",))
     if chosen.name not in _PLAIN:
         parts = _split(files, chosen.claims)
     problems = [

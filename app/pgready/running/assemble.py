@@ -98,6 +98,7 @@ def surroundings(settings: Settings) -> Surroundings:
     """What a dialect may know of the process and its target."""
     return Surroundings(
         table=settings.history_table or "",
+        table_from=settings.origins["history_table"],
         environ=os.environ,
         user=settings.target.user if settings.target else "",
         database=settings.target.database if settings.target else "",
