@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Literal
 
 import click
@@ -10,11 +11,15 @@ import msgspec
 from pgready.commands.console import tell
 from pgready.commands.options import load_settings, output_option, settings_options
 from pgready.commands.process import finish, show
+from pgready.core.bootstrap import DatabaseSpec, DefaultPrivileges, Grant
 from pgready.core.dsn import Dsn
 from pgready.core.secrets import mask_secrets
 from pgready.settings import CATALOGUE, Settings
 
 _RENAMED = {"database_url": "target", "admin_database_url": "admin", "env": "environment"}
+_ORIGIN_COLUMNS = 30
+_VALUE_COLUMNS = 60
+_IN_SECONDS_MS = 60_000
 _POLICIES = ("out_of_order", "ahead", "changed", "missing", "cosmetic")
 
 
@@ -63,9 +68,18 @@ def render(settings: Settings, output: Literal["table", "json"]) -> str:
 
 
 def _table(settings: Settings) -> str:
-    rows = [(name, _text(value), origin) for name, value, origin in _rows(settings)]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    lines = [f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}".rstrip() for name, value, origin in rows]
+    """Name, origin, value; what is long goes to the right, or below."""
+    rows = [(name, origin, _lines(name, value)) for name, value, origin in _rows(settings)]
+    names = max(len(name) for name, *_ in rows)
+    origins = min(_ORIGIN_COLUMNS, max(len(origin) for _, origin, _ in rows))
+    below = " " * (names + 2 + origins)
+    lines = []
+    for name, origin, values in rows:
+        head = f"{name:<{names}}  {origin:<{origins}}"
+        if len(origin) > origins:
+            lines.append(head)
+            head = below
+        lines += [f"{head}  {values[0]}", *(f"{below}  {value}" for value in values[1:])]
     return "\n".join([*lines, *(f"note: {notice}" for notice in settings.notices)])
 
 
@@ -95,7 +109,7 @@ def _value(settings: Settings, name: str) -> object:
     if name in _POLICIES:
         return getattr(settings.policies, name)
     if name.endswith(("_timeout", "_interval")):
-        return f"{getattr(settings, f'{name}_seconds'):g}s"
+        return f"{getattr(settings, f'{name}_seconds'):.6f}".rstrip("0").rstrip(".") + "s"
     if name == "embedded":
         return {None: "off", "": "on"}.get(settings.embedded, settings.embedded)
     value = getattr(settings, _RENAMED.get(name, name))
@@ -111,10 +125,48 @@ def _address(dsn: Dsn) -> str:
     return f"{dsn.masked}?sslmode={dsn.sslmode}"
 
 
-def _text(value: object) -> str:
+def _lines(name: str, value: object) -> list[str]:
+    """*value* for people, at least one line."""
+    if name.endswith(("_timeout", "_interval")):
+        return [_duration(str(value))]
     if value is None or value == ():
-        return "-"
-    if isinstance(value, tuple):
-        return ", ".join(getattr(item, "name", None) or _text(item) for item in value)
-    plain = msgspec.to_builtins(value, enc_hook=mask_secrets)
-    return plain if isinstance(plain, str) else msgspec.json.encode(plain).decode()
+        return ["-"]
+    if isinstance(value, DatabaseSpec):
+        said = ((key, each) for key, each in msgspec.structs.asdict(value).items() if each is not None)
+        return [f"{key} {each}" for key, each in said] or ["-"]
+    if not isinstance(value, tuple):
+        plain = msgspec.to_builtins(value, enc_hook=mask_secrets)
+        return [plain if isinstance(plain, str) else msgspec.json.encode(plain).decode()]
+    lines = [_grant(each) for each in value if isinstance(each, Grant | DefaultPrivileges)]
+    return lines or textwrap.wrap(
+        ", ".join(each.name for each in value),
+        _VALUE_COLUMNS,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _grant(grant: Grant | DefaultPrivileges) -> str:
+    if isinstance(grant, DefaultPrivileges):
+        on = f"new {grant.on}" + (f" in {grant.schema}" if grant.schema else "")
+        on += f" of {grant.owner}" if grant.owner else ""
+    elif grant.kind.startswith("all_"):
+        on = f"{grant.kind.replace('_', ' ')} in {', '.join(grant.names)}"
+    else:
+        on = f"{grant.kind} {', '.join(grant.names)}".rstrip()
+    return f"{', '.join(grant.privileges)} on {on} to {', '.join(grant.to)}"
+
+
+def _duration(text: str) -> str:
+    """A number of seconds with an `s`, as people write it: `600s` is `10m`."""
+    left_ms = round(float(text.removesuffix("s")) * 1000)
+    if left_ms == 0:
+        return "0" if text == "0s" else text
+    if left_ms <= _IN_SECONDS_MS and left_ms % 1000 == 0:
+        return f"{left_ms // 1000}s"
+    parts = []
+    for unit, unit_ms in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        number, left_ms = divmod(left_ms, unit_ms)
+        if number:
+            parts.append(f"{number}{unit}")
+    return "".join(parts)
