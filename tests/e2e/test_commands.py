@@ -110,6 +110,7 @@ async def test_json_output_is_one_document_with_its_schema(
     config = await pgready("config", *arguments, env=environment(database))
     files = await pgready("config", "--files", *arguments, env=environment(database))
 
+    assert [len(each.stdout.splitlines()) for each in (plan, up, status, config, files)] == [1] * 5
     documents = [json.loads(each.stdout) for each in (plan, up, status, config, files)]
     assert [document["schema"] for document in documents] == [1] * 5
     assert [each["version"] for each in documents[0]["pending"]] == ["0001", "0002", "shelf"]

@@ -44,6 +44,7 @@ async def test_a_program_is_told_the_files_and_what_they_are(pgready: Pgready, s
     folder = sql_folder({"0041_a.sql": ""})
     told = await pgready("new", "AddUsers", "--down", "--output", "json", "--dir", folder)
 
+    assert len(told.stdout.splitlines()) == 1
     assert json.loads(told.stdout) == {
         "schema": 1,
         "dialect": "native",

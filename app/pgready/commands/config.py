@@ -57,7 +57,7 @@ async def _files(settings: Settings, output: Literal["table", "json"]) -> str:
     ]
     if output == "json":
         document = {"schema": 1, "dialect": folder.dialect, "files": dict(read)}
-        return msgspec.json.format(msgspec.json.encode(document)).decode()
+        return msgspec.json.encode(document).decode()
     width = max((len(path) for path, _ in read), default=0)
     return "\n".join([f"dialect: {folder.dialect}", *(f"{path:<{width}}  {what}" for path, what in read)])
 
@@ -86,7 +86,7 @@ def _table(settings: Settings) -> str:
 def _json(settings: Settings) -> str:
     found = {name: {"value": value, "origin": origin} for name, value, origin in _rows(settings)}
     document = {"schema": 1, "settings": found, "notices": settings.notices}
-    return msgspec.json.format(msgspec.json.encode(document, enc_hook=mask_secrets)).decode()
+    return msgspec.json.encode(document, enc_hook=mask_secrets).decode()
 
 
 def _rows(settings: Settings) -> list[tuple[str, object, str]]:

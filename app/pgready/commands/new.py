@@ -43,7 +43,7 @@ def _json(drafted: Drafted, directory: str) -> str:
         "name": drafted.name,
         "files": _paths(drafted, directory),
     }
-    return msgspec.json.format(msgspec.json.encode(document)).decode()
+    return msgspec.json.encode(document).decode()
 
 
 def _paths(drafted: Drafted, directory: str) -> list[str]:

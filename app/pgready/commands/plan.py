@@ -101,7 +101,7 @@ def _segment(segment: Segment, source: Script) -> dict[str, Any]:
 
 
 def _json(document: dict[str, Any]) -> str:
-    return msgspec.json.format(msgspec.json.encode(document)).decode()
+    return msgspec.json.encode(document).decode()
 
 
 def _text(document: dict[str, Any]) -> str:
