@@ -357,6 +357,19 @@ async def test_what_needs_the_database_says_once_that_up_creates_it(
     assert "hint: pgready up creates it" in re.sub(" --dir [^ ]+", "", result.stderr)
 
 
+async def test_the_database_that_an_application_s_variables_name_is_migrated(
+    server: Server, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    environ = {
+        "DB_HOST": server.host, "DB_PORT": str(server.port), "DB_USER": "postgres", "DB_NAME": database.name,
+        "DB_PASSWORD": server.password, "POSTGRES_PASSWORD": server.password,
+    }  # fmt: skip
+    result = await pgready("up", "--dir", sql_folder(FIRST), env=environ)
+
+    assert result.exit_code == 0, result.stderr
+    assert await database.value("SELECT count(*) FROM pgready.history") == 1
+
+
 async def test_a_missing_database_is_created(server: Server, pgready: Pgready, sql_folder: SqlFolder) -> None:
     try:
         result = await pgready("up", "--dir", sql_folder(FIRST), env={"DATABASE_URL": server.url("made_now")})
