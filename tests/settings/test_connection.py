@@ -331,6 +331,7 @@ SERVICES = (
         {"PGSERVICE": "mine", "PGHOST": "loses", "HOME": "/home"},
         {"DATABASE_URL": "postgres:///?service=mine", "HOME": "/home"},
         {"DATABASE_URL": "service=mine servicefile=/services"},
+        {"DATABASE_URL": "service=mine", "PGSERVICEFILE": "/services"},
     ],
 )
 def test_a_service_is_looked_up_where_libpq_looks(environ: dict[str, str]) -> None:

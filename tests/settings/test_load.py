@@ -416,6 +416,28 @@ def test_embedded_and_a_database_from_equally_near_sources_are_an_error() -> Non
     assert found == ("PGREADY_EMBEDDED and DATABASE_URL are both set; set one of them",)
 
 
+def test_a_configured_target_is_the_required_one() -> None:
+    settings = read({"DATABASE_URL": "postgres://u@h/d"})
+
+    assert required_target(settings) is settings.target
+
+
+def test_a_file_in_utf_16_without_its_mark_is_no_text() -> None:
+    assert problems(files={"pgready.toml": "d\0i\0r\0"}) == ("pgready.toml is not UTF-8 text",)
+
+
+@pytest.mark.parametrize(("value", "host"), [("['::1', '/run/x']", "::1,/run/x"), ("[]", "127.0.0.1")])
+def test_a_list_of_the_file_is_text_with_commas(value: str, host: str) -> None:
+    assert read(files={"pgready.toml": f"host = {value}"}).host == host
+
+
+@pytest.mark.parametrize("value", ["[1]", "{ a = 1 }"])
+def test_what_no_setting_can_be_is_a_problem(value: str) -> None:
+    found = problems(files={"pgready.toml": f"host = {value}"})
+
+    assert found == ("pgready.toml: host must be text, a number or true/false",)
+
+
 def test_where_nothing_is_configured_the_message_says_what_to_set() -> None:
     with pytest.raises(SettingsError, match="no database is configured") as caught:
         required_target(read())

@@ -30,6 +30,17 @@ def test_the_help_says_what_a_setting_takes_and_its_default(setting: Setting, he
 
 
 @pytest.mark.parametrize(
+    "setting",
+    [each for each in CATALOGUE if each.form in ("URL", "PATH", "LIST")],
+    ids=lambda each: each.name,
+)
+def test_text_of_any_kind_holds_no_nul(setting: Setting) -> None:
+    assert setting.read("a b") == "a b"
+    with pytest.raises(ValueError, match="NUL"):
+        setting.read("a\0b")
+
+
+@pytest.mark.parametrize(
     ("arguments", "value", "origin"),
     [
         (["--show-sql"], True, "--show-sql"),
