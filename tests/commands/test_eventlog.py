@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from structlog.testing import CapturingLogger
 
 from pgready.commands.eventlog import log_events
-from pgready.core.events import Planned
+from pgready.core.events import Connected, ConnectFailed, DatabaseBack, Event, Planned
 from pgready.core.planning import Finding, Plan, Severity
 
 
@@ -41,3 +42,38 @@ def test_what_only_the_look_under_the_lock_has_found_is_told_too_and_nothing_twi
 
     told = [call.kwargs["message"] for call in log.calls if call.args == ("plan.finding",)]
     assert told == ["is out of order", "holds no statement"]
+
+
+def levels(*happened: Event, seconds_apart: float) -> list[str]:
+    """The level at which each of *happened* is told, where everything is."""
+    log = CapturingLogger()
+    write = log_events(log, "debug")
+    for number, event in enumerate(happened):
+        write(event, datetime(2026, 11, 30, tzinfo=UTC) + timedelta(seconds=number * seconds_apart))
+    return [call.method_name for call in log.calls]
+
+
+def test_attempts_that_fail_for_one_reason_are_told_once_a_minute() -> None:
+    failed = [ConnectFailed(number, "refused", 5.0) for number in range(1, 15)]
+
+    told = levels(*failed, seconds_apart=5)
+
+    assert [number for number, level in enumerate(told) if level == "warning"] == [0, 12]
+    assert set(told) == {"warning", "debug"}
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        ConnectFailed(2, "wrong password", 5.0),
+        ConnectFailed(2, "refused", None),
+        Connected(2, "18.1", "app", "app", False),
+        DatabaseBack(5.0),
+    ],
+    ids=["another reason", "the last one", "connected", "back"],
+)
+def test_an_attempt_is_told_that_fails_behind_what_was_news(news: Event) -> None:
+    told = levels(ConnectFailed(1, "refused", 5.0), news, ConnectFailed(3, "refused", 5.0), seconds_apart=1)
+
+    assert told[1] in ("warning", "info")
+    assert told[2] == ("debug" if news == ConnectFailed(2, "refused", None) else "warning")

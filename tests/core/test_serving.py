@@ -8,6 +8,7 @@ from pgready.core import serving
 from pgready.core import serving_steps as steps
 from pgready.core.errors import ExitCode
 from pgready.core.events import (
+    ConnectFailed,
     DatabaseBack,
     DatabaseLost,
     Event,
@@ -205,9 +206,29 @@ def test_a_target_that_is_lost_is_told_once_and_looked_for_at_growing_intervals(
     pauses = [player.wait() for _ in range(8) if player.miss()]
 
     assert told == (DatabaseLost("reset"),)
-    assert player.told == ()
+    assert DatabaseLost not in map(type, player.told)
     assert player.mode is Mode.READY
     assert pauses[0] < 1 < pauses[-1] <= 5
+
+
+def test_each_try_to_reach_a_lost_target_is_told_with_its_number_and_the_pause_after_it() -> None:
+    player = Player().ready()
+    player.miss("reset")
+
+    tries = [player.told for reason in ("refused", "wrong password") if player.miss(reason)]
+
+    assert [(each.attempt, each.reason) for (each,) in tries if isinstance(each, ConnectFailed)] == [
+        (1, "refused"),
+        (2, "wrong password"),
+    ]
+    assert isinstance(player.told[0], ConnectFailed)
+    assert player.told[0].retry_seconds == player.wait()
+
+
+def test_a_target_that_cannot_be_reached_behind_a_failed_run_is_looked_for_in_silence() -> None:
+    player = Player().failed()
+
+    assert [player.told for _ in range(3) if player.miss()] == [(), (), ()]
 
 
 def test_a_target_that_is_back_is_looked_at_before_it_is_told() -> None:

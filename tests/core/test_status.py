@@ -397,6 +397,20 @@ def test_since_when_the_server_cannot_be_reached_is_kept_over_all_attempts() -> 
     assert second.unreachable_since == NOW
 
 
+def test_a_ready_target_that_is_lost_says_why_it_stays_so() -> None:
+    lost = fold(ALL_APPLIED, READY, events.DatabaseLost("reset"))
+    refused = advance(lost, events.ConnectFailed(1, "wrong password", 0.1), LATER)
+    back = advance(refused, events.DatabaseBack(90.0), LATER)
+
+    assert (refused.ready, refused.phase, refused.unreachable_since) == (True, "ready", NOW)
+    assert (lost.reason, lost.attempts) == ("the database is lost: reset", status.Attempts())
+    assert (refused.reason, refused.attempts) == (
+        "the database is lost: wrong password",
+        status.Attempts(1, "wrong password"),
+    )
+    assert (back.reason, back.attempts) == (None, status.Attempts(2))
+
+
 def test_what_a_run_waits_for_is_the_reason() -> None:
     settling = fold(ALL_APPLIED, READY, ONE_OF_THREE, events.TargetUnsettled("waiting for pg_restore"))
     moving = fold(READY, ONE_OF_THREE, events.FolderUnsettled(("2.sql",), "no statement yet"))

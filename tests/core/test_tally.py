@@ -77,6 +77,14 @@ def test_what_happens_to_a_watched_target_is_counted() -> None:
     assert (folded.outages, folded.history_changes, folded.reachable) == (1, 1, True)
 
 
+def test_each_try_to_reach_a_lost_target_is_an_attempt_and_the_one_that_does_too() -> None:
+    refused = events.ConnectFailed(1, "refused", 0.1)
+
+    folded = fold(events.DatabaseLost("reset"), refused, refused, events.DatabaseBack(4.0))
+
+    assert (folded.connect_attempts, folded.connect_failures) == (3, 2)
+
+
 def test_a_wait_for_the_lock_grows_between_two_tellings() -> None:
     folded = fold(events.LockWaited(None, 20.0))
 

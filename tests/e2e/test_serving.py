@@ -155,6 +155,36 @@ async def test_a_connection_that_the_server_has_ended_is_lost_in_plain_words(
     assert lost["reason"] == "the connection was lost"
 
 
+async def test_a_password_that_is_wrong_by_now_is_told_of_a_daemon_that_was_ready(
+    server: Server, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    role = f"migrator_of_{database.name}"
+    await database.execute(f"CREATE ROLE {role} SUPERUSER LOGIN PASSWORD 'before'")
+    try:
+        url = server.url(database.name, user=role, password="before")
+        daemon = await Daemon.ready(pgready, sql_folder(TWO), url)
+        await daemon.watching(database)
+        await database.execute(f"ALTER ROLE {role} PASSWORD 'after'")
+        while not await database.fetch(_END_OURS):
+            await anyio.sleep(0.02)
+        (failed,) = await daemon.told("connect.failed")
+        code, body = await daemon.readiness()
+        async with httpx.AsyncClient() as client:
+            metrics = (await client.get(f"{await daemon.url()}/metrics")).text
+        await database.execute(f"ALTER ROLE {role} PASSWORD 'before'")
+        await daemon.told("database.back")
+        back = (await daemon.readiness())[1]
+        daemon.running.kill()
+    finally:
+        await database.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+    assert "password authentication failed" in failed["reason"] and failed["retry_seconds"] > 0
+    assert (code, body["attempts"]["last_reason"]) == (200, failed["reason"])
+    assert body["reason"] == f"the database is lost: {failed['reason']}"
+    assert "pgready_connect_failures_total 0.0" not in metrics
+    assert (back["reason"], back["attempts"]["last_reason"]) == (None, None)
+
+
 async def test_a_restored_older_backup_is_pending_again_and_applied_without_a_restart(
     server: Server, database: Database, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:

@@ -87,7 +87,7 @@ def read(*happened: events.Event, now: datetime = NOW) -> dict[str, float]:
         ("pgready_migration_duration_seconds_count", 1),
         ("pgready_migration_duration_seconds_sum", 1.2),
         ("pgready_lock_waited_seconds_total", 3),
-        ("pgready_connect_attempts_total", 2),
+        ("pgready_connect_attempts_total", 3),
         ("pgready_connect_failures_total", 1),
         ('pgready_retries_total{reason="connect"}', 1),
         ('pgready_retries_total{reason="relation_lock"}', 1),

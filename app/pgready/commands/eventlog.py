@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -33,6 +33,9 @@ _LEVELS: Mapping[type[events.Event], str] = {
     events.LockReleased: "debug",
     events.PhaseEntered: "debug",
 }
+
+_TELL_AGAIN_SECONDS = 60.0
+"""How often an attempt to connect is told that failed as the one before it; the others are debug."""
 
 _ORDER = ("debug", "info", "warning", "error")
 _NOTICE_LEVELS = {"WARNING": "warning", "NOTICE": "info", "INFO": "info"}
@@ -66,13 +69,15 @@ def fields(event: events.Event) -> dict[str, Any]:
 def log_events(log: Any, least: str) -> Callable[[events.Event, datetime], None]:
     """What writes each event of level *least* or above, with its moment, to the structlog logger *log*."""
     shown = _ORDER[_ORDER.index(least) :]
+    is_repeated = _repetitions()
     before: frozenset[Finding] = frozenset()
 
     def write(event: events.Event, happened_at: datetime) -> None:
-        if level(event) not in shown:
+        named = "debug" if is_repeated(event, happened_at) else level(event)
+        if named not in shown:
             return
         timestamp = logs.timestamp(happened_at)
-        getattr(log, level(event))(tag(event), timestamp=timestamp, **fields(event))
+        getattr(log, named)(tag(event), timestamp=timestamp, **fields(event))
         if isinstance(event, events.Planned):
             nonlocal before
             known = before if event.under_lock else ()  # there, only what the look before left to this one
@@ -82,6 +87,26 @@ def log_events(log: Any, least: str) -> Callable[[events.Event, datetime], None]
             before = frozenset(event.plan.findings)
 
     return write
+
+
+def _repetitions() -> Callable[[events.Event, datetime], bool]:
+    """What tells whether an event, which happened then, says no more than one that was told lately."""
+    reason, told_at = "", datetime.min.replace(tzinfo=UTC)
+
+    def is_repeated(event: events.Event, happened_at: datetime) -> bool:
+        nonlocal reason, told_at
+        match event:
+            case events.ConnectFailed() if event.reason == reason and event.retry_seconds is not None:
+                if (happened_at - told_at).total_seconds() < _TELL_AGAIN_SECONDS:
+                    return True
+                told_at = happened_at
+            case events.ConnectFailed():
+                reason, told_at = event.reason, happened_at
+            case events.Connected() | events.DatabaseBack():
+                reason = ""
+        return False
+
+    return is_repeated
 
 
 def _said(finding: Finding) -> dict[str, str]:

@@ -37,7 +37,10 @@ class EmbeddedStarted(Event, frozen=True, tag="embedded.started"):
 
 
 class ConnectFailed(Event, frozen=True, tag="connect.failed"):
-    """An attempt to connect failed; the next one follows in *retry_seconds* (None: there is none)."""
+    """An attempt to connect failed; the next one follows in *retry_seconds* (None: there is none).
+
+    So are those of a daemon told that has lost its target; their number counts since the loss.
+    """
 
     attempt: int
     reason: str

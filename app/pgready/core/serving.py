@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from pgready.core import backoff
 from pgready.core.errors import ExitCode
 from pgready.core.events import (
+    ConnectFailed,
     DatabaseBack,
     DatabaseLost,
     Event,
@@ -284,14 +285,16 @@ def _look_refused(state: ServingState, refused: LookRefused) -> Step:
 
 
 def _unreached(state: ServingState, unreached: Unreached) -> Step:
-    """Not reached while it was to be watched: look for it, at first often."""
+    """Not reached while it was to be watched: look for it, at first often, and tell of each try."""
     now = unreached.now
     chance, seed = backoff.draw(state.seed)
     pause = backoff.CONNECT.delay_seconds(state.lost_tries, chance)
     told: tuple[Event, ...] = ()
-    if state.lost_since is None and state.mode in (Mode.READY, Mode.SETTLING):
+    if state.lost_since is not None:
+        told = (ConnectFailed(state.lost_tries, unreached.reason, pause),)
+    elif state.mode in (Mode.READY, Mode.SETTLING):
         told = (DatabaseLost(unreached.reason),)
-        state = replace(state, lost_since=now)
+        state = replace(state, lost_since=now, lost_tries=0)
     state = replace(state, seed=seed, target=None, target_due=now + pause, lost_tries=state.lost_tries + 1)
     if not unreached.missing_database:
         return _rest(replace(state, missing_since=None), now, *told)
@@ -385,9 +388,7 @@ def _settling(state: ServingState, glanced: Glanced) -> Step:
     return _rest(replace(state, told_unrest=unrest, still_since=since, target_due=due), now, *told)
 
 
-_Answer = Callable[[ServingState, Any], Step]
-
-_ANSWERS: dict[tuple[type[Act] | type[None], type[Sighting]], _Answer] = {
+_ANSWERS: dict[tuple[type[Act] | type[None], type[Sighting]], Callable[[ServingState, Any], Step]] = {
     (type(None), Started): _started,
     (Run, RunEnded): _run_ended,
     (Look, Looked): _looked,

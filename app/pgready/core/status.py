@@ -132,7 +132,8 @@ def advance(status: Status, event: events.Event, now: datetime) -> Status:
             return _entered(status, phase, now)
         case events.ConnectFailed(attempt=attempt, reason=reason):
             since = status.unreachable_since or now
-            return replace(status, attempts=Attempts(attempt, reason), reason=reason, unreachable_since=since)
+            attempts, why = Attempts(attempt, reason), _lost(reason) if status.ready else reason
+            return replace(status, attempts=attempts, reason=why, unreachable_since=since)
         case events.Connected():
             return replace(
                 status,
@@ -173,15 +174,20 @@ def advance(status: Status, event: events.Event, now: datetime) -> Status:
         case events.RunFailed():
             return _failed(status, event, now)
         case events.DatabaseLost(reason):
-            return replace(status, reason=f"the database is lost: {reason}", unreachable_since=now)
+            return replace(status, attempts=Attempts(), reason=_lost(reason), unreachable_since=now)
         case events.DatabaseBack():
-            return replace(status, reason=None, unreachable_since=None)
+            attempts = Attempts(status.attempts.count + 1)
+            return replace(status, attempts=attempts, reason=None, unreachable_since=None)
         case events.TargetUnsettled(reason):
             return replace(status, reason=reason)
         case events.FolderUnsettled(paths, reason) if not status.ready:
             return replace(status, reason=f"{', '.join(paths)}: {reason}")
     progress = progressed(status.progress, event, now) if status.progress else None
     return replace(status, progress=progress) if progress else status
+
+
+def _lost(reason: str) -> str:
+    return f"the database is lost: {reason}"
 
 
 _BETWEEN_RUNS = frozenset({"ready", "failed", "draining"})

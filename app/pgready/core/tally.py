@@ -125,7 +125,7 @@ def _lost(tally: Tally, _: events.DatabaseLost, __: datetime) -> Tally:
 
 
 def _back(tally: Tally, _: events.DatabaseBack, __: datetime) -> Tally:
-    return replace(tally, reachable=True)
+    return replace(tally, connect_attempts=tally.connect_attempts + 1, reachable=True)
 
 
 def _history_changed(tally: Tally, _: events.HistoryChanged, __: datetime) -> Tally:
