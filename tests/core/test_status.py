@@ -199,6 +199,41 @@ def test_the_headline_says_the_most_pressing_thing(happened: tuple[events.Event,
     assert headline(fold(*happened)) == line
 
 
+REFUSED = planned(
+    entry("1", State.APPLIED),
+    entry("2", State.PENDING),
+    findings=(Finding(Severity.ERROR, "1", Flag.CHANGED, "1: changed"),),
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "lacking", "line", "reason"),
+    [
+        (ALL_APPLIED, False, "up to date: 1 applied", None),
+        (planned(), False, "up to date: 0 applied", None),
+        (ALL_APPLIED, True, "something declared is missing: 1 applied", "something declared is missing"),
+        (
+            ONE_OF_THREE,
+            True,
+            "not up to date: 1 applied, 1 pending, 1 partly applied",
+            "2 pending; something declared is missing",
+        ),
+        (REFUSED, False, "refused: 1 applied, 1 pending", "1: changed; 1 pending"),
+    ],
+)
+def test_a_look_says_whether_the_target_is_as_the_folder_wants_it(
+    found: events.Event, lacking: bool, line: str, reason: str | None
+) -> None:
+    planning = fold(events.PhaseEntered("planning"), found)
+
+    looked = status.looked(planning, LATER, lacking=lacking)
+
+    assert (renderings.verdict(looked), looked.reason) == (line, reason)
+    assert looked.ready is (reason is None)
+    assert (looked.phase, looked.since) == (("ready", LATER) if looked.ready else ("planning", NOW))
+    assert text_table(looked, line).splitlines()[0] == line
+
+
 def test_the_table_has_a_row_for_each_migration_and_what_is_wrong_below() -> None:
     findings = (
         Finding(Severity.ERROR, "1", Flag.CHANGED, "1_x.sql: changed"),

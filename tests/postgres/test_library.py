@@ -89,6 +89,7 @@ async def test_status_looks_and_changes_nothing(database: Database, sql_folder: 
     status = await pgready.status(database.url, dir=sql_folder(TWO))
 
     assert [each.state for each in status.migrations] == ["pending", "pending"]
+    assert (status.ready, status.reason) == (False, "2 pending")
     assert database.dump() == before
 
 
@@ -99,6 +100,17 @@ async def test_the_status_of_a_database_that_is_not_there_is_that_all_is_pending
 
     assert [each.state for each in status.migrations] == ["pending", "pending"]
     assert "never_made does not exist" in status.warnings[0]
+
+
+async def test_the_status_of_a_target_as_the_folder_wants_it_is_ready(
+    database: Database, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(TWO)
+    await pgready.migrate(database.url, dir=folder)
+
+    status = await pgready.status(database.url, dir=folder)
+
+    assert (status.ready, status.phase, status.reason) == (True, "ready", None)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from pgready.commands.console import Console
 from pgready.commands.options import load_settings, output_option, settings_options
 from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode
-from pgready.core.renderings import text_table, to_json
+from pgready.core.renderings import text_table, to_json, verdict
+from pgready.core.status import looked
 from pgready.running import assemble
 
 
@@ -27,12 +28,10 @@ def command(output: str, exit_code: bool, **flags: object) -> int:
         async with assemble.located(settings, console.emit) as located:
             run = await assemble.prepare(located, console.emit, read_only=True)
             sight = await run.look_only(unmade=True)
-        if output == "json":
-            show(to_json(console.status).decode())
-        else:
-            show(text_table(console.status))
-        if exit_code and sight.plan.errors:
-            return ExitCode.DIVERGED
-        return ExitCode.PENDING if exit_code and sight.bootstrap_or_work else ExitCode.DONE
+        status = looked(console.status, datetime.now(UTC), lacking=sight.needs.cluster or sight.needs.target)
+        show(to_json(status).decode() if output == "json" else text_table(status, verdict(status)))
+        if status.ready or not exit_code:
+            return ExitCode.DONE
+        return ExitCode.DIVERGED if sight.plan.errors else ExitCode.PENDING
 
     return finish(work, console.fail)

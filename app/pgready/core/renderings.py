@@ -15,16 +15,7 @@ from pgready.core.status import MigrationStatus, Status
 
 def headline(status: Status) -> str:
     """*status* in one line."""
-    counts = status.counts
-    parts = [f"{counts.applied} applied"]
-    for number, word in (
-        (counts.pending, "pending"),
-        (counts.partly_applied, "partly applied"),
-        (counts.failed, "failed"),
-    ):
-        if number:
-            parts.append(f"{number} {word}")
-    text = f"{status.phase}: {', '.join(parts)}"
+    text = f"{status.phase}: {_counted(status)}"
     if status.progress is not None:
         progress = status.progress
         at = min(progress.statements + 1, progress.total)  # the one that runs
@@ -37,6 +28,29 @@ def headline(status: Status) -> str:
     elif status.reason:
         text += f"; {status.reason.splitlines()[0]}"
     return text
+
+
+def verdict(status: Status) -> str:
+    """What `core.status.looked` has found, in one line."""
+    pending = status.counts.pending + status.counts.partly_applied
+    if status.ready:
+        word = "up to date"
+    elif status.errors:
+        word = "refused"
+    else:
+        word = "not up to date" if pending else "something declared is missing"
+    return f"{word}: {_counted(status)}"
+
+
+def _counted(status: Status) -> str:
+    counts = status.counts
+    others = (
+        (counts.pending, "pending"),
+        (counts.partly_applied, "partly applied"),
+        (counts.failed, "failed"),
+    )
+    parts = [f"{number} {word}" for number, word in others if number]
+    return ", ".join([f"{counts.applied} applied", *parts])
 
 
 def news(status: Status) -> Status:
@@ -73,9 +87,10 @@ def _document(status: Status) -> dict[str, object]:
 _COLUMNS = ("version", "name", "state", "applied at (UTC)", "took", "by")
 
 
-def text_table(status: Status) -> str:
-    """*status* for people: a headline, the migrations, what is refused, the warnings."""
-    lines = [headline(status)]
+def text_table(status: Status, first: str | None = None) -> str:
+    """*status* for people: the *first* line, or else its headline, the migrations, what is refused, the
+    warnings."""
+    lines = [headline(status) if first is None else first]
     rows = [_row(each) for each in status.migrations]
     if rows:
         widths = [max(len(row[at]) for row in (_COLUMNS, *rows)) for at in range(len(_COLUMNS))]

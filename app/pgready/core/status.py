@@ -190,6 +190,18 @@ def _lost(reason: str) -> str:
     return f"the database is lost: {reason}"
 
 
+def looked(status: Status, now: datetime, *, lacking: bool) -> Status:
+    """The *status* of who only looked: ready where `up` would change nothing and refuse nothing, and if not,
+    why. *lacking*: something declared is missing. The phase is `ready`, or stays `planning`.
+    """
+    counts, lacks = status.counts, ("something declared is missing",) if lacking else ()
+    pending = counts.pending + counts.partly_applied
+    left = (*status.errors[:1], *((f"{pending} pending",) if pending else ()), *lacks)
+    if left:
+        return replace(status, ready=False, reason="; ".join(left))
+    return _entered(replace(status, ready=True, reason=None), "ready", now)
+
+
 _BETWEEN_RUNS = frozenset({"ready", "failed", "draining"})
 
 

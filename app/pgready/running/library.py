@@ -34,13 +34,15 @@ async def migrate(
 
 
 async def status(url: str | None = None, *, dir: str | Path | None = None, **settings: object) -> Status:
-    """Where each migration stands in the target; changes nothing. A database that is not there yet has none
-    of them applied. Raises PgreadyError."""
+    """Where each migration stands in the target, and whether it is as the folder wants it (`ready`).
+
+    Changes nothing, and runs no checks. A database that is not there yet has none of them applied. Raises PgreadyError.
+    """
     fold = _Fold(_load(url, dir, settings), None)
     async with assemble.located(fold.settings, fold.emit) as located:
         run = await assemble.prepare(located, fold.emit, read_only=True)
-        await run.look_only(unmade=True)
-    return fold.status
+        sight = await run.look_only(unmade=True)
+    return statuses.looked(fold.status, datetime.now(UTC), lacking=sight.needs.cluster or sight.needs.target)
 
 
 class _Fold:
