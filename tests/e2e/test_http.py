@@ -52,6 +52,38 @@ async def test_a_listener_hears_the_run_in_the_order_of_the_log(
     assert names == logged[len(logged) - len(names) :]
 
 
+@pytest.mark.parametrize("shows", [False, True])
+@pytest.mark.parametrize(
+    ("last", "names"),
+    [
+        ({"checks/p.sql": "SELECT * FROM p;"}, "2 rows (id, email)"),
+        ({"migrations/0002_u.sql": "CREATE UNIQUE INDEX ON p (email);"}, "23505"),
+    ],
+    ids=["a check's rows", "the server's DETAIL"],
+)
+async def test_what_rows_hold_goes_to_the_log_and_over_http_only_where_it_is_asked_for(
+    last: dict[str, str], names: str, shows: bool, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    made = "CREATE TABLE p (id int, email text); INSERT INTO p SELECT n, 'alice@example.com' FROM {} n;"
+    first = made.format("generate_series(1, 2)")
+    daemon = Daemon(
+        pgready, sql_folder({"migrations/0001_p.sql": first, **last}), database, PGREADY_SHOW_SQL=str(shows)
+    )
+    (logged,) = await daemon.told("run.failed")
+    async with httpx.AsyncClient(base_url=await daemon.url()) as client:
+        answers = [
+            (await client.get(path, headers={"Accept": accept})).text
+            for path in ("/ready", "/ready?verbose", "/migrations")
+            for accept in ("application/json", "text/plain", "text/html")
+        ]
+    async with listening(await port_of(daemon)) as listener:
+        answers.append(str((await listener.until("status")).data))
+
+    assert "alice" in logged["detail"]
+    assert names in answers[0]
+    assert any("alice" in answer for answer in answers) is shows
+
+
 async def test_a_listener_does_not_hold_up_the_end(
     database: Database, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:

@@ -93,12 +93,14 @@ class _Daemon:
     async def work(self) -> int:
         from pgready.service import server, web  # the HTTP side is loaded by this command alone
         from pgready.service.access import AccessLog
+        from pgready.service.discretion import discreet
         from pgready.service.feed import Feed
 
         retrying = self._retrying()
         sockets = server.listen(self._settings.host, self._settings.port)
         feed = Feed(self._console.status)
-        self._console.listen(feed.publish)
+        shows_data = self._settings.show_sql
+        self._console.listen(feed.publish if shows_data else lambda event: feed.publish(discreet(event)))
         application = web.application(feed, retrying=retrying, shows_schema=self._settings.show_schema)
         if self._settings.show_sql:
             self._console.listen(application.state.pages.note)

@@ -20,7 +20,7 @@ _SHOWN_ROWS = 3
 
 async def run_checks(session: Session, checks: Sequence[Script], emit: Callable[[Event], None]) -> None:
     """Run every query of *checks*, read-only. Raises ChecksFailed naming all that returned rows."""
-    failures: list[tuple[Script, Statement, list[str]]] = []
+    failures: list[tuple[Script, Statement, list[asyncpg.Record]]] = []
     for check in checks:
         for segment in compile_script(check).segments:
             for statement in segment.statements:
@@ -32,20 +32,20 @@ async def run_checks(session: Session, checks: Sequence[Script], emit: Callable[
         raise _failed(failures)
 
 
-async def _rows(session: Session, check: Script, statement: Statement) -> list[str]:
-    """The first rows that the query returns, as text; one more than is shown, to tell that there are more."""
+async def _rows(session: Session, check: Script, statement: Statement) -> list[asyncpg.Record]:
+    """The first rows that the query returns; one more than is shown, to tell that there are more."""
     query = check.text[statement.start : statement.end]
     try:
         async with session.rolled_back_on_failure():
             await session.execute("BEGIN READ ONLY")
             cursor = await session.connection.cursor(query)
-            rows = await cursor.fetch(_SHOWN_ROWS + 1)
+            rows: list[asyncpg.Record] = await cursor.fetch(_SHOWN_ROWS + 1)
             await session.execute("ROLLBACK")
     except asyncpg.PostgresError as problem:
         if lost_connection(problem):
             raise
         raise _broken(check, statement, problem) from problem
-    return [", ".join(f"{name}={value}" for name, value in row.items()) for row in rows]
+    return rows
 
 
 def _broken(check: Script, statement: Statement, problem: asyncpg.PostgresError) -> PgreadyError:
@@ -62,14 +62,22 @@ def _broken(check: Script, statement: Statement, problem: asyncpg.PostgresError)
     )
 
 
-def _failed(failures: Sequence[tuple[Script, Statement, list[str]]]) -> ChecksFailed:
+def _failed(failures: Sequence[tuple[Script, Statement, list[asyncpg.Record]]]) -> ChecksFailed:
+    """The values are in the detail alone, which is not for everybody (`service.discretion`)."""
     script, statement, rows = failures[0]
-    more = " and more" if len(rows) > _SHOWN_ROWS else ""
+    shown = [", ".join(f"{name}={value}" for name, value in row.items()) for row in rows[:_SHOWN_ROWS]]
     others = ", ".join(dict.fromkeys(check.path for check, _, _ in failures[1:]))
+    also = f"; so did: {others}" if others else ""
     return ChecksFailed(
-        "the check returned rows, and must return none",
+        f"the check returned {_counted(rows)} ({', '.join(rows[0].keys())}), and must return none{also}",
         place=place(script, statement.start),
-        detail="; ".join(rows[:_SHOWN_ROWS]) + more + (f" (and so did: {others})" if others else ""),
+        detail="; ".join(shown) + (" and more" if len(rows) > _SHOWN_ROWS else ""),
         done="all migrations are applied; the target is not ready",
         hint="mend the data or the schema in a new migration, then: pgready up",
     )
+
+
+def _counted(rows: Sequence[asyncpg.Record]) -> str:
+    if len(rows) > _SHOWN_ROWS:
+        return f"more than {_SHOWN_ROWS} rows"
+    return f"{len(rows)} row{'s' if len(rows) != 1 else ''}"

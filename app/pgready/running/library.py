@@ -36,7 +36,8 @@ async def migrate(
 async def status(url: str | None = None, *, dir: str | Path | None = None, **settings: object) -> Status:
     """Where each migration stands in the target, and whether it is as the folder wants it (`ready`).
 
-    Changes nothing, and runs no checks. A database that is not there yet has none of them applied. Raises PgreadyError.
+    Changes nothing, and runs no checks. A database that is not there yet has none of them applied. Raises
+    PgreadyError.
     """
     fold = _Fold(_load(url, dir, settings), None)
     async with assemble.located(fold.settings, fold.emit) as located:

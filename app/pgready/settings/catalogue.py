@@ -96,7 +96,12 @@ CATALOGUE: tuple[Setting, ...] = (
     ),
     Setting("port", values.port, "8080", "the port where `serve` listens"),
     Setting("token_file", values.path, None, "the file of the bearer token that `POST /retry` needs"),
-    Setting("show_sql", values.boolean, "false", "show the SQL of migrations on the page of `serve`"),
+    Setting(
+        "show_sql",
+        values.boolean,
+        "false",
+        "show SQL on the page of `serve`, and the DETAIL of errors over HTTP",
+    ),
     Setting(
         "show_schema", values.boolean, "true", "serve `/schema`: tables, columns and indexes as they are"
     ),
