@@ -161,6 +161,23 @@ async def test_wait_names_the_database_that_never_came(
     assert server.psql("SELECT count(*) FROM pg_database WHERE datname = 'never_made'") == "0\n"
 
 
+@pytest.mark.parametrize(("level", "shown"), [("debug", None), ("info", 2)])
+async def test_the_attempts_of_wait_are_numbered_and_those_of_one_reason_told_seldom(
+    level: str, shown: int | None, server: Server, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    running = pgready.start(
+        "wait", "--dir", sql_folder(FIRST), "--timeout", "3s", "--log-level", level,
+        env={"DATABASE_URL": server.url("never_made")},
+    )  # fmt: skip
+    await running.wait()
+    *attempts, last = events(running, "connect.failed")
+
+    numbers = [each["attempt"] for each in (*attempts, last)]
+    assert all(each["retry_seconds"] > 0 for each in attempts) and "retry_seconds" not in last
+    assert numbers[0] == 1 and last["attempt"] > 2
+    assert len(numbers) == shown or numbers == list(range(1, len(numbers) + 1))
+
+
 async def test_wait_is_right_when_the_database_is_ahead(
     database: Database, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:

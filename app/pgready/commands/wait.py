@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import anyio
@@ -13,7 +14,7 @@ from pgready.commands.options import load_settings, log_format, settings_options
 from pgready.commands.process import finish, show
 from pgready.commands.reports import keep_termination_log
 from pgready.core.errors import DatabaseMissing, ExitCode, NotReady, Unreachable
-from pgready.core.events import ConnectFailed
+from pgready.core.events import Connected, ConnectFailed, Event
 from pgready.running import assemble, reasons
 from pgready.running.look import Sight
 from pgready.settings import Settings
@@ -54,35 +55,75 @@ async def _wait_for_daemon(url: str, seconds: float) -> int:
     return ExitCode.DONE
 
 
+class _Attempts:
+    """The attempts to connect of one look after another, told as those of one run.
+
+    The last of a look is kept back until it is known whether another look follows.
+    """
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self._emit = emit
+        self._before = 0
+        self._last: ConnectFailed | None = None
+
+    def emit(self, event: Event) -> None:
+        match event:
+            case ConnectFailed():
+                event = replace(event, attempt=self._before + event.attempt)
+                if event.retry_seconds is None:
+                    self._last = event
+                    return
+            case Connected():
+                event = replace(event, attempt=self._before + event.attempt)
+                self._before = 0
+        self._emit(event)
+
+    def tell_last(self, retry_seconds: float | None) -> None:
+        """Another look follows in *retry_seconds*; None: there is none."""
+        last, self._last = self._last, None
+        if last is not None:
+            self._before = last.attempt
+            self._emit(replace(last, retry_seconds=retry_seconds))
+
+
 async def _wait(settings: Settings, console: Console, seconds: float) -> int:
     deadline = anyio.current_time() + seconds
     lack: Unreachable | str = "the database did not answer"
+    attempts = _Attempts(console.emit)
     async with console.following(), assemble.located(settings, console.emit) as located:
         with anyio.move_on_after(seconds + _LOOK_SECONDS):
             while True:
-                lack = await _look(located, console, max(0.0, deadline - anyio.current_time()))
+                try:
+                    lack = await _look(located, attempts.emit, max(0.0, deadline - anyio.current_time()))
+                except BaseException:
+                    attempts.tell_last(None)
+                    raise
                 if not lack:
                     return ExitCode.DONE
-                if anyio.current_time() >= deadline:
+                pause = min(_POLL_SECONDS, deadline - anyio.current_time())
+                attempts.tell_last(pause if pause > 0 else None)
+                if pause <= 0:
                     break
-                await anyio.sleep(min(_POLL_SECONDS, deadline - anyio.current_time()))
+                await anyio.sleep(pause)
     if isinstance(lack, Unreachable):
         raise Unreachable(lack.what, sqlstate=lack.sqlstate, hint=_HINT)
     raise NotReady(f"not ready after {seconds:g} s: {lack}", hint=_HINT)
 
 
-async def _look(settings: Settings, console: Console, patience_seconds: float) -> Unreachable | str:
+async def _look(
+    settings: Settings, emit: Callable[[Event], None], patience_seconds: float
+) -> Unreachable | str:
     """What is lacking, which is nothing when the target has all of the folder.
 
     A server that is not there is waited for, for *patience_seconds*; whatever time does not cure is
     raised. The folder is read each time: it may be a volume that something else fills.
     """
     settings = replace(settings, connect_timeout_seconds=round(patience_seconds, 1))
-    run = await assemble.prepare(settings, console.emit, read_only=True)
+    run = await assemble.prepare(settings, emit, read_only=True)
     try:
         sight = await run.look_only()
     except DatabaseMissing as error:
-        console.emit(ConnectFailed(1, error.what, _POLL_SECONDS))
+        emit(ConnectFailed(1, error.what, None))
         return error.what
     except Unreachable as error:
         return error
