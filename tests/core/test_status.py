@@ -270,12 +270,17 @@ def test_the_summary_is_the_same_without_the_migrations() -> None:
     assert msgspec.json.decode(renderings.summary_json(folded)) == document
 
 
-def test_drift_is_told_once_and_forgotten_at_the_next_connection() -> None:
+def test_drift_is_told_once_kept_for_a_run_and_forgotten_at_the_next() -> None:
     drifted = events.DriftFound("role", "app", "login is off, not on")
     connected = events.Connected(1, "18.1", "app", "app", False)
+    other = events.DriftFound("extension", "vector", "is not there")
+    one_run = fold(drifted, connected, drifted, other, READY)
 
-    assert fold(drifted, drifted).drift == ("role app: login is off, not on",)
-    assert fold(drifted, connected).drift == ()
+    assert one_run.drift == (
+        "role app: login is off, not on",
+        "extension vector: is not there",
+    )
+    assert advance(one_run, events.PhaseEntered("connecting"), LATER).drift == ()
 
 
 def test_the_target_is_what_was_located() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
@@ -52,6 +53,22 @@ async def test_the_owner_that_migrates_is_created_first(
             await connection.fetchval("SELECT relowner::regrole::text FROM pg_class WHERE relname = 'notes'")
             == owner
         )
+
+
+async def test_the_drift_of_roles_is_kept_when_the_same_run_makes_the_database(
+    server: Server, owner: str, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    async with connected(server, "postgres") as admin:
+        await admin.execute(f"CREATE ROLE {owner} CONNECTION LIMIT 5")
+    role = f'[[role]]\nname = "{owner}"\nconnection_limit = 50\n'
+    declared = f'extensions = ["no_such_thing?"]\n{role}[[schema]]\nname = "media"\n'
+    place, env = home(sql_folder, declared), {"DATABASE_URL": server.url(owner)}
+
+    makes, again = [await pgready("up", "--output", "json", env=env, cwd=place) for _ in range(2)]
+
+    drift = json.loads(makes.stdout)["drift"]
+    assert [line.split(":")[0] for line in sorted(drift)] == ["extension no_such_thing", f"role {owner}"]
+    assert sorted(drift) == sorted(json.loads(again.stdout)["drift"])
 
 
 async def test_a_password_that_is_wrong_all_the_same_is_refused(

@@ -75,8 +75,8 @@ class Status(Struct, frozen=True):
     """One target at one moment. Times are UTC. *since* is when the phase was entered.
 
     *errors* and *warnings* are what the last plan refused and warned of; *drift* is what exists and
-    differs from what is declared; *applied_this_run* counts since the last run began; *unreachable_since* is
-    set while the target cannot be reached, whether it is ready or not.
+    differs from what is declared, as the last run found it; *applied_this_run* counts since that began;
+    *unreachable_since* is set while the target cannot be reached, whether it is ready or not.
     """
 
     schema: int = 1
@@ -143,7 +143,6 @@ def advance(status: Status, event: events.Event, now: datetime) -> Status:
                 server_version=event.server_version,
                 reason=None,
                 unreachable_since=None,
-                drift=(),
             )
         case events.DriftFound(what, name, difference):
             return _drifted(status, f"{what} {name}: {difference}")
@@ -215,6 +214,7 @@ def _entered(status: Status, phase: str, now: datetime) -> Status:
         phase=phase,
         since=now,
         applied_this_run=0 if begins else status.applied_this_run,
+        drift=() if begins else status.drift,  # a run finds it in two parts: the cluster's, the database's
         ready=status.ready and phase != "draining",
         progress=status.progress if phase in ("migrating", "bootstrapping") else None,
         lock=status.lock if waiting else None,
