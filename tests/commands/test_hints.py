@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pgready.commands.hints import completed
+from pgready.commands.hints import completed, completed_status
+from pgready.core.status import Status
 from pgready.settings import load
 
 NO_FILE = {"DATABASE_URL": "postgresql://app@localhost/app"}
@@ -42,3 +43,13 @@ def test_a_value_that_a_shell_would_split_is_quoted() -> None:
     settings = load({"dir": "my db", "namespace": "shop"}, NO_FILE, nothing_to_read)
 
     assert completed("pgready up", settings) == "pgready up --dir 'my db' --namespace shop"
+
+
+def test_what_a_status_warns_of_has_commands_that_can_be_typed_as_well() -> None:
+    settings = load({"dir": "db"}, NO_FILE, nothing_to_read)
+    status = Status(errors=("1: changed; pgready repair 1",), warnings=("2: newer; pgready repair 2 --gone",))
+
+    told = completed_status(status, settings)
+
+    assert told.errors == ("1: changed; pgready repair 1 --dir db",)
+    assert told.warnings == ("2: newer; pgready repair 2 --dir db --gone",)

@@ -236,7 +236,7 @@ def test_a_look_says_whether_the_target_is_as_the_folder_wants_it(
 
 def test_the_table_has_a_row_for_each_migration_and_what_is_wrong_below() -> None:
     findings = (
-        Finding(Severity.ERROR, "1", Flag.CHANGED, "1_x.sql: changed"),
+        Finding(Severity.ERROR, "1", Flag.CHANGED, "1_x.sql: changed", "accept it: pgready repair 1"),
         Finding(Severity.WARNING, "2", Flag.OUT_OF_ORDER, "2_x.sql: out of order"),
     )
     event = planned(
@@ -248,7 +248,7 @@ def test_the_table_has_a_row_for_each_migration_and_what_is_wrong_below() -> Non
         "version  name  state                   applied at (UTC)     took  by",
         "1        x     applied                 2026-05-04 12:00:00        pod-1",
         "2        x     pending (out of order)",
-        "error: 1_x.sql: changed",
+        "error: 1_x.sql: changed; accept it: pgready repair 1",
         "warning: 2_x.sql: out of order",
     ]
 

@@ -227,6 +227,20 @@ async def test_status_with_exit_code_says_pending_diverged_or_done(
     assert (pending, done, diverged) == (7, 0, 6)
 
 
+@pytest.mark.parametrize("command", ["status", "plan"])
+@pytest.mark.parametrize("output", ["table", "json"])
+async def test_what_is_refused_comes_with_the_command_that_accepts_it(
+    command: str, output: str, database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(TWO)
+    await pgready("up", "--dir", folder, env=environment(database))
+    (folder / "migrations/0001_titles.sql").write_text("CREATE TABLE titles (id bigint);")
+
+    told = await pgready(command, "--dir", folder, "--output", output, env=environment(database))
+
+    assert f"or accept it: pgready repair 0001 --dir {folder}" in told.stdout
+
+
 _COUNTED = """
 SELECT coalesce(array_agg((relid::regclass, n_tup_ins, n_tup_upd, n_tup_del)::text ORDER BY relid), '{}')
 FROM pg_stat_user_tables

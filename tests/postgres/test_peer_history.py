@@ -73,7 +73,8 @@ async def test_a_dialect_that_no_tool_has_judged_is_warned_of(
     status = await library.migrate(database.url, dir=sql_folder(GOOSE))
 
     assert status.warnings == (
-        "the dialect goose is unproven: the tool itself has not been run against it yet",
+        "the dialect goose is unproven: the tool itself has not been run against it yet; "
+        "look at the plan before the first run",
     )
 
 
@@ -94,7 +95,8 @@ async def test_a_namespace_that_keeps_no_peers_versions_apart_is_warned_of(
 
     assert [warning for warning in vain.warnings if "namespace" in warning] == [
         "the namespace second keeps nothing apart: "
-        "golang-migrate's history public.schema_migrations has the versions of every folder"
+        "golang-migrate's history public.schema_migrations has the versions of every folder; "
+        "a second folder needs a table of its own: --history-table; else leave --namespace out"
     ]
     assert (vain.applied_this_run, apart.applied_this_run) == (0, 1)
     assert [warning for warning in apart.warnings if "namespace" in warning] == []

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+from msgspec.structs import replace
+
 from pgready.core.errors import typed
+from pgready.core.status import Status
 from pgready.settings import Settings
 
 _WORD = r"(?:'[^']*'|[^\s;,]++)"
@@ -27,3 +30,11 @@ def completed(hint: str, settings: Settings) -> str:
     said = set(settings.origins.values())
     words = [word for flag, value in given.items() if value and flag in said for word in (flag, value)]
     return _COMMAND.sub(lambda match: " ".join((match[0], *map(typed, words))), hint)
+
+
+def completed_status(status: Status, settings: Settings) -> Status:
+    """*status*, the commands of whose errors and warnings are completed likewise."""
+    errors, warnings = (
+        tuple(completed(line, settings) for line in lines) for lines in (status.errors, status.warnings)
+    )
+    return replace(status, errors=errors, warnings=warnings)

@@ -9,6 +9,7 @@ from pgready.commands.process import collect_garbage, show
 from pgready.commands.reports import Reports
 from pgready.core.errors import ExitCode, PgreadyError
 from pgready.core.renderings import news, text_table, to_json
+from pgready.core.status import Status
 from pgready.running import assemble
 from pgready.running.ahead import FirstSession
 from pgready.settings import Settings
@@ -55,7 +56,15 @@ class OneShot:
             return error.exit_code
         finally:
             if self._output == "json":
-                show(to_json(console.status).decode())
+                show(to_json(self._status()).decode())
         if self._output == "table":
-            show(text_table(news(console.status)))
+            show(text_table(news(self._status())))
         return ExitCode.DONE
+
+    def _status(self) -> Status:
+        status = self._console.status
+        if not (status.errors or status.warnings):  # as most runs end
+            return status
+        from pgready.commands.hints import completed_status
+
+        return completed_status(status, self._settings)

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from pgready.commands.console import Console
+from pgready.commands.hints import completed
 from pgready.commands.options import load_settings, output_option, settings_options
 from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode
@@ -19,6 +20,7 @@ from pgready.core.segments import CompiledScript, Segment, SegmentKind, shown
 from pgready.running import assemble
 from pgready.running.look import Sight
 from pgready.running.source import Source
+from pgready.settings import Settings
 
 _SHOWN_CHARACTERS = 100
 
@@ -36,14 +38,14 @@ def command(output: str, **flags: object) -> int:
             source = await assemble.read_source(located)
             run = assemble.run_of(located, source, console.emit, read_only=True)
             sight = await run.look_only(unmade=True)
-        document = await _document(sight, source)
+        document = await _document(sight, source, located)
         show(_json(document) if output == "json" else _text(document))
         return ExitCode.DIVERGED if sight.plan.errors or sight.needs.lacking else ExitCode.DONE
 
     return finish(work, console.fail)
 
 
-async def _document(sight: Sight, source: Source) -> dict[str, Any]:
+async def _document(sight: Sight, source: Source, settings: Settings) -> dict[str, Any]:
     pending = []
     for entry, work in zip(sight.plan.pending, sight.work, strict=True):
         script = await source.compiled(entry.kind, entry.version)
@@ -59,7 +61,7 @@ async def _document(sight: Sight, source: Source) -> dict[str, Any]:
                 "version": finding.version,
                 "flag": finding.flag.value if finding.flag else None,
                 "message": finding.message,
-                "hint": finding.hint,
+                "hint": finding.hint and completed(finding.hint, settings),
             }
             for finding in (*sight.plan.findings, *map(_lacking, sight.needs.lacking))
         ],
@@ -105,7 +107,7 @@ def _json(document: dict[str, Any]) -> str:
 
 
 def _text(document: dict[str, Any]) -> str:
-    lines = [f"{finding['severity']}: {finding['message']}" for finding in document["findings"]]
+    lines = [_told(finding) for finding in document["findings"]]
     if document["pending"]:
         lines += [f"note: {difference}" for difference in document["differences"]]
     if document["bootstrap"]["missing"]:
@@ -127,6 +129,11 @@ def _text(document: dict[str, Any]) -> str:
 def _task(what: str, name: str, action: str) -> str:
     done = "its password would be changed" if action == "password changed" else f"would be {action}"
     return f"{what} {name}: {done}"
+
+
+def _told(finding: dict[str, str | None]) -> str:
+    hint = f"; {finding['hint']}" if finding["hint"] else ""
+    return f"{finding['severity']}: {finding['message']}{hint}"
 
 
 def _short(statement: str) -> str:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from pgready.commands import hangups
 from pgready.commands.console import Console
+from pgready.commands.hints import completed_status
 from pgready.commands.options import load_settings, reload_settings, settings_options
 from pgready.commands.process import finish, show
 from pgready.commands.reports import Reports
@@ -86,7 +87,7 @@ class _Daemon:
             self._told = True
             self._console.stop_following()
             try:
-                _tell(self._console.status, self._address, self._psql)
+                _tell(completed_status(self._console.status, self._settings), self._address, self._psql)
             except PgreadyError as error:
                 self._console.log.warning("output.unwritten", message=error.what)
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from pgready.commands.console import Console
+from pgready.commands.hints import completed_status
 from pgready.commands.options import load_settings, output_option, settings_options
 from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode
@@ -28,7 +29,8 @@ def command(output: str, exit_code: bool, **flags: object) -> int:
         async with assemble.located(settings, console.emit) as located:
             run = await assemble.prepare(located, console.emit, read_only=True)
             sight = await run.look_only(unmade=True)
-        status = looked(console.status, datetime.now(UTC), lacking=sight.needs.cluster or sight.needs.target)
+        lacking = sight.needs.cluster or sight.needs.target
+        status = looked(completed_status(console.status, settings), datetime.now(UTC), lacking=lacking)
         show(to_json(status).decode() if output == "json" else text_table(status, verdict(status)))
         if status.ready or not exit_code:
             return ExitCode.DONE

@@ -90,6 +90,11 @@ class Finding(Struct, frozen=True):
     hint: str | None = None
     exit_code: ExitCode = ExitCode.DIVERGED
 
+    @property
+    def with_hint(self) -> str:
+        """What it says and what to do, in one line."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
 
 class Plan(Struct, frozen=True):
     """*entries* in the order in which they run; *pending* are those of them that will be applied."""

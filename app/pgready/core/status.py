@@ -74,9 +74,9 @@ class LockWait(Struct, frozen=True):
 class Status(Struct, frozen=True):
     """One target at one moment. Times are UTC. *since* is when the phase was entered.
 
-    *errors* and *warnings* are what the last plan refused and warned of; *drift* is what exists and
-    differs from what is declared, as the last run found it; *applied_this_run* counts since that began;
-    *unreachable_since* is set while the target cannot be reached, whether it is ready or not.
+    *errors* and *warnings* are what the last plan refused and warned of, with what to do; *drift* is what
+    exists and differs from what is declared, as the last run found it; *applied_this_run* counts since that
+    began; *unreachable_since* is set while the target cannot be reached, whether it is ready or not.
     """
 
     schema: int = 1
@@ -235,8 +235,8 @@ def _planned(status: Status, event: events.Planned, now: datetime) -> Status:
         dialect=event.dialect,
         roster=roster(((entry.kind.value, entry.version), _standing(entry, work)) for entry in plan.entries),
         counts=summary(plan),
-        errors=tuple(finding.message for finding in plan.errors),
-        warnings=tuple(finding.message for finding in warnings),
+        errors=tuple(finding.with_hint for finding in plan.errors),
+        warnings=tuple(finding.with_hint for finding in warnings),
     )
     unready = _unready(plan) if status.ready else None
     if unready is None:
