@@ -9,7 +9,7 @@ from structlog.testing import CapturingLogger
 
 from pgready.commands.eventlog import log_events
 from pgready.core.events import Connected, ConnectFailed, DatabaseBack, Event, Planned
-from pgready.core.planning import Finding, Plan, Severity
+from pgready.core.planning import Finding, Flag, Plan, Severity
 
 
 def test_a_finding_about_the_folder_as_a_whole_names_no_version() -> None:
@@ -77,3 +77,19 @@ def test_an_attempt_is_told_that_fails_behind_what_was_news(news: Event) -> None
 
     assert told[1] in ("warning", "info")
     assert told[2] == ("debug" if news == ConnectFailed(2, "refused", None) else "warning")
+
+
+def test_of_many_findings_of_a_kind_the_log_has_ten_and_how_many_more() -> None:
+    newer = [Finding(Severity.WARNING, str(n), Flag.AHEAD, f"{n}: newer") for n in range(2991)]
+    odd = [Finding(Severity.WARNING, "", None, f"odd {n}") for n in range(12)]
+    log = CapturingLogger()
+
+    log_events(log, "info")(Planned(Plan((), (*newer, *odd)), False), datetime(2026, 11, 30, tzinfo=UTC))
+
+    told = [call.kwargs["message"] for call in log.calls if call.args == ("plan.finding",)]
+    assert told == [
+        *(f"{n}: newer" for n in range(10)),
+        "and 2981 more ahead; pgready status has them all",
+        *(f"odd {n}" for n in range(10)),
+        "and 2 more; pgready status has them all",
+    ]

@@ -6,11 +6,13 @@ import pytest
 
 from pgready.core.errors import (
     ExitCode,
+    FolderError,
     MigrationFailed,
     PgreadyError,
     Place,
     SettingsError,
     excerpt,
+    first_of,
     render,
     typed,
 )
@@ -79,3 +81,11 @@ def test_an_exit_code_says_whether_the_same_command_may_succeed_later() -> None:
 )
 def test_a_word_of_a_hints_command_is_quoted_where_a_shell_needs_it(word: str, shown: str) -> None:
     assert typed(word) == shown
+
+
+def test_of_many_problems_of_a_folder_the_first_ten_are_told_and_all_are_kept() -> None:
+    error = FolderError(tuple(f"{n}.sql: twice" for n in range(37)))
+
+    assert error.what.splitlines() == [*(f"{n}.sql: twice" for n in range(10)), "and 27 more"]
+    assert len(error.problems) == 37
+    assert first_of(["one", "two"]) == ("one", "two")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -268,6 +269,24 @@ def test_the_summary_is_the_same_without_the_migrations() -> None:
     del document["migrations"]
 
     assert msgspec.json.decode(renderings.summary_json(folded)) == document
+
+
+def test_the_summary_has_the_first_ten_of_each_list_and_the_whole_status_all() -> None:
+    findings = tuple(
+        Finding(severity, str(n), None, f"{severity.value} {n}") for severity in Severity for n in range(3000)
+    )
+    drift = [events.DriftFound("role", f"r{n}", "differs") for n in range(12)]
+    folded = fold(planned(findings=findings), *drift)
+
+    whole, short = (json.loads(render(folded)) for render in (to_json, renderings.summary_json))
+
+    assert {name: len(whole[name]) for name in ("errors", "warnings", "drift")} == {
+        "errors": 3000, "warnings": 3000, "drift": 12,
+    }  # fmt: skip
+    assert short["errors"] == [*(f"error {n}" for n in range(10)), "and 2990 more"]
+    assert short["warnings"][-1] == "and 2990 more"
+    assert short["drift"][9:] == ["role r9: differs", "and 2 more"]
+    assert len(renderings.summary_json(folded)) < 2500
 
 
 def test_drift_is_told_once_kept_for_a_run_and_forgotten_at_the_next() -> None:

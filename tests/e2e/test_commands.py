@@ -241,6 +241,25 @@ async def test_what_is_refused_comes_with_the_command_that_accepts_it(
     assert f"or accept it: pgready repair 0001 --dir {folder}" in told.stdout
 
 
+async def test_of_many_files_that_are_gone_a_run_names_ten_and_the_status_all(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder({f"{n:04}_x.sql": "SELECT 1;" for n in range(1, 39)})
+    await pgready("up", "--dir", folder, env=environment(database))
+    for n in range(1, 38):
+        (folder / f"{n:04}_x.sql").unlink()
+
+    up = await pgready("up", "--dir", folder, env=environment(database))
+    status = await pgready("status", "--dir", folder, env=environment(database))
+
+    lines = [json.loads(line) for line in up.stderr.splitlines()]
+    (failed,) = [line for line in lines if line["event"] == "run.failed"]
+    assert len(failed["message"].splitlines()) == 11
+    assert failed["message"].endswith("\nand 27 more") and failed["hint"].endswith("; and 27 more")
+    assert len([line for line in lines if line["event"] == "plan.finding"]) == 11
+    assert status.stdout.count("error: 00") == 37
+
+
 _COUNTED = """
 SELECT coalesce(array_agg((relid::regclass, n_tup_ins, n_tup_upd, n_tup_del)::text ORDER BY relid), '{}')
 FROM pg_stat_user_tables

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from pgready import logs
 from pgready.core import events
 from pgready.core.errors import PgreadyError, Place
 from pgready.core.model import LockHolder, Operation
-from pgready.core.planning import Finding, summary
+from pgready.core.planning import Finding, Flag, Severity, summary
 
 _LEVELS: Mapping[type[events.Event], str] = {
     events.ConnectFailed: "warning",
@@ -36,6 +37,8 @@ _LEVELS: Mapping[type[events.Event], str] = {
 
 _TELL_AGAIN_SECONDS = 60.0
 """How often an attempt to connect is told that failed as the one before it; the others are debug."""
+
+_SHOWN_OF_A_KIND = 10
 
 _ORDER = ("debug", "info", "warning", "error")
 _NOTICE_LEVELS = {"WARNING": "warning", "NOTICE": "info", "INFO": "info"}
@@ -81,9 +84,8 @@ def log_events(log: Any, least: str) -> Callable[[events.Event, datetime], None]
         if isinstance(event, events.Planned):
             nonlocal before
             known = before if event.under_lock else ()  # there, only what the look before left to this one
-            for finding in event.plan.findings:
-                if finding not in known:
-                    log.warning("plan.finding", timestamp=timestamp, **_said(finding))
+            for said in _said_of([finding for finding in event.plan.findings if finding not in known]):
+                log.warning("plan.finding", timestamp=timestamp, **said)
             before = frozenset(event.plan.findings)
 
     return write
@@ -107,6 +109,20 @@ def _repetitions() -> Callable[[events.Event, datetime], bool]:
         return False
 
     return is_repeated
+
+
+def _said_of(findings: Sequence[Finding]) -> Iterator[dict[str, str]]:
+    """What is said of *findings*: of those of a kind the first few in full, of the others how many."""
+    kinds = Counter((finding.severity, finding.flag) for finding in findings)
+    told: Counter[tuple[Severity, Flag | None]] = Counter()
+    for finding in findings:
+        kind = finding.severity, finding.flag
+        told[kind] += 1
+        if told[kind] <= _SHOWN_OF_A_KIND:
+            yield _said(finding)
+        elif told[kind] == kinds[kind]:
+            like = f" {finding.flag.value}" if finding.flag else ""
+            yield {"message": f"and {kinds[kind] - _SHOWN_OF_A_KIND} more{like}; pgready status has them all"}
 
 
 def _said(finding: Finding) -> dict[str, str]:

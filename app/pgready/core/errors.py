@@ -7,6 +7,7 @@ each in its own way. No error holds a secret.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import ClassVar
 
@@ -94,12 +95,12 @@ class SettingsError(PgreadyError):
 
 
 class FolderError(PgreadyError):
-    """A migration folder that cannot be read as its dialect lays it down; one problem a line."""
+    """A migration folder that cannot be read as its dialect lays it down; one problem a line, ten at most."""
 
     exit_code = ExitCode.USAGE
 
     def __init__(self, problems: tuple[str, ...], *, hint: str | None = None) -> None:
-        super().__init__("\n".join(problems), hint=hint)
+        super().__init__("\n".join(first_of(problems)), hint=hint)
         self.problems = problems
 
 
@@ -193,6 +194,15 @@ def render(error: PgreadyError) -> str:
     if error.hint:
         lines.append(f"hint: {error.hint}")
     return "\n".join(lines)
+
+
+_SHOWN = 10
+
+
+def first_of(lines: Sequence[str]) -> tuple[str, ...]:
+    """The first ten of *lines*, and how many there are behind them."""
+    left = len(lines) - _SHOWN
+    return tuple(lines) if left <= 0 else (*lines[:_SHOWN], f"and {left} more")
 
 
 def typed(word: str) -> str:

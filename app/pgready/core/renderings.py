@@ -8,6 +8,7 @@ from datetime import UTC
 import msgspec
 from msgspec.structs import replace
 
+from pgready.core.errors import first_of
 from pgready.core.planning import State
 from pgready.core.roster import roster
 from pgready.core.status import MigrationStatus, Status
@@ -76,8 +77,9 @@ def to_json(status: Status) -> bytes:
 
 
 def summary_json(status: Status) -> bytes:
-    """The same without the list of migrations."""
-    return msgspec.json.encode(_document(status))
+    """The same without the list of migrations, and of each other list the first ten."""
+    shortened = {name: first_of(getattr(status, name)) for name in ("errors", "warnings", "drift")}
+    return msgspec.json.encode(_document(status) | shortened)
 
 
 def _document(status: Status) -> dict[str, object]:

@@ -8,7 +8,7 @@ import asyncpg
 
 from pgready.core.compile import compile_script
 from pgready.core.diagnostics import ServerReport, explain
-from pgready.core.errors import ChecksFailed, PgreadyError
+from pgready.core.errors import ChecksFailed, PgreadyError, first_of
 from pgready.core.events import CheckFailed, Event
 from pgready.core.model import Script
 from pgready.core.segments import Statement, place
@@ -66,7 +66,7 @@ def _failed(failures: Sequence[tuple[Script, Statement, list[asyncpg.Record]]]) 
     """The values are in the detail alone, which is not for everybody (`service.discretion`)."""
     script, statement, rows = failures[0]
     shown = [", ".join(f"{name}={value}" for name, value in row.items()) for row in rows[:_SHOWN_ROWS]]
-    others = ", ".join(dict.fromkeys(check.path for check, _, _ in failures[1:]))
+    others = ", ".join(first_of(list(dict.fromkeys(check.path for check, _, _ in failures[1:]))))
     also = f"; so did: {others}" if others else ""
     return ChecksFailed(
         f"the check returned {_counted(rows)} ({', '.join(rows[0].keys())}), and must return none{also}",

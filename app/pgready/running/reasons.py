@@ -15,6 +15,7 @@ from pgready.core.errors import (
     Place,
     Uncertain,
     Unreachable,
+    first_of,
     typed,
 )
 from pgready.core.model import LockHolder, Migration
@@ -143,8 +144,8 @@ def refused(plan: Plan, applied: int = 0) -> PgreadyError:
     errors = plan.errors
     hints = dict.fromkeys(finding.hint for finding in errors if finding.hint)
     return Diverged(
-        "\n".join(finding.message for finding in errors),
-        hint="; ".join(hints) or None,
+        "\n".join(first_of([finding.message for finding in errors])),
+        hint="; ".join(first_of(list(hints))) or None,
         done=_so_far(applied, "nothing was run"),
     )
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import anyio.to_thread
 
-from pgready.core.errors import PgreadyError, ScriptError
+from pgready.core.errors import PgreadyError, ScriptError, first_of
 from pgready.core.model import Folder, Kind, Migration, Script
 from pgready.core.segments import CompiledScript
 from pgready.dialects.base import Dialect
@@ -78,7 +78,8 @@ async def _in_a_thread(compute: Callable[[Script], _T], script: Script) -> _T:
 def all_refused(problems: list[PgreadyError]) -> PgreadyError:
     """One error for every script that was refused: the first in full, the others by a line each."""
     first, *others = problems
-    more = "; ".join(f"{error.place}: {error.what}" if error.place else error.what for error in others)
+    each = [f"{error.place}: {error.what}" if error.place else error.what for error in others]
+    more = "; ".join(first_of(each))
     return ScriptError(
         first.what,
         place=first.place,
