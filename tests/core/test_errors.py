@@ -89,3 +89,17 @@ def test_of_many_problems_of_a_folder_the_first_ten_are_told_and_all_are_kept() 
     assert error.what.splitlines() == [*(f"{n}.sql: twice" for n in range(10)), "and 27 more"]
     assert len(error.problems) == 37
     assert first_of(["one", "two"]) == ("one", "two")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (PgreadyError("it broke"), "it broke"),
+        (
+            MigrationFailed("no such column", place=Place("2_x.sql", 1, 8, "SELECT x"), hint="mend it"),
+            "2_x.sql:1:8: no such column\nhint: mend it",
+        ),
+    ],
+)
+def test_an_error_that_nobody_catches_names_its_place_and_its_cure(error: PgreadyError, text: str) -> None:
+    assert str(error) == text

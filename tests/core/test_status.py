@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from pgready.core import events, renderings, status
-from pgready.core.errors import ExitCode
+from pgready.core.errors import ExitCode, Place
 from pgready.core.model import Applied, Kind, LockHolder, Migration, Operation, Script
 from pgready.core.planning import Entry, Finding, Flag, Plan, Severity, State, Work
 from pgready.core.progress import Progress, Retry, progressed
@@ -193,6 +193,10 @@ STARTED = events.MigrationStarted("2", "x", "versioned", 0, 1, 5)
             "connecting: 0 applied; 2, statement 1 of 5, blocked by pid 7",
         ),
         ((failed(ExitCode.FAILED),), "failed: 0 applied; it did not work"),
+        (
+            (events.RunFailed("no such column", "mend it", ExitCode.FAILED, Place("2_x.sql", 1, 8)),),
+            "failed: 0 applied; 2_x.sql:1:8: no such column",
+        ),
         ((ALL_APPLIED, READY), "ready: 1 applied"),
     ],
 )

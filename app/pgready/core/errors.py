@@ -83,6 +83,12 @@ class PgreadyError(Exception):
         self.detail = detail
         self.done = done
 
+    def __str__(self) -> str:
+        """For tracebacks and logs: the place and *what*, and on a line of its own the hint."""
+        where = f"{self.place}: " if self.place else ""
+        hint = f"\nhint: {self.hint}" if self.hint else ""
+        return f"{where}{self.what}{hint}"
+
 
 class SettingsError(PgreadyError):
     """Settings that cannot be used; *problems* holds one line for each, all of them at once."""

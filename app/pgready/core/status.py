@@ -319,7 +319,8 @@ _Key = tuple[str, str]
 
 def _failed(status: Status, event: events.RunFailed, now: datetime) -> Status:
     values = {field: getattr(event, field) for field in Failure.__struct_fields__}
-    failed = replace(status, failure=Failure(**values), reason=event.message, progress=None, lock=None)
+    why = f"{event.place}: {event.message}" if event.place else event.message
+    failed = replace(status, failure=Failure(**values), reason=why, progress=None, lock=None)
     if status.ready and event.exit_code in _CANNOT_LOOK:
         return _entered(failed, "ready", now)
     return _entered(replace(failed, ready=False), "failed", now)
