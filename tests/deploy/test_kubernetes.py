@@ -111,6 +111,19 @@ def test_the_job_fails_at_once_for_what_no_retry_cures() -> None:
     assert rules[1]["onExitCodes"]["containerName"] == "pgready"
 
 
+def test_the_network_policy_lets_prometheus_in_whom_the_annotations_call() -> None:
+    template = MANIFESTS["overlays/sidecar/deployment.yaml"]["spec"]["template"]
+    scraped = int(template["metadata"]["annotations"]["prometheus.io/port"])
+    rules = MANIFESTS["base/network-policy.yaml"]["spec"]["ingress"]
+    (sources,) = [rule["from"] for rule in rules if rule["ports"][0]["port"] == scraped]
+    named = [
+        source["namespaceSelector"]["matchLabels"] for source in sources if "namespaceSelector" in source
+    ]
+    ((namespace,),) = [labels.values() for labels in named]
+
+    assert f"`{namespace}`" in (KUBERNETES.parents[1] / "docs" / "kubernetes.md").read_text()
+
+
 def test_the_network_policy_lets_in_to_the_ports_that_are_listened_on() -> None:
     policy = MANIFESTS["base/network-policy.yaml"]["spec"]
     ports = [rule["ports"][0]["port"] for rule in policy["ingress"]]
