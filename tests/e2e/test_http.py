@@ -84,6 +84,16 @@ async def test_what_rows_hold_goes_to_the_log_and_over_http_only_where_it_is_ask
     assert any("alice" in answer for answer in answers) is shows
 
 
+async def test_which_other_scripts_are_refused_is_no_data(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    daemon = Daemon(pgready, sql_folder({"1_a.sql": "ROLLBACK;", "2_b.sql": "ROLLBACK;"}), database)
+    await daemon.told("run.failed")
+    body = (await daemon.readiness())[1]
+
+    assert "1 more refused: 2_b.sql:1:1: " in body["failure"]["message"]
+
+
 async def test_a_listener_does_not_hold_up_the_end(
     database: Database, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:

@@ -76,14 +76,16 @@ async def _in_a_thread(compute: Callable[[Script], _T], script: Script) -> _T:
 
 
 def all_refused(problems: list[PgreadyError]) -> PgreadyError:
-    """One error for every script that was refused: the first in full, the others by a line each."""
+    """One error for every script that was refused: the first in full, the others by their places.
+
+    None of it is data, so it is no detail, which HTTP leaves out.
+    """
     first, *others = problems
     each = [f"{error.place}: {error.what}" if error.place else error.what for error in others]
-    more = "; ".join(first_of(each))
+    more = f"\n{len(others)} more refused: {'; '.join(first_of(each))}" if others else ""
     return ScriptError(
-        first.what,
+        first.what + more,
         place=first.place,
         hint=first.hint,
-        detail=f"{len(others)} more refused: {more}" if others else None,
         done="nothing was run",
     )
