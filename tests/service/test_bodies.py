@@ -30,9 +30,7 @@ def large(feed: Feed) -> Starlette:
     """An application whose `/migrations` is larger than what the kernel takes of it, and its `/ready` too."""
     states = (State.APPLIED, State.PENDING)
     entries = tuple(entry(f"{number:014}", states[number % 2]) for number in range(MIGRATIONS))
-    findings = tuple(
-        Finding(Severity.WARNING, "1", None, f"{number:0200}", "") for number in range(MIGRATIONS)
-    )
+    findings = tuple(Finding(Severity.WARNING, "1", None, f"{number:0100000}", "") for number in range(10))
     feed.publish(events.Planned(plan=Plan(entries, findings), under_lock=False))
     feed.publish(READY)
     return application(feed)
