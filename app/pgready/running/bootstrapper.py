@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from pgready.core.dsn import Dsn
+from pgready.core.errors import SettingsError
 from pgready.core.events import Event
-from pgready.database import bootstrap
+from pgready.database import bootstrap, kinship
 from pgready.database.connect import CannotConnect
 from pgready.database.session import Session
 from pgready.running.assignment import Assignment
@@ -27,10 +28,14 @@ class Bootstrapper:
         self._open = open_session
         self._emit = emit
 
-    async def make_cluster(self) -> None:
-        """Create the database and the roles, from the maintenance database."""
+    async def make_cluster(self, session: Session | None = None) -> None:
+        """Create the database and the roles, from the maintenance database.
+
+        *session* is one in the target, where that exists already.
+        """
         admin = await self._open_maintenance(self._assignment.admin or self._assignment.target)
         try:
+            await self._refuse_another_server(admin, session)
             await bootstrap.bootstrap_cluster(
                 admin,
                 self._assignment.declared,
@@ -50,10 +55,41 @@ class Bootstrapper:
         if self._assignment.admin is not None:
             admin = await self._open(self._assignment.admin.with_database(session.database))
         try:
+            if admin is not None:
+                await self._refuse_another_server(admin, session)
             await bootstrap.bootstrap_target(session, self._assignment.declared, self._emit, admin=admin)
         finally:
             if admin is not None:
                 await admin.close()
+
+    async def _refuse_another_server(self, admin: Session, session: Session | None) -> None:
+        """Raise SettingsError where *admin* leads elsewhere than the target's address.
+
+        Without a *session* in the target another of its server's databases is asked. Where its role is not
+        let in there either, it may have to be made first: nothing is proven, and nothing refused.
+        """
+        if self._assignment.admin is None:
+            return
+        target = self._assignment.target
+        if session is not None:
+            related = await kinship.are_on_one_server(session, admin)
+        else:
+            try:
+                beside = await self._open(target.with_database(_MAINTENANCE_DATABASES[0]))
+            except CannotConnect:
+                return
+            try:
+                related = await kinship.are_on_one_server(beside, admin)
+            finally:
+                await beside.close()
+        if not related:
+            raise SettingsError(
+                (
+                    "the admin URL leads to another server than the target's: "
+                    f"{admin.dsn.masked}, and not that of {target.masked}",
+                ),
+                hint="mend PGREADY_ADMIN_DATABASE_URL, or the target's URL; nothing was made on either",
+            )
 
     async def _open_maintenance(self, dsn: Dsn) -> Session:
         problem: CannotConnect | None = None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
+from pgready.core.dsn import Dsn
 from pgready.core.errors import (
     AccessDenied,
     Diverged,
@@ -13,6 +14,7 @@ from pgready.core.errors import (
     LockNotObtained,
     PgreadyError,
     Place,
+    SettingsError,
     Uncertain,
     Unreachable,
     first_of,
@@ -49,8 +51,23 @@ def _said(problem: BaseException) -> str:
     return str(problem.args[0]) if problem.args else type(problem).__name__
 
 
+def in_spite_of_bootstrap(error: PgreadyError, admin: Dsn | None) -> PgreadyError:
+    """*error* of the target's address, behind a bootstrap through *admin* that made its database and role."""
+    if admin is None or error.sqlstate not in ("3D000", "28P01", "28000"):
+        return error
+    if error.sqlstate == "3D000":
+        return SettingsError(
+            (f"{error.what}, but at the admin URL, {admin.masked}: that leads to another server",),
+            hint="mend PGREADY_ADMIN_DATABASE_URL, or the target's URL; does a pooler know the database?",
+        )
+    hint = f"{error.hint}; and whether {admin.masked}, the admin URL, leads to the same server"
+    return AccessDenied(error.what, sqlstate=error.sqlstate, hint=hint)
+
+
 def unreachable(error: PgreadyError | None, attempts: int | None, patience: Patience) -> PgreadyError:
     """*attempts* to connect were in vain; None: they were not, but each connection was lost."""
+    if isinstance(error, SettingsError):
+        return error
     last = error.what if error is not None else "the connection was lost again and again"
     if attempts is None:
         tried = f"{patience.reconnects + 1} times in a row"

@@ -189,7 +189,8 @@ class Run:
             first, self._first = self._first, None
             session = await (first() if first else self._open(self._assignment.target, left))
         except CannotConnect as problem:
-            self._error = problem.error
+            made_by = self._assignment.admin if self._state.cluster_bootstrapped else None
+            self._error = reasons.in_spite_of_bootstrap(problem.error, made_by)
             if problem.missing_database or self._may_lack_its_role(problem):
                 return steps.ConnectRefused(anyio.current_time(), transient=False, missing_database=True)
             return steps.ConnectRefused(anyio.current_time(), transient=problem.transient)
@@ -237,7 +238,7 @@ class Run:
     async def _bootstrap_target(self, _: steps.BootstrapTarget) -> steps.Observation:
         session, sight = self._here(), self._seen()
         if sight.needs.cluster:
-            await self._bootstrapper().make_cluster()
+            await self._bootstrapper().make_cluster(session)
         if sight.needs.target:
             await self._bootstrapper().make_target(session)
         await self._looker.create_tables(session, sight)
