@@ -9,6 +9,8 @@ The rules that this module keeps:
    judged by looking at the catalogue again, never by its SQLSTATE: what exists by then is well.
 4. "tuple concurrently updated" (XX000) and its kin say nothing about the statement: it is sent again, as
    is one that collided in a catalogue's unique index while what it was to make is still missing.
+5. Nor does success say anything of a GRANT: what the role may not grant is left out with a warning. The
+   catalogue is looked at again, and the next session is asked for what is still missing.
 """
 
 from __future__ import annotations
@@ -193,31 +195,40 @@ async def _run(sessions: Sequence[Session], step: Step, left_now: _LeftNow) -> b
     """Run *step*; False where somebody else has done it meanwhile."""
     deadline = anyio.current_time() + RETRY_SECONDS
     while True:
-        problem = await _try(sessions, step)
+        problem = await _try(sessions, step, left_now)
         if problem is None:
             return True
-        if step.identity not in [each.identity for each in await left_now()]:
+        if not await _is_left(step, left_now):
             return False
         if not _is_passing(problem) or anyio.current_time() > deadline:
             raise _explained(step, problem, sessions) from problem
         await anyio.sleep(random.uniform(*_RETRY_PAUSE_SECONDS))
 
 
-async def _try(sessions: Sequence[Session], step: Step) -> asyncpg.PostgresError | None:
-    """Run *step* on the first session that is allowed to; why the last one could not, or None."""
+async def _is_left(step: Step, left_now: _LeftNow) -> bool:
+    return step.identity in [each.identity for each in await left_now()]
+
+
+async def _try(sessions: Sequence[Session], step: Step, left_now: _LeftNow) -> asyncpg.PostgresError | None:
+    """Run *step* on the first session that is allowed to; why the first one could not, or None."""
     denied: asyncpg.PostgresError | None = None
     for session in sessions:
         try:
             await session.execute(step.sql)
         except asyncpg.InsufficientPrivilegeError as problem:
             denied = denied or problem
+            continue
         except asyncpg.PostgresError as problem:
             if session.closed or (problem.sqlstate or "")[:3] in _CONNECTION_LOST:
                 raise
             return problem
-        else:
+        if step.what not in _GRANTED or not await _is_left(step, left_now):
             return None
+        denied = denied or asyncpg.InsufficientPrivilegeError("the server granted nothing of it, or not all")
     return denied
+
+
+_GRANTED = frozenset({"grant", "default privileges"})
 
 
 _CONNECTION_LOST = ("080", "57P")
