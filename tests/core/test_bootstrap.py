@@ -29,7 +29,7 @@ from pgready.core.bootstrap import (
 )
 from pgready.core.extensions import lacking, source, unavailable
 from pgready.core.facts import CatalogFacts, DatabaseFact, ExtensionFact, Held, RoleFact, question
-from pgready.core.needs import Drift
+from pgready.core.needs import Drift, Needs
 from pgready.core.reconcile import drift, missing, password_drift
 from pgready.core.secrets import Secret
 
@@ -672,3 +672,20 @@ def test_what_is_not_said_is_not_compared() -> None:
     declared = Declared(database=DatabaseSpec(), roles=(Role("app"),), schemas=(Schema("s"),))
 
     assert drift(declared, facts(roles={"app": PLAIN_ROLE}, schemas={"s": "anyone"})) == ()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "target", "told"),
+    [
+        (False, False, ("role", "database", "schema", "grant")),
+        (True, False, ("schema", "grant")),
+        (False, True, ("role", "database")),
+        (True, True, ()),
+    ],
+)
+def test_drift_is_told_of_the_part_that_no_bootstrap_tells_of(
+    cluster: bool, target: bool, told: tuple[str, ...]
+) -> None:
+    found = tuple(Drift(what, "x", "differs") for what in ("role", "database", "schema", "grant"))
+
+    assert tuple(each.what for each in Needs(cluster, target, found).at_rest) == told

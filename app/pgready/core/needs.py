@@ -13,6 +13,11 @@ class Drift(Struct, frozen=True):
     name: str
     difference: str
 
+    @property
+    def of_cluster(self) -> bool:
+        """Whether it belongs to the whole server rather than to the target database."""
+        return self.what in ("role", "database")
+
 
 class Task(Struct, frozen=True):
     """Something that bootstrap is to do, in the words in which it tells what it has done."""
@@ -38,3 +43,8 @@ class Needs(Struct, frozen=True):
     drift: tuple[Drift, ...] = ()
     tasks: tuple[Task, ...] = ()
     lacking: tuple[Lack, ...] = ()
+
+    @property
+    def at_rest(self) -> tuple[Drift, ...]:
+        """The drift of whichever part has no work: a bootstrap tells that of its own part itself."""
+        return tuple(each for each in self.drift if not (self.cluster if each.of_cluster else self.target))

@@ -139,8 +139,8 @@ class Looker:
             plan = replace(plan, findings=(*plan.findings, *problems))
         needs = await self._needs(session)
         self._emit(Planned(plan, under_lock, dialect.name, work))
-        if not (under_lock or needs.cluster or needs.target):  # a bootstrap tells its drift itself
-            for drift in needs.drift:
+        if not under_lock:
+            for drift in needs.at_rest:
                 self._emit(DriftFound(drift.what, drift.name, drift.difference))
         return Sight(
             plan=plan,
