@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from harness.database import Database, Role
-from pgready.core.bootstrap import Declared, Grant
+from harness.server import Server
+from pgready.core import bootstrap
+from pgready.core.bootstrap import DatabaseSpec, Declared, Grant
 from pgready.core.dsn import parse
 from pgready.core.errors import AccessDenied
 from pgready.core.events import Bootstrapped, Event
-from pgready.database.bootstrap import bootstrap_target, look
+from pgready.database.bootstrap import bootstrap_cluster, bootstrap_target, look
 from pgready.database.connect import open_session
 from pgready.database.session import Session
 
@@ -73,3 +75,41 @@ async def test_the_owner_grants_what_the_admin_may_not(database: Database) -> No
 
     assert changes(events) == [("grant", "granted")]
     assert not needs.target
+
+
+@pytest.fixture
+async def made(database: Database, server: Server) -> AsyncIterator[str]:
+    """A name for a role and its database, which a test makes; both are dropped in the end."""
+    name = f"{database.name}_made"
+    yield name
+    server.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    server.psql(f"DROP ROLE IF EXISTS {name}")
+
+
+async def test_who_may_create_roles_makes_a_database_for_the_role_it_creates(
+    database: Database, made: str
+) -> None:
+    manager = await database.role("manager", "LOGIN CREATEROLE CREATEDB")
+    declared = Declared(roles=(bootstrap.Role(made),))
+    events: list[Event] = []
+
+    async with session_at(manager.url) as session:
+        if session.server_major < 16:
+            pytest.skip("before 16 it may not, and is told the GRANT that it lacks")
+        await bootstrap_cluster(session, declared, made, events.append, target_user=made)
+
+    assert changes(events) == [("role", "created"), ("database", "created")]
+
+
+async def test_an_owner_for_whom_the_admin_may_not_act_is_told_with_the_grant(
+    database: Database, made: str
+) -> None:
+    manager, owner = await database.role("manager", "LOGIN CREATEDB"), await database.role("owner")
+    declared = Declared(database=DatabaseSpec(owner=owner.name))
+
+    async with session_at(manager.url) as session:
+        with pytest.raises(AccessDenied) as denied:
+            await bootstrap_cluster(session, declared, made, lambda _: None)
+
+    option = " WITH SET TRUE" if session.server_major >= 16 else ""
+    assert f'GRANT "{owner.name}" TO "{manager.name}"{option} (by' in str(denied.value.hint)

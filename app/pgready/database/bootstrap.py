@@ -26,15 +26,16 @@ from msgspec.structs import replace
 
 from pgready.core import scram
 from pgready.core.bootstrap import Declared, Role
-from pgready.core.errors import AccessDenied, BootstrapFailed, LockNotObtained, PgreadyError
+from pgready.core.errors import LockNotObtained, PgreadyError
 from pgready.core.events import Bootstrapped, DriftFound, Event, LockWaited
-from pgready.core.extensions import lacking, source, unavailable
+from pgready.core.extensions import lacking, unavailable
 from pgready.core.facts import Ask, CatalogFacts, Held, asks, default_asks, question
 from pgready.core.model import LockHolder
 from pgready.core.needs import Drift, Needs, Task
 from pgready.core.reconcile import Step, drift, missing, password_drift, uncompared_passwords
 from pgready.database import lock
 from pgready.database.connect import CannotConnect, open_session
+from pgready.database.cures import explained
 from pgready.database.facts import read_facts, read_passwords
 from pgready.database.session import GRACE_SECONDS, Session
 
@@ -201,7 +202,7 @@ async def _run(sessions: Sequence[Session], step: Step, left_now: _LeftNow) -> b
         if not await _is_left(step, left_now):
             return False
         if not _is_passing(problem) or anyio.current_time() > deadline:
-            raise _explained(step, problem, sessions) from problem
+            raise explained(step, problem, sessions) from problem
         await anyio.sleep(random.uniform(*_RETRY_PAUSE_SECONDS))
 
 
@@ -214,7 +215,7 @@ async def _try(sessions: Sequence[Session], step: Step, left_now: _LeftNow) -> a
     denied: asyncpg.PostgresError | None = None
     for session in sessions:
         try:
-            await session.execute(step.sql)
+            await session.execute(_self_granting(session, step))
         except asyncpg.InsufficientPrivilegeError as problem:
             denied = denied or problem
             continue
@@ -227,6 +228,19 @@ async def _try(sessions: Sequence[Session], step: Step, left_now: _LeftNow) -> a
         denied = denied or asyncpg.InsufficientPrivilegeError("the server granted nothing of it, or not all")
     return denied
 
+
+def _self_granting(session: Session, step: Step) -> str:
+    """The SQL of *step*; a role with CREATEROLE may make things for the role that it creates with it."""
+    creates = step.what == "role" and step.action == "created"
+    return _SELF_GRANT + step.sql if creates and session.server_major >= _SELF_GRANT_SINCE else step.sql
+
+
+_SELF_GRANT_SINCE = 16
+# For this message alone, and only where the administrator has not said otherwise.
+_SELF_GRANT = """
+SELECT pg_catalog.set_config('createrole_self_grant', 'set', true)
+WHERE pg_catalog.current_setting('createrole_self_grant') OPERATOR(pg_catalog.=) '';
+"""
 
 _GRANTED = frozenset({"grant", "default privileges"})
 
@@ -244,19 +258,6 @@ def _is_passing(problem: asyncpg.PostgresError) -> bool:
         # Two sessions' first default privileges of one kind, for different roles, share a row.
         return getattr(problem, "schema_name", None) == "pg_catalog"
     return problem.sqlstate in _PASSING
-
-
-def _explained(step: Step, problem: asyncpg.PostgresError, sessions: Sequence[Session]) -> PgreadyError:
-    what = f"{step.what} {step.name}: {problem.args[0]}"
-    detail = getattr(problem, "detail", None)
-    hint = getattr(problem, "hint", None)
-    if isinstance(problem, asyncpg.InsufficientPrivilegeError):
-        users = " and ".join(dict.fromkeys(session.user for session in sessions))
-        cure = f"{users} may not do this: set PGREADY_ADMIN_DATABASE_URL to a role that may"
-        return AccessDenied(what, sqlstate=problem.sqlstate, detail=detail or hint, hint=cure)
-    if step.what == "extension" and hint is None:
-        hint = source(step.name, sessions[0].server_major)
-    return BootstrapFailed(what, sqlstate=problem.sqlstate, detail=detail, hint=hint)
 
 
 async def _with_logins(session: Session, declared: Declared, facts: CatalogFacts) -> CatalogFacts:
