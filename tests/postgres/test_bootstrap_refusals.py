@@ -10,10 +10,11 @@ import pytest
 from harness.database import Database, Role
 from harness.server import Server
 from pgready.core import bootstrap
-from pgready.core.bootstrap import DatabaseSpec, Declared, Grant
+from pgready.core.bootstrap import DatabaseSpec, Declared, Extension, Grant, Schema
 from pgready.core.dsn import parse
-from pgready.core.errors import AccessDenied
-from pgready.core.events import Bootstrapped, Event
+from pgready.core.errors import AccessDenied, BootstrapFailed
+from pgready.core.events import Bootstrapped, Event, ServerNotice
+from pgready.database import bootstrap as making
 from pgready.database.bootstrap import bootstrap_cluster, bootstrap_target, look
 from pgready.database.connect import open_session
 from pgready.database.session import Session
@@ -113,3 +114,59 @@ async def test_an_owner_for_whom_the_admin_may_not_act_is_told_with_the_grant(
 
     option = " WITH SET TRUE" if session.server_major >= 16 else ""
     assert f'GRANT "{owner.name}" TO "{manager.name}"{option} (by' in str(denied.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("declared", "cure"),
+    [
+        (Declared(extensions=(Extension("pg_trgm", schema="none"),)), "[[schema]]"),
+        (Declared(schemas=(Schema("media", owner="ghost"),)), "[[role]]"),
+        (Declared(grants=(Grant(("USAGE",), "schema", ("public",), ("ghost",)),)), "[[role]]"),
+    ],
+)
+async def test_what_is_missing_is_told_with_what_makes_it(
+    database: Database, declared: Declared, cure: str
+) -> None:
+    async with session_at(database.url) as session:
+        with pytest.raises(BootstrapFailed) as failed:
+            await bootstrap_target(session, declared, lambda _: None)
+
+    assert cure in str(failed.value.hint)
+    assert "contrib" not in str(failed.value.hint)
+
+
+async def test_a_template_that_is_in_use_is_told_while_it_is_waited_for(
+    database: Database, server: Server, made: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "_TELL_SECONDS", 0.0)
+    declared = Declared(database=DatabaseSpec(template=database.name))
+    events: list[Event] = []
+
+    async with session_at(database.url) as holder, session_at(server.url()) as admin:
+
+        def leave(event: Event) -> None:
+            events.append(event)
+            holder.connection.terminate()
+
+        await bootstrap_cluster(admin, declared, made, leave)
+
+    told, *_, last = events
+    message = (
+        f'database {made}: source database "{database.name}" is being accessed by other users; tried again'
+    )
+    assert told == ServerNotice("WARNING", message, None)
+    assert last == Bootstrapped("database", made, "created")
+
+
+async def test_a_template_that_stays_in_use_is_told_with_the_way_out(
+    database: Database, server: Server, made: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "RETRY_SECONDS", 0.0)
+    declared = Declared(database=DatabaseSpec(template=database.name))
+
+    async with session_at(database.url), session_at(server.url()) as admin:
+        with pytest.raises(BootstrapFailed) as failed:
+            await bootstrap_cluster(admin, declared, made, lambda _: None)
+
+    assert failed.value.sqlstate == "55006"
+    assert "[database] template" in str(failed.value.hint)

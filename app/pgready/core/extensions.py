@@ -97,10 +97,17 @@ def why_not(extension: Extension, facts: CatalogFacts) -> str:
     return f"the server (PostgreSQL {facts.server_major}) does not have it"
 
 
+def cure(extension: Extension, facts: CatalogFacts) -> str:
+    """What to do about an extension that is not available."""
+    if facts.available.get(extension.name):
+        return "ask for one of these versions, or for none"
+    return source(extension.name, facts.server_major)
+
+
 def lacking(declared: Declared, facts: CatalogFacts) -> tuple[Lack, ...]:
     """Every required extension that the server cannot create."""
     return tuple(
-        Lack(each.name, why_not(each, facts), source(each.name, facts.server_major))
+        Lack(each.name, why_not(each, facts), cure(each, facts))
         for each in declared.extensions
         if not each.optional and each.name not in facts.extensions and not is_available(each, facts)
     )

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from pgready.core import scram
 from pgready.core.bootstrap import PUBLIC, DatabaseSpec, Declared, Extension, Role
-from pgready.core.extensions import is_available, source, why_not
+from pgready.core.extensions import cure, is_available, why_not
 from pgready.core.facts import Ask, CatalogFacts, Held, asks, default_asks
 from pgready.core.model import TableName
 from pgready.core.needs import Drift
@@ -347,12 +347,8 @@ def _extension_drift(declared: Declared, facts: CatalogFacts) -> Iterator[Drift]
         installed = facts.extensions.get(extension.name)
         if installed is None:
             if extension.optional and not is_available(extension, facts):
-                cure = source(extension.name, facts.server_major)
-                yield Drift(
-                    "extension",
-                    extension.name,
-                    f"{why_not(extension, facts)} ({cure}); optional, so left out",
-                )
+                why = f"{why_not(extension, facts)} ({cure(extension, facts)})"
+                yield Drift("extension", extension.name, f"{why}; optional, so left out")
             continue
         yield from _differences("extension", extension.name, "schema", extension.schema, installed.schema)
         if extension.version not in (None, installed.version, *installed.reachable):

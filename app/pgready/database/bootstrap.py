@@ -27,7 +27,7 @@ from msgspec.structs import replace
 from pgready.core import scram
 from pgready.core.bootstrap import Declared, Role
 from pgready.core.errors import LockNotObtained, PgreadyError
-from pgready.core.events import Bootstrapped, DriftFound, Event, LockWaited
+from pgready.core.events import Bootstrapped, DriftFound, Event, LockWaited, ServerNotice
 from pgready.core.extensions import lacking, unavailable
 from pgready.core.facts import Ask, CatalogFacts, Held, asks, default_asks, question
 from pgready.core.model import LockHolder
@@ -184,7 +184,7 @@ async def _carry_out(
 ) -> None:
     for step in steps:
         try:
-            if await _run(sessions, step, left_now):
+            if await _run(sessions, step, left_now, emit):
                 emit(Bootstrapped(step.what, step.name, step.action))
         except PgreadyError as problem:
             if not step.optional:
@@ -192,17 +192,22 @@ async def _carry_out(
             emit(DriftFound(step.what, step.name, f"{problem.what}; optional, so left out"))
 
 
-async def _run(sessions: Sequence[Session], step: Step, left_now: _LeftNow) -> bool:
+async def _run(sessions: Sequence[Session], step: Step, left_now: _LeftNow, emit: Emit) -> bool:
     """Run *step*; False where somebody else has done it meanwhile."""
-    deadline = anyio.current_time() + RETRY_SECONDS
+    start = anyio.current_time()
+    next_tell = start + _TELL_SECONDS
     while True:
         problem = await _try(sessions, step, left_now)
         if problem is None:
             return True
         if not await _is_left(step, left_now):
             return False
-        if not _is_passing(problem) or anyio.current_time() > deadline:
+        now = anyio.current_time()
+        if not _is_passing(problem) or now > start + RETRY_SECONDS:
             raise explained(step, problem, sessions) from problem
+        if now >= next_tell:
+            emit(ServerNotice("WARNING", f"{step.what} {step.name}: {problem.args[0]}; tried again", None))
+            next_tell = now + _TELL_SECONDS
         await anyio.sleep(random.uniform(*_RETRY_PAUSE_SECONDS))
 
 

@@ -23,11 +23,28 @@ def explained(step: Step, problem: asyncpg.PostgresError, sessions: Sequence[Ses
     detail = getattr(problem, "detail", None)
     hint = getattr(problem, "hint", None)
     if isinstance(problem, asyncpg.InsufficientPrivilegeError):
-        cure = _to_be_granted(problem, sessions[0]) or _another_role(sessions)
-        return AccessDenied(what, sqlstate=problem.sqlstate, detail=detail or hint, hint=cure)
-    if step.what == "extension" and hint is None:
-        hint = source(step.name, sessions[0].server_major)
-    return BootstrapFailed(what, sqlstate=problem.sqlstate, detail=detail, hint=hint)
+        right = _to_be_granted(problem, sessions[0]) or _another_role(sessions)
+        return AccessDenied(what, sqlstate=problem.sqlstate, detail=detail or hint, hint=right)
+    cure = _CURES.get(problem.sqlstate or "") or _of_words(str(problem.args[0]), sessions[0].server_major)
+    return BootstrapFailed(what, sqlstate=problem.sqlstate, detail=detail, hint=cure or hint)
+
+
+_CURES = {
+    "3F000": "declare the schema in pgready.toml ([[schema]]), or create it",
+    "55006": "end whoever is connected to the template, or name another: [database] template",
+}
+
+
+def _of_words(message: str, major: int) -> str | None:
+    """The cure for what the server tells apart in words alone."""
+    if _ROLE_LACKS.search(message):
+        return "declare the role in pgready.toml ([[role]]), or create it"
+    lacking = _EXTENSION_LACKS.search(message)
+    return source(lacking[1], major) if lacking else None
+
+
+_ROLE_LACKS = re.compile(r'^role ".+" does not exist')
+_EXTENSION_LACKS = re.compile(r'^extension "(.+)" is not available')
 
 
 def _another_role(sessions: Sequence[Session]) -> str:
