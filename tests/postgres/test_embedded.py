@@ -23,6 +23,7 @@ from harness.server import wait_until
 from pgready.core.errors import PgreadyError, SettingsError
 from pgready.database import binaries, embedded, postmaster
 from pgready.database.binaries import BINDIR_VARIABLE
+from pgready.database.cluster import Cluster
 from pgready.database.embedded import EmbeddedServer
 
 Hold = Callable[..., Running]
@@ -102,6 +103,31 @@ async def test_second_start_keeps_data_and_port(directory: Path) -> None:
         answer = await connection.fetchval("TABLE kept")
 
     assert (answer, second.created, second.port) == (42, False, first.port)
+
+
+@pytest.mark.parametrize("kept", [b"80", b"0", b"99999", b"\xb2"])
+def test_port_that_the_server_cannot_have_is_not_kept(directory: Path, kept: bytes) -> None:
+    directory.mkdir(parents=True)
+    (directory / "port").write_bytes(kept)
+
+    assert 20_000 <= Cluster.at(directory).port() < 30_000
+
+
+@pytest.mark.parametrize("broken", [b"", b"\xff\n" * 8])
+async def test_broken_pid_file_is_none(directory: Path, broken: bytes) -> None:
+    async with embedded.running(directory, environ={}):
+        pass
+    (directory / "data" / "postmaster.pid").write_bytes(broken)
+
+    async with embedded.running(directory, environ={}) as server, connected(server) as connection:
+        assert await connection.fetchval("SELECT 42") == 42
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "x"])
+def test_pid_file_with_a_port_that_is_none_says_nothing(tmp_path: Path, port: str) -> None:
+    (tmp_path / "postmaster.pid").write_text(f"{os.getpid()}\n/data\n0\n{port}\n/tmp\n")
+
+    assert postmaster.read(tmp_path) is None
 
 
 async def test_upper_case_works_for_every_letter(directory: Path) -> None:

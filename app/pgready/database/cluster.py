@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import secrets
 import shutil
 import socket
@@ -33,6 +34,9 @@ USER = "postgres"
 _LOG_LINES = 20
 _SOCKET_PATH_BYTES = 107  # sun_path is 108 with its final NUL
 _SETTINGS = {"listen_addresses": HOST, "max_connections": "200", "cluster_name": "pgready"}
+
+_PORTS = range(1024, 65_536)
+"""Those below belong to root, as whom the server does not run; we may, and would find them free."""
 
 # Correct upper and lower case for every letter, the same on every machine, without its locales.
 _BUILTIN_LOCALE = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
@@ -106,10 +110,11 @@ class Cluster(Struct, frozen=True):
         The series lies below the ports that the kernel gives to outgoing connections.
         """
         path = self.directory / "port"
-        kept = path.read_text().strip() if path.exists() else ""
+        kept = path.read_bytes().strip() if path.exists() else b""
         first = zlib.crc32(bytes(self.directory)) % 10_000
         series = (20_000 + (first + step) % 10_000 for step in range(10_000))
-        port = next(filter(_is_free, chain([int(kept)] if kept.isdigit() else [], series)))
+        usual = [int(kept)] if re.fullmatch(rb"[0-9]{1,5}", kept) and int(kept) in _PORTS else []
+        port = next(filter(_is_free, chain(usual, series)))
         path.write_text(f"{port}\n")
         return port
 

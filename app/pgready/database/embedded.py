@@ -110,6 +110,8 @@ async def _started(cluster: Cluster, programs: Programs, start_seconds: float) -
             await initialise(cluster, programs)
         if found:
             _clear_leftovers(cluster, found)
+        else:
+            postmaster.discard_broken(cluster.data)
         await start(cluster, programs, start_seconds)
     return _describe(cluster, programs, created=created, adopted=adopted)
 

@@ -6,7 +6,9 @@ that we started.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -15,6 +17,8 @@ import anyio
 from msgspec import Struct
 
 POLL_SECONDS = 0.005
+PORTS = range(1, 65_536)
+_PIDS = range(1, 2**31)
 
 # A fast shutdown writes a checkpoint. Where that takes longer than an orchestrator's patience allows, an
 # immediate one loses nothing: the next start recovers from the log. Four seconds in all before SIGKILL.
@@ -36,18 +40,36 @@ class Postmaster(Struct, frozen=True):
 
 
 def read(data: Path) -> Postmaster | None:
-    """The server of the directory *data*, or None where none is, or none has come far enough to say.
+    """The server of the directory *data*, or None where none is, or none has come far enough to say, or what
+    the file holds makes no sense.
 
     The file outlives a server that was killed: ask `alive` and `answers` too.
     """
     try:
-        lines = (data / "postmaster.pid").read_text().splitlines()
+        lines = (data / "postmaster.pid").read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return None
     if len(lines) < 5:
         return None
-    ready = len(lines) > 7 and lines[7].strip() == "ready"
-    return Postmaster(int(lines[0]), int(lines[3]), Path(lines[4]), ready)
+    pid, port = _number(lines[0], _PIDS), _number(lines[3], PORTS)
+    if pid is None or port is None:
+        return None
+    return Postmaster(pid, port, Path(lines[4]), ready=len(lines) > 7 and lines[7].strip() == "ready")
+
+
+def discard_broken(data: Path) -> None:
+    """Remove a `postmaster.pid` that names no process, with which PostgreSQL would refuse to start."""
+    path = data / "postmaster.pid"
+    with contextlib.suppress(FileNotFoundError):
+        first, _, _ = path.read_text(errors="replace").partition("\n")
+        if _number(first, _PIDS) is None:
+            path.unlink()
+
+
+def _number(text: str, known: range) -> int | None:
+    """The number in *text*, where it is one of *known*."""
+    found = re.fullmatch(r"\s*([0-9]{1,10})\s*", text)
+    return int(found[1]) if found and int(found[1]) in known else None
 
 
 def alive(pid: int) -> bool:
