@@ -427,6 +427,15 @@ def test_password_that_nobody_can_compare_is_told() -> None:
     assert [each.name for each in told] == ["app"]
 
 
+def test_password_that_has_expired_is_told_as_that() -> None:
+    declared = Declared(roles=(Role("app", password=Secret("new")),))
+    known = facts(roles={"app": PLAIN_ROLE}, reads_passwords=False, expired=frozenset({"app"}))
+
+    (told,) = password_drift(declared, known)
+
+    assert "VALID UNTIL has passed" in told.difference
+
+
 VECTOR = Extension("vector")
 
 

@@ -13,7 +13,8 @@ from pgready.core import bootstrap
 from pgready.core.bootstrap import DatabaseSpec, Declared, Extension, Grant, Schema
 from pgready.core.dsn import parse
 from pgready.core.errors import AccessDenied, BootstrapFailed
-from pgready.core.events import Bootstrapped, Event, ServerNotice
+from pgready.core.events import Bootstrapped, DriftFound, Event, ServerNotice
+from pgready.core.secrets import Secret
 from pgready.database import bootstrap as making
 from pgready.database.bootstrap import bootstrap_cluster, bootstrap_target, look
 from pgready.database.connect import open_session
@@ -170,3 +171,17 @@ async def test_a_template_that_stays_in_use_is_told_with_the_way_out(
 
     assert failed.value.sqlstate == "55006"
     assert "[database] template" in str(failed.value.hint)
+
+
+async def test_a_password_that_has_expired_is_not_changed_and_told(database: Database, made: str) -> None:
+    manager = await database.role("manager", "LOGIN CREATEROLE")
+    declared = Declared(roles=(bootstrap.Role(made, password=Secret("the same")),))
+    events: list[Event] = []
+
+    async with session_at(manager.url) as session:
+        await bootstrap_cluster(session, declared, database.name, lambda _: None)
+        await session.execute(f"ALTER ROLE {made} VALID UNTIL '2001-01-01'")
+        await bootstrap_cluster(session, declared, database.name, events.append)
+
+    assert changes(events) == []
+    assert ["VALID UNTIL has passed" in e.difference for e in events if isinstance(e, DriftFound)] == [True]

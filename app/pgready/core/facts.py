@@ -92,7 +92,8 @@ class CatalogFacts(Struct, frozen=True):
 
     *available* maps the extensions that are not installed to the versions that could be. *passwords* are
     the stored verifiers (None: no password), where they may be read; *logins* tells for the others
-    whether the declared password opened a connection, where that could be tried.
+    whether the declared password opened a connection, where that could be tried. *expired* are those
+    whose VALID UNTIL has passed: to them the server says the same as to a wrong password.
     """
 
     server_version_num: int
@@ -105,6 +106,7 @@ class CatalogFacts(Struct, frozen=True):
     roles: Mapping[str, RoleFact] = {}
     passwords: Mapping[str, str | None] = {}
     logins: Mapping[str, bool] = {}
+    expired: frozenset[str] = frozenset()
     schemas: Mapping[str, str] = {}
     extensions: Mapping[str, ExtensionFact] = {}
     available: Mapping[str, tuple[str, ...]] = {}

@@ -302,8 +302,18 @@ def _role_drift(declared: Declared, facts: CatalogFacts) -> Iterator[Drift]:
 
 def password_drift(declared: Declared, facts: CatalogFacts) -> tuple[Drift, ...]:
     """The passwords that nobody could compare; apart, because a better connection may be able to."""
-    why = "its password cannot be compared: that takes the right to read pg_authid, or to log in as the role"
-    return tuple(Drift("role", role.name, why) for role in uncompared_passwords(declared, facts))
+    return tuple(
+        Drift("role", role.name, _EXPIRED if role.name in facts.expired else _UNCOMPARED)
+        for role in uncompared_passwords(declared, facts)
+    )
+
+
+_UNCOMPARED = (
+    "its password cannot be compared: that takes the right to read pg_authid, or to log in as the role"
+)
+_EXPIRED = (
+    "its VALID UNTIL has passed: no password lets it in, and whether the declared one is right is not known"
+)
 
 
 def _differences(what: str, name: str, attribute: str, wanted: object, found: object) -> Iterator[Drift]:

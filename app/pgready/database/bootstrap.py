@@ -267,12 +267,22 @@ def _is_passing(problem: asyncpg.PostgresError) -> bool:
 
 async def _with_logins(session: Session, declared: Declared, facts: CatalogFacts) -> CatalogFacts:
     """*facts* with an attempt to log in as each role whose password they cannot judge."""
-    logins = dict(facts.logins)
-    for role in uncompared_passwords(declared, facts):
-        answer = await _logs_in(session, role)
-        if answer is not None:
-            logins[role.name] = answer
-    return replace(facts, logins=logins)
+    uncompared = uncompared_passwords(declared, facts)
+    if not uncompared:
+        return facts
+    names = [role.name for role in uncompared]
+    expired = frozenset(row["name"] for row in await session.fetch(_EXPIRED, names))
+    answers = {role.name: await _logs_in(session, role) for role in uncompared if role.name not in expired}
+    logins = {name: answer for name, answer in answers.items() if answer is not None}
+    return replace(facts, logins={**facts.logins, **logins}, expired=expired)
+
+
+_EXPIRED = """
+SELECT r.rolname::pg_catalog.text AS name
+FROM pg_catalog.pg_roles AS r
+WHERE r.rolname OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.name[])
+  AND r.rolvaliduntil OPERATOR(pg_catalog.<=) pg_catalog.now()
+"""
 
 
 async def _logs_in(session: Session, role: Role) -> bool | None:
