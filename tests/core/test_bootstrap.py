@@ -267,6 +267,17 @@ def test_password_comes_from_the_environment_variable_that_is_named() -> None:
     assert found.password == Secret("secret")
 
 
+def test_password_of_the_dotenv_file_serves_where_the_environment_has_none() -> None:
+    declared = Declared(roles=(Role("app", password_env="APP_PASSWORD", password=Secret("of .env")),))
+
+    found = [
+        with_passwords(declared, read_file, environ).roles[0].password
+        for environ in ({}, {"APP_PASSWORD": ""}, {"APP_PASSWORD": "real"})
+    ]
+
+    assert found == [Secret("of .env"), Secret("of .env"), Secret("real")]
+
+
 def test_passwords_that_cannot_be_read_are_all_named_and_none_is_shown() -> None:
     declared = by_file("latin", "absent", "empty")
     unset = Role("unset", password_env="APP_PASSWORD")

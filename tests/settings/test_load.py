@@ -10,6 +10,7 @@ import pytest
 from pgready.core.bootstrap import Extension, Role
 from pgready.core.errors import ExitCode, SettingsError
 from pgready.core.planning import Policies, Policy
+from pgready.core.secrets import Secret
 from pgready.settings import Settings, load, required_target
 from pgready.settings.catalogue import CATALOGUE, OTHER_VARIABLES
 from pgready.settings.sources import read_text_file
@@ -325,6 +326,20 @@ def test_a_variable_that_a_role_s_password_comes_from_is_no_error() -> None:
     settings = read({"PGREADY_APP_PASSWORD": "x"}, {"pgready.toml": toml})
 
     assert settings.declared.roles == (Role("app", password_env="PGREADY_APP_PASSWORD"),)
+
+
+@pytest.mark.parametrize(("environ", "password"), [({}, Secret("x")), ({"APP_PASSWORD": "real"}, None)])
+def test_a_role_s_password_is_read_from_dotenv_where_the_environment_lacks_it(
+    environ: dict[str, str], password: Secret | None
+) -> None:
+    toml = "[[role]]\nname = 'app'\npassword_env = 'APP_PASSWORD'\n[[role]]\nname = 'group'"
+
+    settings = read(environ, {"pgready.toml": toml, ".env": "APP_PASSWORD=x"})
+
+    assert settings.declared.roles == (
+        Role("app", password_env="APP_PASSWORD", password=password),
+        Role("group"),
+    )
 
 
 def test_what_kubernetes_sets_for_a_service_named_pgready_is_no_setting() -> None:

@@ -61,7 +61,8 @@ class DatabaseSpec(Struct, frozen=True):
 class Role(Struct, frozen=True):
     """One role. *password_file* and *password_env* say where its password is; `with_passwords` reads it.
 
-    *login* None: yes where a password is declared.
+    *password* before that is `.env`'s, for a variable that the environment lacks. *login* None: yes where a
+    password is declared.
     """
 
     name: str
@@ -216,6 +217,8 @@ def _with_password(
             password = _password_of_file(role.password_file, read_file)
         elif role.password_env is not None:
             password = environ.get(role.password_env, "")
+            if not password and role.password is not None:
+                password = role.password.reveal()
             if not password:
                 raise ValueError(f"password_env {role.password_env} is not set")
         else:

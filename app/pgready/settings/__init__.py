@@ -11,10 +11,11 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pgready.core.bootstrap import KEYS, Declared, read_declared, read_extensions
+from pgready.core.bootstrap import KEYS, Declared, Role, read_declared, read_extensions
 from pgready.core.dsn import Dsn
 from pgready.core.errors import SettingsError
 from pgready.core.planning import Policies, Policy
+from pgready.core.secrets import Secret
 from pgready.settings.catalogue import BY_NAME, CATALOGUE
 from pgready.settings.connection import Connection, Connections
 from pgready.settings.sources import Files, ReadFile, Sources, Variables, read_settings_file, read_text_file
@@ -106,6 +107,7 @@ class _Loader:
             flags = {**flags, "embedded": True}
         files = Files(read_file, self.problems)
         variables = Variables(environ, files, self.problems)
+        self._variables = variables
         self._file = read_settings_file(files, self.problems, self.notices)
         self._sources = Sources(flags, variables, self._file, self.problems)
         self._connections = Connections(self._sources, variables, files, self.problems, self.notices)
@@ -184,6 +186,7 @@ class _Loader:
             declared = read_declared({key: self._file.table[key] for key in keys})
         except ValueError as error:
             self.problems += [f"{self._file.name}: {problem}" for problem in str(error).splitlines()]
+        declared = replace(declared, roles=tuple(map(self._with_password, declared.roles)))
         setting = BY_NAME["extensions"]
         found = self._sources.flag(setting) or self._sources.variable(setting)
         if found is None:
@@ -194,6 +197,11 @@ class _Loader:
         except ValueError as error:
             self.problems += [f"{found.origin}: {problem}" for problem in str(error).splitlines()]
         return declared
+
+    def _with_password(self, role: Role) -> Role:
+        """*role* with its password where that is in `.env`; the environment itself is read for each run."""
+        value = self._variables.dotenv(role.password_env) if role.password_env else None
+        return replace(role, password=Secret(value)) if value else role
 
     def _value(self, name: str, kind: type[_Value]) -> _Value:
         """The setting's value; its default stands in for one that is a problem."""

@@ -108,6 +108,10 @@ class Variables:
         """Every variable as it is written, in the order of the names."""
         return dict(sorted({**self._dotenv, **self._real}.items()))
 
+    def dotenv(self, name: str) -> str | None:
+        """What `.env` has for *name*, where the environment has nothing."""
+        return self._dotenv.get(name)
+
     def get(self, name: str) -> Found | None:
         """What *name* or its `*_FILE` form gives. Both set in one source is a problem."""
         if name not in self._cache:
