@@ -101,3 +101,26 @@ async def test_looking_creates_no_owner(
     assert result.exit_code == 4, result.stderr
     async with connected(server, "postgres") as admin:
         assert await admin.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", owner) == 0
+
+
+async def test_a_missing_database_belongs_to_the_role_that_the_url_sets(
+    server: Server, database: Database, owner: str, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    login = await database.role("login", "LOGIN CREATEDB")
+    await database.execute(f"CREATE ROLE {owner} CREATEDB; GRANT {owner} TO {login.name}")
+    place = sql_folder(
+        {
+            "pgready.toml": '[[schema]]\nname = "media"\n',
+            "sql/0001_notes.sql": "CREATE TABLE media.notes (id bigint);",
+        }
+    )
+    url = f"{server.url(owner, login.name, login.password)}?role={owner}"
+    result = await pgready("up", env={"PGREADY_DATABASE_URL": url}, cwd=place)
+
+    assert result.exit_code == 0, result.stderr
+    async with connected(server, owner) as connection:
+        owners = await connection.fetch(
+            "SELECT datdba::regrole::text FROM pg_database WHERE datname = current_database() "
+            "UNION ALL SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'media'"
+        )
+    assert [row[0] for row in owners] == [owner, owner]

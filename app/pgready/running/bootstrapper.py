@@ -41,7 +41,7 @@ class Bootstrapper:
                 self._assignment.declared,
                 self._assignment.target.database,
                 self._emit,
-                target_user=self._assignment.target.user,
+                target_user=_acts_as(self._assignment.target),
                 patience_seconds=self._assignment.patience.lock_seconds,
             )
         finally:
@@ -104,3 +104,9 @@ class Bootstrapper:
         if problem.missing_database:
             problem.error.hint = "name a database to work from: PGREADY_ADMIN_DATABASE_URL"
         raise problem
+
+
+def _acts_as(dsn: Dsn) -> str:
+    """The role as which a session of *dsn* works: that of `?role=`, where it sets one."""
+    role = dsn.server_settings.get("role", "none")
+    return dsn.user if role == "none" else role
