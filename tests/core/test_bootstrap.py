@@ -68,6 +68,17 @@ def test_extensions_that_cannot_be_read_are_all_named() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "text", ["postgres://u:hunter2@h/d", "postgres://u:x,hunter2;@h/d", "host=h password=hunter2@"]
+)
+def test_extensions_that_look_like_an_address_are_not_shown(text: str) -> None:
+    with pytest.raises(ValueError) as raised:
+        read_extensions(text)
+
+    assert "not shown" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
 WORKED = """
 extensions = ["vector", "pg_trgm=1.6"]
 

@@ -160,6 +160,9 @@ KEYS = ("database", "role", "schema", "extension", "extensions", "grant", "defau
 
 _EXTENSION = r"(?P<name>[A-Za-z0-9_][A-Za-z0-9_-]*)(?P<early>\?)?(?:=(?P<version>[\w.+~-]+))?(?P<late>\?)?"
 
+_SECRET = r"(?i)://|passw"
+"""In one word: then none is shown, since a comma in a password parts it into several."""
+
 
 def read_extensions(text: str) -> tuple[Extension, ...]:
     """Read `vector,uuid-ossp?,pg_trgm=1.6`: `?` is optional, `=` asks for a version.
@@ -257,13 +260,16 @@ def _refuse_twins(what: str, things: Iterable[Any], problems: list[str]) -> None
 
 def _extensions(values: Iterable[object], problems: list[str]) -> list[Extension]:
     read = []
-    for value in values:
+    words = list(values)
+    hidden = any(re.search(_SECRET, repr(word)) for word in words)
+    for value in words:
         parts = re.fullmatch(_EXTENSION, value) if isinstance(value, str) else None
-        if parts is None:
-            problems.append(f"extensions: cannot read {value!r}; write name, name? or name=version")
-        else:
+        if parts is not None:
             optional = bool(parts["early"] or parts["late"])
             read.append(Extension(parts["name"], parts["version"], optional))
+        else:
+            shown = "what looks like an address or a password (not shown)" if hidden else repr(value)
+            problems.append(f"extensions: cannot read {shown}; write name, name? or name=version")
     return read
 
 
