@@ -216,6 +216,14 @@ def test_nothing_declared_is_false() -> None:
             "kind tabel (did you mean table?)",
         ),
         ("[[grant]]\nprivileges = 'select'\non = {table='b'}\nto = 'a'", "on: b must be written schema.name"),
+        (
+            "[[grant]]\nprivileges = 'select'\non = {table='a.b.c'}\nto = 'a'",
+            'on: a.b.c: put double quotes around the part that holds a dot, "a.b".c or a."b.c"',
+        ),
+        (
+            "[[grant]]\nprivileges = 'select'\non = {table='a.\"b'}\nto = 'a'",
+            'on: a."b: put double quotes around the part that holds a dot, "a.b".c or a."b.c"',
+        ),
         ("[[grant]]\nprivileges = 'create'\non = 'schema'\nto = 'a'", 'on: must be "database" or one of'),
         ("[[grant]]\nprivileges = []\non = 'database'\nto = 'a'", "privileges: must name at least one"),
         ("[[grant]]\nprivileges = 'create'\non = 'database'\nto = []", "to: must name at least one"),
@@ -534,6 +542,22 @@ def test_no_error_is_made_where_every_required_extension_is_available() -> None:
     declared = Declared(extensions=(VECTOR, Extension("postgis", optional=True)))
 
     assert unavailable(declared, facts(available={"vector": ("0.8",)})) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "on"),
+    [
+        ("media.a", '"media"."a"'),
+        ("Ödd.titles", '"Ödd"."titles"'),
+        ('"Ödd.S".t', '"Ödd.S"."t"'),
+        ('s."t.x"', '"s"."t.x"'),
+        ('"a""b".c', '"a""b"."c"'),
+    ],
+)
+def test_grant_names_a_table_as_the_database_spells_it(written: str, on: str) -> None:
+    declared = Declared(grants=(Grant(("SELECT",), "table", (written,), ("readers",)),))
+
+    assert statements(declared, facts(grants=(Held.LACKING,))) == [f'GRANT SELECT ON TABLE {on} TO "readers"']
 
 
 SELECT_ON = Grant(("SELECT",), "table", ("media.a", "media.b"), ("readers", "public"))

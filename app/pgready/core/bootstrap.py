@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from pgready.core import fields
 from pgready.core.fields import Fields
-from pgready.core.model import TableName
+from pgready.core.qualified import read_name
 from pgready.core.secrets import Secret
 from pgready.core.suggestions import suggest
 
@@ -102,8 +102,8 @@ class Extension(Struct, frozen=True):
 class Grant(Struct, frozen=True):
     """*privileges* (`ALL` is one) on each of *names*, which are of *kind* (a key of GRANTABLE), to roles.
 
-    Tables and sequences are written `schema.name`; the `all_…` kinds name schemas; *database* is the
-    target and has no names.
+    Tables and sequences are written as `core.qualified` reads them; the `all_…` kinds name schemas;
+    *database* is the target and has no names.
     """
 
     privileges: tuple[str, ...]
@@ -145,12 +145,6 @@ class Declared(Struct, frozen=True):
     def of_target(self) -> Declared:
         """The part that lives in the target database."""
         return replace(self, database=None, roles=())
-
-
-def split_name(name: str) -> TableName:
-    """`schema.name` in its two parts."""
-    schema, _, rest = name.partition(".")
-    return TableName(schema, rest)
 
 
 # Reading.
@@ -302,8 +296,7 @@ def _on(value: object) -> tuple[str, tuple[str, ...]]:
 def _qualified(value: object) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(fields.text(each) for each in fields.several(value)))
     for name in names:
-        if not all(name.partition(".")):
-            raise ValueError(f"{name} must be written schema.name")
+        read_name(name)
     return names
 
 

@@ -10,7 +10,8 @@ from enum import Enum
 
 from msgspec import Struct
 
-from pgready.core.bootstrap import GRANTABLE, GRANTABLE_BY_DEFAULT, Declared, Grant, split_name
+from pgready.core.bootstrap import GRANTABLE, GRANTABLE_BY_DEFAULT, Declared, Grant
+from pgready.core.qualified import read_name
 
 
 class Ask(Struct, frozen=True):
@@ -142,7 +143,7 @@ def _asks(grant: Grant) -> list[Ask]:
     if grant.kind == "database":
         return [Ask("database", None, None, privileges, grant.to)]
     if grant.kind in ("table", "sequence"):
-        names = [split_name(name) for name in grant.names]
+        names = [read_name(name) for name in grant.names]
         return [Ask(grant.kind, name.schema, name.name, privileges, grant.to) for name in names]
     return [Ask(grant.kind, schema, None, privileges, grant.to) for schema in grant.names]
 
