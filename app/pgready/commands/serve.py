@@ -129,9 +129,13 @@ class _Daemon:
 
             def reload() -> Settings:
                 fresh = reload_settings(self._flags)
-                return (
-                    fresh if embedded is None else replace(fresh, target=located.target, admin=located.admin)
-                )
+                if embedded is None:
+                    return fresh
+                return replace(fresh, target=embedded.target, admin=embedded.admin)
+
+            def moved(to: Settings) -> None:
+                nonlocal embedded
+                embedded = to
 
             inspector.look = inspection.looking(reload)
             self._keeper = serving.Keeper(
@@ -142,7 +146,10 @@ class _Daemon:
                 directory=self._settings.dir,
                 habits=self._habits,
             )
-            await self._keeper.keep_ready()
+            async with anyio.create_task_group() as group:  # which ends before the server is stopped
+                if embedded is not None:
+                    group.start_soon(assemble.keep_embedded, self._settings, self._console.emit, moved)
+                await self._keeper.keep_ready()
 
     def _retrying(self) -> Retrying | None:
         """Who may ask for another try over HTTP. Raises SettingsError where that could be anybody."""

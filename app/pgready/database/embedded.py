@@ -18,7 +18,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shlex
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -47,6 +47,8 @@ DATABASE = "postgres"
 START_SECONDS = 60.0
 
 _LEAVE_SECONDS = 1.0
+_LOOK_SECONDS = 0.5
+_AGAIN_SECONDS = 5.0
 
 
 class EmbeddedServer(Struct, frozen=True):
@@ -83,10 +85,7 @@ async def running(
     where it does not start within *start_seconds*.
     """
     cluster = Cluster.at(directory)
-    with _as_error(cluster):
-        bindir, runner = binaries.find(environ), cluster.runner(binaries.account())
-        programs = await anyio.to_thread.run_sync(binaries.prepare, bindir, runner)
-        cluster.make()
+    programs = await _prepared(cluster, environ)
     with _lock_file(cluster.directory / "users") as users:
         try:
             async with _exclusively(cluster, start_seconds):
@@ -96,6 +95,49 @@ async def running(
             yield server
         finally:
             await _leave(cluster, users)
+
+
+async def keep_running(
+    directory: Path,
+    *,
+    environ: Mapping[str, str],
+    again: Callable[[EmbeddedServer], None],
+    failed: Callable[[PgreadyError], None],
+) -> None:
+    """Start the server of *directory* again whenever it has died, until cancelled; it is in use (`running`).
+
+    Each start is told to *again*, each that failed to *failed*, and tried again after a pause. Where the data
+    has been removed nothing is done.
+    """
+    cluster = Cluster.at(directory)
+    programs = await _prepared(cluster, environ)
+    while True:
+        await anyio.sleep(_LOOK_SECONDS)
+        if _is_running(cluster) or not cluster.data.exists():
+            continue
+        try:
+            with _as_error(cluster):
+                async with _exclusively(cluster, START_SECONDS):
+                    server = await _started(cluster, programs, START_SECONDS)
+        except PgreadyError as problem:
+            failed(problem)
+            await anyio.sleep(_AGAIN_SECONDS)
+        else:
+            again(server)
+
+
+def _is_running(cluster: Cluster) -> bool:
+    found = postmaster.read(cluster.data)
+    return found is not None and postmaster.alive(found.pid)
+
+
+async def _prepared(cluster: Cluster, environ: Mapping[str, str]) -> Programs:
+    """The programs for *cluster*, whose directory is made."""
+    with _as_error(cluster):
+        bindir, runner = binaries.find(environ), cluster.runner(binaries.account())
+        programs = await anyio.to_thread.run_sync(binaries.prepare, bindir, runner)
+        cluster.make()
+    return programs
 
 
 async def _started(cluster: Cluster, programs: Programs, start_seconds: float) -> EmbeddedServer:

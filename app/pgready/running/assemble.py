@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from pgready import __version__, files
 from pgready.core.bootstrap import Declared, with_passwords
 from pgready.core.errors import SettingsError
-from pgready.core.events import EmbeddedStarted, Event, Located
+from pgready.core.events import EmbeddedStarted, Event, Located, ServerNotice
 from pgready.core.patience import Patience
 from pgready.dialects import detect
 from pgready.dialects.base import Dialect, Surroundings
@@ -32,6 +32,7 @@ from pgready.settings import Settings, required_target
 if TYPE_CHECKING:  # what only the commands of the bookkeeping need
     from pgready.core.planning import Plan
     from pgready.core.reverting import Goal
+    from pgready.database.embedded import EmbeddedServer
     from pgready.database.session import Session
     from pgready.running.look import Sight
     from pgready.running.recording import Author, Planner, Recording
@@ -64,20 +65,45 @@ async def located(settings: Settings, emit: Emit) -> AsyncIterator[Settings]:
         return
     from pgready.database import embedded
 
-    directory = Path(settings.embedded) if settings.embedded else embedded.DEFAULT_DIRECTORY
-    async with embedded.running(directory, environ=os.environ) as server:
-        emit(
-            EmbeddedStarted(
-                version=server.version,
-                directory=str(server.directory),
-                psql=server.psql(DATABASE),
-                created=server.created,
-                adopted=server.adopted,
-            )
+    async with embedded.running(_directory(settings), environ=os.environ) as server:
+        yield _on(server, settings, emit)
+
+
+async def keep_embedded(settings: Settings, emit: Emit, moved: Callable[[Settings], None]) -> None:
+    """Start the embedded PostgreSQL of *settings* again whenever it has died, until cancelled.
+
+    *moved* gets the settings with its target; the port is another one where somebody else took it meanwhile.
+    """
+    from pgready.database import embedded
+
+    await embedded.keep_running(
+        _directory(settings),
+        environ=os.environ,
+        again=lambda server: moved(_on(server, settings, emit)),
+        failed=lambda error: emit(ServerNotice("WARNING", f"{error.what}: {error.detail}", None)),
+    )
+
+
+def _directory(settings: Settings) -> Path:
+    from pgready.database import embedded
+
+    return Path(settings.embedded) if settings.embedded else embedded.DEFAULT_DIRECTORY
+
+
+def _on(server: EmbeddedServer, settings: Settings, emit: Emit) -> Settings:
+    """*settings* with *server* as target, which is told."""
+    emit(
+        EmbeddedStarted(
+            version=server.version,
+            directory=str(server.directory),
+            psql=server.psql(DATABASE),
+            created=server.created,
+            adopted=server.adopted,
         )
-        target = server.dsn.with_database(DATABASE)
-        emit(Located(target.masked))
-        yield replace(settings, target=target, admin=server.dsn)
+    )
+    target = server.dsn.with_database(DATABASE)
+    emit(Located(target.masked))
+    return replace(settings, target=target, admin=server.dsn)
 
 
 DATABASE = "app"
