@@ -362,3 +362,12 @@ def test_a_secret_cannot_be_pickled_or_encoded_by_accident() -> None:
         msgspec.json.encode(Secret("hunter2"))
     with pytest.raises(TypeError):
         mask_secrets(object())
+
+
+def test_each_host_has_an_address_of_its_own() -> None:
+    dsn = parse("postgresql://u:p@a:1,[::1]:2/d")
+
+    assert [host.masked for host in dsn.each_host] == [
+        "postgresql://u:***@a:1/d",
+        "postgresql://u:***@[::1]:2/d",
+    ]

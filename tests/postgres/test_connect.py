@@ -13,7 +13,7 @@ from harness.database import Database
 from harness.server import Server, free_port
 from pgready.core.dsn import parse
 from pgready.core.errors import AccessDenied, PgreadyError, SettingsError, Unreachable
-from pgready.database.connect import CannotConnect, open_session
+from pgready.database.connect import CannotConnect, attempt_seconds, open_session
 from pgready.database.session import Pooling, Session
 
 
@@ -31,6 +31,13 @@ async def refused(url: str, timeout_seconds: float = 10) -> CannotConnect:
     with pytest.raises(CannotConnect) as raised:
         await open_session(parse(url), application_name="pgready test", timeout_seconds=timeout_seconds)
     return raised.value
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port whose connections are taken and never answered."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
 
 
 async def test_a_session_knows_who_and_where_it_is(database: Database) -> None:
@@ -63,11 +70,55 @@ async def test_the_first_host_that_answers_is_taken(database: Database) -> None:
     assert found == database.name
 
 
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A port whose connections are taken and never answered."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
+async def test_a_host_that_is_silent_leaves_the_next_one_its_turn(
+    silent_port: int, database: Database
+) -> None:
+    server = database.server
+    url = database.url.replace(f"{server.host}:", f"127.0.0.1:{silent_port},{server.host}:")
+
+    session = await open_session(parse(url), application_name="pgready test", timeout_seconds=0.5)
+    await session.close()
+
+    assert session.database == database.name
+
+
+@pytest.mark.parametrize(
+    ("address", "left_seconds", "expected"),
+    [("postgresql://u@a/x", 60, 10), ("postgresql://u@a,b/x", 8, 4), ("postgresql://u@a,b/x", 0, 1)],
+)
+def test_the_hosts_share_the_time_that_is_left(address: str, left_seconds: float, expected: float) -> None:
+    assert attempt_seconds(parse(address), left_seconds) == expected
+
+
+async def test_what_each_host_says_is_told(silent_port: int) -> None:
+    closed = free_port()
+    problem = await refused(f"postgresql://u:p@127.0.0.1:{silent_port},127.0.0.1:{closed}/x", 0.2)
+    alike = await refused(f"postgresql://u:p@127.0.0.1:{closed},127.0.0.1:{free_port()}/x")
+
+    assert problem.transient
+    assert f"/x: 127.0.0.1:{silent_port}: no answer in time" in problem.error.what
+    assert f"; 127.0.0.1:{closed}: Connection refused" in problem.error.what
+    assert alike.error.what.endswith("/x: Connection refused")
+
+
+async def test_a_password_that_one_host_refuses_is_not_tried_at_the_next_one(server: Server) -> None:
+    port = f":{server.port}/"
+    url = server.url(password="wrong").replace(port, f"{port[:-1]},127.0.0.1:{free_port()}/")
+
+    problem = await refused(url)
+
+    assert problem.error.sqlstate == "28P01"
+
+
+@pytest.mark.parametrize("kind", ["primary", "read-write", "prefer-standby"])
+async def test_the_host_of_the_kind_that_is_wanted_is_taken(kind: str, database: Database) -> None:
+    server = database.server
+    url = database.url.replace(f"{server.host}:", f"127.0.0.1:{free_port()},{server.host}:")
+
+    async with opened(f"{url}?target_session_attrs={kind}") as session:
+        found = session.database
+
+    assert found == database.name
 
 
 async def test_what_time_may_cure_is_worth_trying_again(silent_port: int) -> None:
@@ -102,7 +153,7 @@ async def test_a_standby_is_no_primary_yet(database: Database) -> None:
     problem = await refused(f"{database.url}?target_session_attrs=standby")
 
     assert problem.transient
-    assert "no server is standby" in problem.error.what
+    assert "the server is not standby" in problem.error.what
 
 
 async def test_a_missing_database_may_be_created(server: Server) -> None:

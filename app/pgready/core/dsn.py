@@ -61,8 +61,17 @@ class Dsn(Struct, frozen=True):
     def masked(self) -> str:
         """This address as a URL to show: `***` stands for the password."""
         user = quote(self.user, safe="") + (f":{MASK}" if self.password is not None else "")
-        hosts = ",".join(_show_host(host, port) for host, port in self.hosts)
-        return f"postgresql://{user}@{hosts}/{quote(self.database, safe='')}"
+        return f"postgresql://{user}@{self.places}/{quote(self.database, safe='')}"
+
+    @property
+    def places(self) -> str:
+        """The hosts and their ports as a URL has them."""
+        return ",".join(_show_host(host, port) for host, port in self.hosts)
+
+    @property
+    def each_host(self) -> tuple[Dsn, ...]:
+        """This address once for each of its hosts."""
+        return tuple(replace(self, hosts=(host,)) for host in self.hosts)
 
     def with_database(self, name: str) -> Dsn:
         """The same server and user, another database."""

@@ -3,6 +3,9 @@
 Retrying belongs to `core.run`; this module only tells what is worth it. Retried: refused, reset, DNS
 failure, timeouts, 57P03 (starting up), 53300 (too many connections), 08xxx, a standby where a primary is
 needed. Not retried: wrong password or user, TLS and configuration errors. 3D000 means "create it".
+
+Of several hosts each has a time of its own, as in libpq: the driver spends one on all of them, so that the
+first that is silent costs the others their turn. What is worth trying again is worth trying at the next one.
 """
 
 from __future__ import annotations
@@ -15,10 +18,11 @@ from typing import Any
 
 import anyio
 import asyncpg
+from msgspec.structs import replace
 
 from pgready.core.dsn import Dsn
 from pgready.core.errors import AccessDenied, DatabaseMissing, PgreadyError, SettingsError, Unreachable
-from pgready.database.session import START_SETTINGS, Pooling, Session, identify
+from pgready.database.session import START_SETTINGS, Identity, Pooling, Session, identify
 
 ATTEMPT_SECONDS = 10.0
 """How long one attempt may take; the total deadline is the caller's."""
@@ -29,8 +33,9 @@ _WHATEVER_IS_SAID = frozenset({"08", "28", "3D", "53", "57"})
 
 
 def attempt_seconds(dsn: Dsn, left_seconds: float) -> float:
-    """How long an attempt on *dsn* may take where *left_seconds* are left for all of them."""
-    return dsn.connect_timeout_seconds or min(ATTEMPT_SECONDS, max(1.0, left_seconds))
+    """How long one attempt may take at each host of *dsn* where *left_seconds* are left for all attempts."""
+    share = left_seconds / len(_in_turn(dsn))  # one that is silent must leave the others their turn
+    return dsn.connect_timeout_seconds or min(ATTEMPT_SECONDS, max(1.0, share))
 
 
 class CannotConnect(Exception):
@@ -44,6 +49,11 @@ class CannotConnect(Exception):
         self.transient = transient
         self.missing_database = missing_database
 
+    @property
+    def final(self) -> bool:
+        """Whether another host has nothing better to say: a server has refused us for good."""
+        return not self.transient and self.error.sqlstate is not None
+
 
 async def open_session(
     dsn: Dsn,
@@ -52,44 +62,80 @@ async def open_session(
     vouched_pooler: bool = False,
     timeout_seconds: float = ATTEMPT_SECONDS,
 ) -> Session:
-    """Connect once to *dsn*. Raises CannotConnect."""
-    arguments = connect_arguments(dsn, application_name)
+    """Connect once to the first of *dsn*'s hosts that will do; each has *timeout_seconds*.
+    Raises CannotConnect."""
+    refusals: list[tuple[Dsn, CannotConnect]] = []
+    for host in _in_turn(dsn):
+        try:
+            connection, identity = await _open(host, application_name, timeout_seconds)
+        except CannotConnect as refused:
+            if refused.final:
+                raise
+            refusals.append((host, refused))
+            continue
+        pooled = connection.get_server_pid() != identity.pid
+        pooling = Pooling.DIRECT
+        if pooled:
+            pooling = Pooling.SESSION if vouched_pooler else Pooling.UNPROVEN
+        return Session(connection, dsn, identity, pooling)
+    raise _none_would_do(dsn, refusals)
+
+
+def _in_turn(dsn: Dsn) -> list[Dsn]:
+    """The hosts in the order in which they are tried: where a standby is preferred, all come again."""
+    if dsn.target_session_attrs != "prefer-standby":
+        return list(dsn.each_host)
+    return [replace(host, target_session_attrs=kind) for kind in ("standby", "any") for host in dsn.each_host]
+
+
+async def _open(
+    host: Dsn, application_name: str, timeout_seconds: float
+) -> tuple[asyncpg.Connection[Any], Identity]:
+    """A connection to *host*, and who is behind it. Raises CannotConnect."""
+    arguments = connect_arguments(host, application_name)
+    connection: asyncpg.Connection[Any] | None = None
     try:
-        connection = await _connect(arguments, timeout_seconds)
-    except Exception as problem:
-        raise _why(dsn, problem) from problem
-    try:
-        # A pooler lets us in, and then keeps the first query waiting until it has a backend for it.
         with anyio.fail_after(timeout_seconds):
-            identity = await identify(connection)
+            connection = await _connect(arguments)
+            # A pooler lets us in, and then keeps the first query waiting until it has a backend for it.
+            return connection, await identify(connection)
     except BaseException as problem:  # a cancellation, too, must not leave the backend to the collector
-        connection.terminate()
+        if connection is not None:
+            connection.terminate()
         if not isinstance(problem, Exception):
             raise
-        raise _why(dsn, problem) from problem
-    pooled = connection.get_server_pid() != identity.pid
-    pooling = Pooling.DIRECT
-    if pooled:
-        pooling = Pooling.SESSION if vouched_pooler else Pooling.UNPROVEN
-    return Session(connection, dsn, identity, pooling)
+        raise _why(host, problem) from problem
 
 
-async def _connect(arguments: dict[str, Any], timeout_seconds: float) -> asyncpg.Connection[Any]:
+async def _connect(arguments: dict[str, Any]) -> asyncpg.Connection[Any]:
     """Connect with START_SETTINGS, or without them to whoever refuses such parameters, as poolers do."""
     started = {**arguments, "server_settings": {**START_SETTINGS, **arguments["server_settings"]}}
     connection: asyncpg.Connection[Any]
     try:
-        connection = await asyncpg.connect(**started, timeout=timeout_seconds)
+        connection = await asyncpg.connect(**started)
     except asyncpg.PostgresError as problem:
         # Poolers have codes of their own for it; PgBouncer's is also that of a wrong password.
         if (problem.sqlstate or "")[:2] in _WHATEVER_IS_SAID and "startup parameter" not in str(problem):
             raise
-        connection = await asyncpg.connect(**arguments, timeout=timeout_seconds)
+        connection = await asyncpg.connect(**arguments)
     return connection
 
 
+def _none_would_do(dsn: Dsn, refusals: list[tuple[Dsn, CannotConnect]]) -> CannotConnect:
+    """Why no host of *dsn* would do: what all of them say, or what each of them says."""
+    lasting = [refused for _, refused in refusals if not refused.transient]
+    if len(lasting) == len(refusals):
+        return lasting[0]
+    reasons = {host.places: refused.error.what.removeprefix(f"{host.masked}: ") for host, refused in refusals}
+    said = set(reasons.values())
+    text = said.pop() if len(said) == 1 else "; ".join(f"{place}: {why}" for place, why in reasons.items())
+    sqlstate = next((refused.error.sqlstate for _, refused in refusals if refused.error.sqlstate), None)
+    return CannotConnect(Unreachable(f"{dsn.masked}: {text}", sqlstate=sqlstate), transient=True)
+
+
 def connect_arguments(dsn: Dsn, application_name: str) -> dict[str, Any]:
-    """What `asyncpg.connect` takes for *dsn*; everything is said, so that it reads no environment."""
+    """What `asyncpg.connect` takes for *dsn*; everything is said, so that it reads no environment. The time
+    is the caller's."""
     settings = {"application_name": dsn.application_name or application_name, **dsn.server_settings}
     return {
         "host": [host for host, _ in dsn.hosts],
@@ -101,6 +147,7 @@ def connect_arguments(dsn: Dsn, application_name: str) -> dict[str, Any]:
         "statement_cache_size": 0,  # prepared statements and poolers do not mix (FIELD-NOTES 9)
         "server_settings": settings,
         "target_session_attrs": dsn.target_session_attrs or "any",
+        "timeout": None,
     }
 
 
@@ -153,7 +200,9 @@ def _why(dsn: Dsn, problem: Exception) -> CannotConnect:
     if isinstance(problem, OSError):
         return CannotConnect(Unreachable(f"{where}: {_plain(problem)}"), transient=True)
     if isinstance(problem, asyncpg.exceptions.TargetServerAttributeNotMatched):
-        return CannotConnect(Unreachable(f"{where}: no server is {dsn.target_session_attrs}"), transient=True)
+        return CannotConnect(
+            Unreachable(f"{where}: the server is not {dsn.target_session_attrs}"), transient=True
+        )
     if isinstance(problem, asyncpg.InterfaceError | asyncpg.InternalClientError):
         return CannotConnect(Unreachable(f"{where}: {type(problem).__name__}"), transient=True)
     return CannotConnect(PgreadyError(f"{where}: cannot connect ({type(problem).__name__})"))
