@@ -116,6 +116,32 @@ async def test_whom_it_asks_is_told_while_there_is_no_answer(pgready: Pgready, s
         running.kill()
 
 
+async def test_an_attempt_takes_no_longer_than_the_whole_patience(
+    pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
+        url = f"postgresql://app:pw@{host}:{port}/app?connect_timeout=30"
+        result = await pgready(
+            "up", "--dir", sql_folder(FIRST), "--connect-timeout", "1s", env={"DATABASE_URL": url}
+        )
+
+    assert result.exit_code == 3, result.stderr
+    assert result.seconds < 20
+
+
+async def test_the_time_that_was_spent_is_told(pgready: Pgready, sql_folder: SqlFolder) -> None:
+    """Each host has a second, where the patience is less."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
+        url = f"postgresql://app:pw@{host}:{port},{host}:{port}/app"
+        result = await pgready(
+            "up", "--dir", sql_folder(FIRST), "--connect-timeout", "0", env={"DATABASE_URL": url}
+        )
+
+    assert "gave up after 1 attempt in 2 s" in result.stderr
+
+
 async def test_wait_is_as_patient_as_its_own_timeout_says(pgready: Pgready, sql_folder: SqlFolder) -> None:
     url = f"postgresql://app:pw@127.0.0.1:{free_port()}/app"
     running = pgready.start(

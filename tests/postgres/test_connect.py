@@ -84,7 +84,13 @@ async def test_a_host_that_is_silent_leaves_the_next_one_its_turn(
 
 @pytest.mark.parametrize(
     ("address", "left_seconds", "expected"),
-    [("postgresql://u@a/x", 60, 10), ("postgresql://u@a,b/x", 8, 4), ("postgresql://u@a,b/x", 0, 1)],
+    [
+        ("postgresql://u@a/x", 60, 10),
+        ("postgresql://u@a,b/x", 8, 4),
+        ("postgresql://u@a,b/x", 0, 1),
+        ("postgresql://u@a/x?connect_timeout=20", 60, 20),
+        ("postgresql://u@a/x?connect_timeout=20", 3, 3),
+    ],
 )
 def test_the_hosts_share_the_time_that_is_left(address: str, left_seconds: float, expected: float) -> None:
     assert attempt_seconds(parse(address), left_seconds) == expected

@@ -35,7 +35,7 @@ _WHATEVER_IS_SAID = frozenset({"08", "28", "3D", "53", "57"})
 def attempt_seconds(dsn: Dsn, left_seconds: float) -> float:
     """How long one attempt may take at each host of *dsn* where *left_seconds* are left for all attempts."""
     share = left_seconds / len(_in_turn(dsn))  # one that is silent must leave the others their turn
-    return dsn.connect_timeout_seconds or min(ATTEMPT_SECONDS, max(1.0, share))
+    return min(dsn.connect_timeout_seconds or ATTEMPT_SECONDS, max(1.0, share))
 
 
 class CannotConnect(Exception):

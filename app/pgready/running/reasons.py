@@ -64,7 +64,9 @@ def in_spite_of_bootstrap(error: PgreadyError, admin: Dsn | None) -> PgreadyErro
     return AccessDenied(error.what, sqlstate=error.sqlstate, hint=hint)
 
 
-def unreachable(error: PgreadyError | None, attempts: int | None, patience: Patience) -> PgreadyError:
+def unreachable(
+    error: PgreadyError | None, attempts: int | None, elapsed_seconds: float, patience: Patience
+) -> PgreadyError:
     """*attempts* to connect were in vain; None: they were not, but each connection was lost."""
     if isinstance(error, SettingsError):
         return error
@@ -72,7 +74,7 @@ def unreachable(error: PgreadyError | None, attempts: int | None, patience: Pati
     if attempts is None:
         tried = f"{patience.reconnects + 1} times in a row"
     else:
-        tried = f"{attempts} attempt{'s' if attempts != 1 else ''} in {patience.connect_seconds:g} s"
+        tried = f"{attempts} attempt{'s' if attempts != 1 else ''} in {elapsed_seconds:.0f} s"
     return Unreachable(
         f"{last} (gave up after {tried})",
         sqlstate=error.sqlstate if error is not None else None,
@@ -183,6 +185,7 @@ def explain(
     *,
     error: PgreadyError | None,
     attempts: int | None,
+    elapsed_seconds: float,
     applied: int,
     patience: Patience,
     holder: LockHolder | None,
@@ -190,13 +193,13 @@ def explain(
     plan: Plan | None,
     place: Place | None,
 ) -> PgreadyError:
-    """The error for *action*, which ended the run."""
+    """The error for *action*, which ended the run; *elapsed_seconds* after it began to connect."""
     version = action.version or ""
     match action.reason:
         case GiveUpReason.FAILED:
             return error or PgreadyError("the run failed")
         case GiveUpReason.UNREACHABLE:
-            return unreachable(error, attempts, patience)
+            return unreachable(error, attempts, elapsed_seconds, patience)
         case GiveUpReason.LOCK_NOT_OBTAINED:
             return lock_not_obtained(holder, patience, applied)
         case GiveUpReason.RELATION_LOCKED:

@@ -364,6 +364,7 @@ class Run:
             action,
             error=self._error,
             attempts=self._attempts - self._attempts_before if refused else None,
+            elapsed_seconds=observation.now - self._state.connect_since,
             applied=self._tally.applied,
             patience=self._assignment.patience,
             holder=self._holder,
