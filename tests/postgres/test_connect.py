@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import anyio
+import asyncpg
 import pytest
 
 from harness.database import Database
@@ -227,6 +228,51 @@ async def test_a_certificate_that_is_not_there_is_told(mode: str, database: Data
     assert not problem.transient
     assert isinstance(problem.error, SettingsError)
     assert "sslrootcert cannot be used: No such file" in problem.error.what
+
+
+@pytest.mark.parametrize("sslmode", ["allow", "prefer"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PGSSLNEGOTIATION", "direct"),
+        ("PGSSLCERT", "/nowhere/client.crt"),
+        ("PGSSLMINPROTOCOLVERSION", "TLSv9"),
+        ("PGGSSLIB", "none"),
+    ],
+)
+async def test_libpq_s_variables_change_nothing_of_an_address(
+    name: str, value: str, sslmode: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    async with opened(f"{database.url}?sslmode={sslmode}") as session:
+        found = session.database
+
+    assert found == database.name
+
+
+async def test_a_wrong_password_is_told_whichever_way_is_tried_last(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGSSLCERT", "/nowhere/client.crt")
+
+    for sslmode in ("allow", "prefer"):
+        problem = await refused(f"{server.url(password='wrong')}?sslmode={sslmode}")
+        assert problem.error.sqlstate == "28P01"
+
+
+async def test_what_the_driver_finds_wrong_with_its_arguments_is_a_matter_of_settings(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connect(**_: object) -> None:
+        raise asyncpg.exceptions.ClientConfigurationError("no such thing")
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    problem = await refused(database.url)
+
+    assert not problem.transient
+    assert isinstance(problem.error, SettingsError)
+    assert problem.error.what.endswith(": no such thing")
 
 
 async def test_a_server_that_is_no_postgresql_is_told() -> None:

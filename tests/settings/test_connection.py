@@ -123,7 +123,7 @@ def test_a_variable_that_names_no_place_makes_no_connection(name: str) -> None:
     assert read({name: "1"}).target is None
 
 
-@pytest.mark.parametrize("name", ["PGSSLMODE", "PGOPTIONS", "PGTARGETSESSIONATTRS"])
+@pytest.mark.parametrize("name", ["PGSSLMODE", "PGSSLCERT", "PGOPTIONS", "PGTARGETSESSIONATTRS"])
 def test_a_url_says_which_of_libpq_s_variables_it_leaves_out(name: str) -> None:
     settings = read({"DATABASE_URL": "postgres://u:p@h/d", name: "require"})
 

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from pgready.core.dsn import Dsn
 from pgready.core.errors import AccessDenied, DatabaseMissing, PgreadyError, SettingsError, Unreachable
+from pgready.database import tls
 from pgready.database.session import START_SETTINGS, Identity, Pooling, Session, identify
 
 ATTEMPT_SECONDS = 10.0
@@ -92,11 +93,11 @@ async def _open(
     host: Dsn, application_name: str, timeout_seconds: float
 ) -> tuple[asyncpg.Connection[Any], Identity]:
     """A connection to *host*, and who is behind it. Raises CannotConnect."""
-    arguments = connect_arguments(host, application_name)
+    arguments, ways = connect_arguments(host, application_name), _ways(host)
     connection: asyncpg.Connection[Any] | None = None
     try:
         with anyio.fail_after(timeout_seconds):
-            connection = await _connect(arguments)
+            connection = await _connect_either_way(arguments, ways)
             # A pooler lets us in, and then keeps the first query waiting until it has a backend for it.
             return connection, await identify(connection)
     except BaseException as problem:  # a cancellation, too, must not leave the backend to the collector
@@ -105,6 +106,22 @@ async def _open(
         if not isinstance(problem, Exception):
             raise
         raise _why(host, problem) from problem
+
+
+async def _connect_either_way(
+    arguments: dict[str, Any], ways: tuple[tls.Way, ...]
+) -> asyncpg.Connection[Any]:
+    first, *others = ways
+    try:
+        return await _connect({**arguments, "ssl": first})
+    except Exception as problem:
+        if not others or not tls.worth_another(problem):
+            raise
+        refused = problem
+    try:
+        return await _connect({**arguments, "ssl": others[0]})
+    except Exception as problem:
+        raise tls.more_telling(refused, problem) from None
 
 
 async def _connect(arguments: dict[str, Any]) -> asyncpg.Connection[Any]:
@@ -134,8 +151,8 @@ def _none_would_do(dsn: Dsn, refusals: list[tuple[Dsn, CannotConnect]]) -> Canno
 
 
 def connect_arguments(dsn: Dsn, application_name: str) -> dict[str, Any]:
-    """What `asyncpg.connect` takes for *dsn*; everything is said, so that it reads no environment. The time
-    is the caller's."""
+    """What `asyncpg.connect` takes for *dsn*; everything is said, so that it reads no environment, but for
+    what `tls.ways` says. The time is the caller's."""
     settings = {"application_name": dsn.application_name or application_name, **dsn.server_settings}
     return {
         "host": [host for host, _ in dsn.hosts],
@@ -143,40 +160,24 @@ def connect_arguments(dsn: Dsn, application_name: str) -> dict[str, Any]:
         "user": dsn.user,
         "password": dsn.password.reveal() if dsn.password else "",
         "database": dsn.database,
-        "ssl": _ssl(dsn),
         "statement_cache_size": 0,  # prepared statements and poolers do not mix (FIELD-NOTES 9)
         "server_settings": settings,
         "target_session_attrs": dsn.target_session_attrs or "any",
         "timeout": None,
+        # What the driver would take from PGSSLNEGOTIATION, PGKRBSRVNAME and PGGSSLIB.
+        "direct_tls": False,
+        "krbsrvname": "postgres",
+        "gsslib": "gssapi",
     }
 
 
-def _ssl(dsn: Dsn) -> ssl.SSLContext | str:
-    """asyncpg's own modes where it needs nothing but the mode; else a context as libpq would make it."""
-    if dsn.sslmode in ("disable", "allow", "prefer"):
-        return dsn.sslmode
+def _ways(host: Dsn) -> tuple[tls.Way, ...]:
     try:
-        return _context(dsn)
-    except OSError as problem:  # a file that is not there, or holds something else
-        files = ", ".join(name for name in ("sslrootcert", "sslcert", "sslkey") if getattr(dsn, name))
-        why = f"{dsn.masked}: {files} cannot be used: {_plain(problem)}"
+        return tls.ways(host, os.environ)
+    except OSError as problem:
+        files = ", ".join(name for name in ("sslrootcert", "sslcert", "sslkey") if getattr(host, name))
+        why = f"{host.masked}: {files} cannot be used: {_plain(problem)}"
         raise CannotConnect(SettingsError((why,))) from problem
-
-
-def _context(dsn: Dsn) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if dsn.sslrootcert and dsn.sslrootcert != "system":
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(cafile=dsn.sslrootcert)
-    elif dsn.sslmode == "require":
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if dsn.sslmode in ("require", "verify-ca"):
-        context.check_hostname = False
-    if dsn.sslcert:
-        # An empty passphrase, lest OpenSSL ask the terminal for one.
-        context.load_cert_chain(dsn.sslcert, keyfile=dsn.sslkey, password="")
-    return context
 
 
 def _why(dsn: Dsn, problem: Exception) -> CannotConnect:
@@ -203,6 +204,8 @@ def _why(dsn: Dsn, problem: Exception) -> CannotConnect:
         return CannotConnect(
             Unreachable(f"{where}: the server is not {dsn.target_session_attrs}"), transient=True
         )
+    if isinstance(problem, asyncpg.exceptions.ClientConfigurationError):
+        return CannotConnect(SettingsError((f"{where}: {problem}",)))
     if isinstance(problem, asyncpg.InterfaceError | asyncpg.InternalClientError):
         return CannotConnect(Unreachable(f"{where}: {type(problem).__name__}"), transient=True)
     return CannotConnect(PgreadyError(f"{where}: cannot connect ({type(problem).__name__})"))
