@@ -230,6 +230,14 @@ async def test_a_certificate_that_is_not_there_is_told(mode: str, database: Data
     assert "sslrootcert cannot be used: No such file" in problem.error.what
 
 
+@pytest.mark.parametrize("query", ["", "&sslmode=prefer", "&sslmode=allow"])
+async def test_a_client_s_certificate_is_used_without_a_word_of_sslmode(query: str, server: Server) -> None:
+    problem = await refused(f"{server.url()}?sslcert=/nowhere/client.crt&sslkey=/nowhere/client.key{query}")
+
+    assert isinstance(problem.error, SettingsError)
+    assert "sslcert, sslkey cannot be used: No such file" in problem.error.what
+
+
 @pytest.mark.parametrize("sslmode", ["allow", "prefer"])
 @pytest.mark.parametrize(
     ("name", "value"),

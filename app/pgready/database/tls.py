@@ -1,8 +1,9 @@
 """Whether and how a connection is encrypted: the driver's words for a Dsn's, or contexts of our own.
 
 For `allow` and `prefer` the driver is given the mode by name, which saves a connection to a server without
-TLS. A certificate and the versions of TLS it would then take from the environment: where there are any, it is
-given contexts, and the two ways of the mode are two attempts.
+TLS. Two things it then takes from the environment alone: a certificate, and the versions of TLS. Where the
+address has a certificate, or the environment would meddle, it is given contexts, and the two ways of the mode
+are two attempts.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def ways(dsn: Dsn, environ: Mapping[str, str]) -> tuple[Way, ...]:
         return (False,)
     if dsn.sslmode not in ("allow", "prefer"):
         return (_context(dsn),)
-    if not any(name in environ for name in _MEDDLE):
+    if not dsn.sslcert and not any(name in environ for name in _MEDDLE):
         return (dsn.sslmode,)
     return (False, _context(dsn)) if dsn.sslmode == "allow" else (_context(dsn), False)
 
