@@ -13,7 +13,7 @@ import pytest
 from harness.database import Database
 from harness.server import Server, free_port
 from pgready.core.dsn import parse
-from pgready.core.errors import AccessDenied, PgreadyError, SettingsError, Unreachable
+from pgready.core.errors import AccessDenied, SettingsError, Unreachable
 from pgready.database.connect import CannotConnect, attempt_seconds, open_session
 from pgready.database.session import Pooling, Session
 
@@ -208,8 +208,22 @@ async def test_a_database_that_takes_no_connections_is_told(database: Database) 
 
     problem = await refused(database.url)
 
-    assert problem.error.sqlstate == "55000"
-    assert isinstance(problem.error, PgreadyError)
+    assert (problem.transient, problem.error.sqlstate) == (False, "55000")
+    assert isinstance(problem.error, SettingsError)
+    assert problem.error.hint == f'ALTER DATABASE "{database.name}" ALLOW_CONNECTIONS true'
+
+
+@pytest.mark.parametrize(
+    ("option", "sqlstate"), [("-cwork_mem=foo", "22023"), ("-cno_such_setting=1", "42704")]
+)
+async def test_a_parameter_that_the_server_refuses_is_a_matter_of_settings(
+    option: str, sqlstate: str, database: Database
+) -> None:
+    problem = await refused(f"{database.url}?options={option}")
+
+    assert (problem.transient, problem.error.sqlstate) == (False, sqlstate)
+    assert isinstance(problem.error, SettingsError)
+    assert "options" in (problem.error.hint or "")
 
 
 @pytest.mark.parametrize("sslmode", ["sslmode=require", "sslmode=verify-full&sslrootcert=system"])

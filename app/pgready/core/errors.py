@@ -95,8 +95,10 @@ class SettingsError(PgreadyError):
 
     exit_code = ExitCode.USAGE
 
-    def __init__(self, problems: tuple[str, ...], *, hint: str | None = None) -> None:
-        super().__init__("\n".join(problems), hint=hint)
+    def __init__(
+        self, problems: tuple[str, ...], *, hint: str | None = None, sqlstate: str | None = None
+    ) -> None:
+        super().__init__("\n".join(problems), hint=hint, sqlstate=sqlstate)
         self.problems = problems
 
 

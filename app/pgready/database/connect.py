@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from pgready.core.dsn import Dsn
 from pgready.core.errors import AccessDenied, DatabaseMissing, PgreadyError, SettingsError, Unreachable
+from pgready.core.quoting import identifier
 from pgready.database import tls
 from pgready.database.session import START_SETTINGS, Identity, Pooling, Session, identify
 
@@ -29,6 +30,8 @@ ATTEMPT_SECONDS = 10.0
 """How long one attempt may take; the total deadline is the caller's."""
 
 _TRANSIENT_CODES = frozenset({"57P03", "57P01", "57P02", "53300", "53400"})
+_OF_THE_SERVER = frozenset({"", "08", "53", "57", "58", "XX"})
+"""Classes of refusals that are the server's own trouble, or a pooler's: nothing to ask for otherwise."""
 _WHATEVER_IS_SAID = frozenset({"08", "28", "3D", "53", "57"})
 """Classes of refusals that have nothing to do with parameters: connection, password, database, full, down."""
 
@@ -224,8 +227,13 @@ def _why_server(dsn: Dsn, problem: asyncpg.PostgresError) -> CannotConnect:
         return CannotConnect(AccessDenied(text, sqlstate=code, hint=hint))
     if code == "42501":
         return CannotConnect(AccessDenied(text, sqlstate=code))
-    transient = code in _TRANSIENT_CODES or code.startswith("08")
-    return CannotConnect(Unreachable(text, sqlstate=code), transient=transient)
+    if code[:2] in _OF_THE_SERVER:
+        transient = code in _TRANSIENT_CODES or code.startswith("08")
+        return CannotConnect(Unreachable(text, sqlstate=code), transient=transient)
+    hint = "the server refuses what the address asks for: check its options and parameters"
+    if code == "55000":
+        hint = problem.hint or f"ALTER DATABASE {identifier(dsn.database)} ALLOW_CONNECTIONS true"
+    return CannotConnect(SettingsError((text,), sqlstate=code, hint=hint))
 
 
 def _plain(problem: OSError) -> str:
