@@ -200,6 +200,16 @@ async def test_a_role_that_may_not_connect_is_denied(database: Database) -> None
     problem = await refused(role.url)
 
     assert (problem.transient, type(problem.error)) == (False, AccessDenied)
+    assert problem.error.hint == f'GRANT CONNECT ON DATABASE "{database.name}" TO "{role.name}"'
+
+
+async def test_a_parameter_that_not_everybody_may_set_is_told(database: Database) -> None:
+    role = await database.role("modest")
+
+    problem = await refused(f"{role.url}?session_replication_role=replica")
+
+    assert (problem.error.sqlstate, type(problem.error)) == ("42501", AccessDenied)
+    assert "leave it out" in (problem.error.hint or "")
 
 
 async def test_a_database_that_takes_no_connections_is_told(database: Database) -> None:

@@ -226,7 +226,10 @@ def _why_server(dsn: Dsn, problem: asyncpg.PostgresError) -> CannotConnect:
             hint = "no password was configured: set PGPASSWORD, POSTGRES_PASSWORD or put it in the URL"
         return CannotConnect(AccessDenied(text, sqlstate=code, hint=hint))
     if code == "42501":
-        return CannotConnect(AccessDenied(text, sqlstate=code))
+        hint = f"GRANT CONNECT ON DATABASE {identifier(dsn.database)} TO {identifier(dsn.user)}"
+        if dsn.database not in text.removeprefix(dsn.masked):  # of a parameter that not everybody may set
+            hint = "grant it to the role, or leave it out of the address's options"
+        return CannotConnect(AccessDenied(text, sqlstate=code, hint=hint))
     if code[:2] in _OF_THE_SERVER:
         transient = code in _TRANSIENT_CODES or code.startswith("08")
         return CannotConnect(Unreachable(text, sqlstate=code), transient=transient)
