@@ -44,6 +44,7 @@ class Fault(Enum):
     LOST_AHEAD = "the connection is cut when all has happened, and what was sent ahead behind it"
     UNLOCKED = "the session lock is gone in silence"
     LOCK_TIMEOUT = "a relation lock is not to be had"
+    UNREACHED = "another connection is not to be had"
     FAILED = "the server refuses"
 
 
@@ -252,7 +253,7 @@ class Replica:
         if isinstance(self.action, steps.Connect):
             self._disconnect()
             self.session = self.world.connect()
-        if fault in (Fault.NONE, Fault.UNLOCKED, Fault.LOCK_TIMEOUT, Fault.FAILED):
+        if fault in (Fault.NONE, Fault.UNLOCKED, Fault.LOCK_TIMEOUT, Fault.UNREACHED, Fault.FAILED):
             return self._answer(fault)
         self._do_some(fault)
         self.world.abandon(self.session, self.action if fault in _LATE and not self._connecting else None)
@@ -271,6 +272,10 @@ class Replica:
             self.world.unlock(self.session)
         if fault is Fault.LOCK_TIMEOUT and isinstance(self.action, steps.RunTransaction):
             return steps.LockTimedOut(self.now, elapsed_seconds=0.1)
+        if fault is Fault.UNREACHED and isinstance(
+            self.action, steps.TakeLock | steps.BootstrapTarget | steps.ReleaseLock
+        ):
+            return steps.Unreached(self.now)
         if fault is Fault.FAILED and isinstance(
             self.action, steps.Look | steps.SegmentAction | steps.RunChecks
         ):

@@ -11,8 +11,9 @@ from pgready.core import steps
 from pgready.core.ladder import rungs_ms
 from pgready.core.model import JournalRow, Kind, SegmentState
 from pgready.core.patience import Patience
+from pgready.core.phases import Phase, phase_of
 from pgready.core.planning import Outdated, Work
-from pgready.core.run import FENCE_LOSSES, TRIES_BETWEEN_LOOKS, Phase, RunState, begin, decide, phase_of
+from pgready.core.run import FENCE_LOSSES, TRIES_BETWEEN_LOOKS, RunState, begin, decide
 from pgready.core.segments import SegmentKind
 from pgready.core.steps import GiveUp, GiveUpReason, ProbeAnswer
 
@@ -247,6 +248,75 @@ def test_the_deadline_counts_anew_from_a_loss(loss: Callable[..., steps.Observat
     assert player.see(steps.ConnectRefused, after_seconds=1, transient=True) == GiveUp(
         GiveUpReason.UNREACHABLE
     )
+
+
+# Another connection
+
+
+def test_another_connection_has_the_patience_of_the_first() -> None:
+    player = Player().connect()
+    player.look(bootstrap=True)
+    player.see(steps.LockTaken)
+    tries = 0
+    while not isinstance(player.see(steps.Unreached, after_seconds=9), GiveUp | steps.ReleaseLock):
+        tries += 1
+        player.connect().look(bootstrap=True)
+        player.see(steps.LockTaken)
+
+    assert tries == 7  # the first began to count; the eighth found sixty seconds gone
+    assert player.action == steps.ReleaseLock()
+    assert player.see(steps.Released) == GiveUp(GiveUpReason.UNREACHABLE)
+
+
+def test_what_an_administrator_is_to_make_is_waited_for_from_the_first_time_that_it_is_not_reached() -> None:
+    player = Player()
+    for after_seconds in (500, 59):
+        player.see(steps.ConnectRefused, transient=False, missing_database=True)
+        assert player.action == steps.BootstrapCluster()
+        assert isinstance(player.see(steps.Unreached, after_seconds=after_seconds), steps.Connect)
+    player.see(steps.ConnectRefused, transient=False, missing_database=True)
+
+    assert player.see(steps.Unreached, after_seconds=1) == GiveUp(GiveUpReason.UNREACHABLE)
+
+
+def test_progress_restores_the_patience_for_another_connection() -> None:
+    player = Player().lock(work(T), work(T, version="2"))
+    player.see(steps.Unreached)
+    player.lock(work(T), work(T, version="2"))
+    player.see(steps.SegmentDone)
+
+    assert isinstance(player.see(steps.Unreached, after_seconds=1000), steps.Connect)
+
+
+def test_another_connection_that_is_not_reached_is_no_loss() -> None:
+    player = Player().lock(work(T))
+    for _ in range(PATIENCE.reconnects + 1):
+        player.see(steps.Unreached)
+        player.lock(work(T))
+
+    assert isinstance(player.see(steps.Lost), steps.Connect)
+
+
+def test_the_waits_for_another_connection_grow_up_to_what_is_left() -> None:
+    player = Player().lock(work(T))
+    waits = []
+    for _ in range(8):
+        action = player.see(steps.Unreached)
+        assert isinstance(action, steps.Connect)
+        waits.append(action.delay_seconds)
+        player.lock(work(T))
+    last = player.see(steps.Unreached, after_seconds=59.99)
+
+    assert max(waits[:2]) < min(waits[-2:])
+    assert isinstance(last, steps.Connect)
+    assert last.delay_seconds <= 0.011
+
+
+def test_the_lock_is_gone_with_the_connection_that_is_given_up_for_another() -> None:
+    player = Player().lock(work(T))
+    player.see(steps.Unreached)
+
+    assert player.see(steps.ConnectRefused, transient=False) == GiveUp(GiveUpReason.FAILED)
 
 
 # Losing
@@ -506,7 +576,7 @@ def test_checks_that_fail_behind_a_migration_find_the_lock_given_back() -> None:
     assert player.see(steps.Failed) == GiveUp(GiveUpReason.FAILED)
 
 
-@pytest.mark.parametrize("end", [steps.Released, steps.Lost, steps.Failed])
+@pytest.mark.parametrize("end", [steps.Released, steps.Lost, steps.Unreached, steps.Failed])
 def test_nobody_holds_the_lock_at_the_end(end: Callable[..., steps.Observation]) -> None:
     player = Player().lock(work(T))
     player.see(steps.Failed)

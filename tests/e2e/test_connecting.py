@@ -454,3 +454,20 @@ async def test_a_second_connection_that_is_cut_is_made_again(
             await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     assert result.exit_code == 0, result.stderr
+
+
+async def test_an_administrator_s_server_that_is_not_reached_is_waited_for_as_long_as_the_target_s(
+    server: Server, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    port = free_port()
+    result = await pgready(
+        "up", "--dir", sql_folder(FIRST), "--connect-timeout", "8s",
+        env={
+            "PGREADY_DATABASE_URL": server.url("never_made"),
+            "PGREADY_ADMIN_DATABASE_URL": f"postgresql://root:pw@127.0.0.1:{port}/postgres",
+        },
+    )  # fmt: skip
+
+    assert result.exit_code == 3
+    assert re.search(rf"127.0.0.1:{port}/postgres: Connection refused \(gave up after \d+ s\)", result.stderr)
+    assert result.seconds > 8

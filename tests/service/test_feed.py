@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from pgready.core.run import Phase
+from pgready.core.phases import Phase
 from pgready.service.feed import Feed
 from service.samples import FAILED, READY, entered
 

@@ -16,8 +16,8 @@ import pytest
 from pgready.core import events
 from pgready.core.errors import Place
 from pgready.core.model import Kind, LockHolder, Operation
+from pgready.core.phases import Phase
 from pgready.core.planning import Counts, Entry, Flag, Plan, State
-from pgready.core.run import Phase
 from pgready.core.status import Attempts, MigrationStatus, Status, initial
 from pgready.service import page, scene, wording
 from pgready.service.feed import Feed

@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from pgready.core import events
+from pgready.core.phases import Phase
 from pgready.core.planning import Flag, Plan, State
-from pgready.core.run import Phase
 from pgready.service import web
 from pgready.service.feed import Feed
 from service.samples import FAILED, PLANNED, READY, entered, entry

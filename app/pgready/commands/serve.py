@@ -21,8 +21,8 @@ from pgready.commands.process import finish, show
 from pgready.commands.reports import Reports
 from pgready.core.errors import ExitCode, PgreadyError
 from pgready.core.events import EmbeddedStarted, Event, PhaseEntered
+from pgready.core.phases import Phase
 from pgready.core.renderings import text_table
-from pgready.core.run import Phase
 from pgready.core.serving_steps import Habits
 from pgready.core.status import Status
 from pgready.settings import Settings

@@ -10,13 +10,12 @@ module keeps:
 4. After a lost connection nothing is assumed: reconnect, look again.
 5. A refused statement ends the run; a lock timeout goes up the ladder until the budget ends.
 6. Whoever holds the lock gives it back before the run ends, and everything that repeats has an end:
-   time (connecting, waiting, the ladder) or a number of losses in a row without progress.
+   time (connecting, to whomever; waiting, the ladder) or a number of losses in a row without progress.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from typing import Any
 
 from msgspec import Struct
@@ -37,24 +36,13 @@ TRIES_BETWEEN_LOOKS = 4
 FENCE_LOSSES = 3
 
 
-class Phase(Enum):
-    CONNECTING = "connecting"
-    WAITING = "waiting"
-    BOOTSTRAPPING = "bootstrapping"
-    PLANNING = "planning"
-    MIGRATING = "migrating"
-    CHECKING = "checking"
-    READY = "ready"
-    FAILED = "failed"
-    DRAINING = "draining"
-
-
 class RunState(Struct, frozen=True):
     """All that a run remembers. *action* is what the runner was last asked to do (None: not begun).
 
     *work* is as last looked at, *position* the migration in it that is being applied and *current* that
     migration as it stands now (None: all are applied). *ending* is what follows once the lock is
-    released; *lock_since* is set while waiting for it.
+    released; *lock_since* is set while waiting for it. *losses* and *unreached* (since when) are in a row,
+    without progress between them.
     """
 
     patience: Patience
@@ -73,6 +61,8 @@ class RunState(Struct, frozen=True):
     current: Work | None = None
     ladder: Ladder = Ladder()
     losses: int = 0
+    unreached: int = 0
+    unreached_since: float = 0.0
     fence_losses: int = 0
     ending: steps.GiveUp | None = None
 
@@ -97,30 +87,6 @@ def decide(state: RunState, observation: steps.Observation) -> Step:
     if answer is None:
         raise ValueError(f"{type(observation).__name__} cannot follow {type(state.action).__name__}")
     return answer(state, observation)
-
-
-def phase_of(state: RunState) -> Phase:
-    """The phase that people see. `DRAINING` is the daemon's own: a run does not know of it."""
-    match state.action:
-        case steps.Look() if state.lock_since is not None:
-            return Phase.WAITING
-        case steps.ReleaseLock():
-            return Phase.CHECKING if state.ending is None else Phase.FAILED
-        case action:
-            return _PHASES.get(type(action), Phase.MIGRATING)
-
-
-_PHASES: dict[type[steps.Action] | type[None], Phase] = {
-    type(None): Phase.CONNECTING,
-    steps.Connect: Phase.CONNECTING,
-    steps.BootstrapCluster: Phase.BOOTSTRAPPING,
-    steps.Look: Phase.PLANNING,
-    steps.TakeLock: Phase.WAITING,
-    steps.BootstrapTarget: Phase.BOOTSTRAPPING,
-    steps.RunChecks: Phase.CHECKING,
-    steps.Finish: Phase.READY,
-    steps.GiveUp: Phase.FAILED,
-}
 
 
 def _do(state: RunState, action: steps.Action, **changes: Any) -> Step:
@@ -197,7 +163,7 @@ def _remaining(state: RunState) -> tuple[Work, ...]:
 
 
 def _progressed(state: RunState) -> RunState:
-    return replace(state, losses=0, fence_losses=0, ladder=Ladder())
+    return replace(state, losses=0, unreached=0, fence_losses=0, ladder=Ladder())
 
 
 # The lock
@@ -323,6 +289,19 @@ def _lost(state: RunState, lost: steps.Lost | steps.FenceLost) -> Step:
     return _reconnect(replace(state, locked=False), lost.now, steps.GiveUpReason.UNREACHABLE)
 
 
+def _unreached(state: RunState, unreached: steps.Unreached) -> Step:
+    """Another connection is not to be had: it has the patience of the first, which is given up meanwhile."""
+    if state.ending is not None:
+        return _do(state, state.ending, locked=False)
+    since = state.unreached_since if state.unreached else unreached.now
+    left = state.patience.connect_seconds - (unreached.now - since)
+    if left <= 0:
+        return _end(state, steps.GiveUpReason.UNREACHABLE)
+    delay, seed = _wait(state, backoff.CONNECT, state.unreached, left)
+    state = replace(state, seed=seed, locked=False, unreached=state.unreached + 1, unreached_since=since)
+    return _connect_anew(state, unreached.now, delay)
+
+
 def _fence_lost(state: RunState, lost: steps.FenceLost) -> Step:
     state = replace(state, locked=False, fence_losses=state.fence_losses + 1)
     if state.fence_losses >= FENCE_LOSSES:
@@ -336,11 +315,13 @@ def _reconnect(state: RunState, now: float, otherwise: steps.GiveUpReason) -> St
     if losses > state.patience.reconnects:
         return _end(state, otherwise)
     delay, seed = _wait(state, backoff.CONNECT, losses - 1, state.patience.connect_seconds)
+    return _connect_anew(replace(state, seed=seed, losses=losses), now, delay)
+
+
+def _connect_anew(state: RunState, now: float, delay_seconds: float) -> Step:
     return _do(
         state,
-        steps.Connect(delay),
-        seed=seed,
-        losses=losses,
+        steps.Connect(delay_seconds),
         connect_since=now,
         connect_attempts=0,
         lock_since=None,
@@ -393,6 +374,7 @@ _ANSWERS: dict[tuple[type[steps.Action] | type[None], type[steps.Observation]], 
 
 _ANSWERS_TO_ALL: dict[type[steps.Observation], _Answer] = {
     steps.Lost: _lost,
+    steps.Unreached: _unreached,
     steps.FenceLost: _fence_lost,
     steps.Failed: _failed,
 }

@@ -1,7 +1,7 @@
 """The alphabet of a run: the actions that `core.run` asks for and the observations that answer them.
 
-Each action names the observations that may follow it; `core.run.decide` takes any of those. `Lost` may
-follow every action but `Connect`, whether it says so or not.
+Each action names the observations that may follow it; `core.run.decide` takes any of those. `Lost` and
+`Unreached` may follow every action but `Connect`, whether it says so or not.
 """
 
 from __future__ import annotations
@@ -203,6 +203,10 @@ class ChecksPassed(Observation, frozen=True):
 
 class Lost(Observation, frozen=True):
     """The connection is gone; nobody knows what of the last action happened."""
+
+
+class Unreached(Observation, frozen=True):
+    """Another connection that the action needs (an administrator's, a probe's) is not to be had for now."""
 
 
 class FenceLost(Observation, frozen=True):

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from pgready.core import events
 from pgready.core.errors import ExitCode
-from pgready.core.run import Phase
+from pgready.core.phases import Phase
 
 BOUNDS_SECONDS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0, 7200.0)
 """Of the histogram of durations: from an empty table's DDL to the rewrite of a large one."""

@@ -65,20 +65,25 @@ def in_spite_of_bootstrap(error: PgreadyError, admin: Dsn | None) -> PgreadyErro
 
 
 def unreachable(
-    error: PgreadyError | None, attempts: int | None, elapsed_seconds: float, patience: Patience
+    error: PgreadyError | None, attempts: int | None, elapsed_seconds: float | None, patience: Patience
 ) -> PgreadyError:
-    """*attempts* to connect were in vain; None: they were not, but each connection was lost."""
+    """*attempts* to connect were in vain for *elapsed_seconds*; None of the first: to make another connection
+    was; None of both: each connection was lost."""
     if isinstance(error, SettingsError):
         return error
     last = error.what if error is not None else "the connection was lost again and again"
-    if attempts is None:
+    hint = "is the server running and the address right?"
+    if elapsed_seconds is None:
         tried = f"{patience.reconnects + 1} times in a row"
     else:
-        tried = f"{attempts} attempt{'s' if attempts != 1 else ''} in {elapsed_seconds:.0f} s"
+        tried = f"{elapsed_seconds:.0f} s"
+        hint += " PGREADY_CONNECT_TIMEOUT sets the patience"
+    if attempts is not None:
+        tried = f"{attempts} attempt{'s' if attempts != 1 else ''} in {tried}"
     return Unreachable(
         f"{last} (gave up after {tried})",
         sqlstate=error.sqlstate if error is not None else None,
-        hint="is the server running and the address right? PGREADY_CONNECT_TIMEOUT sets the patience",
+        hint=hint,
     )
 
 
@@ -185,7 +190,7 @@ def explain(
     *,
     error: PgreadyError | None,
     attempts: int | None,
-    elapsed_seconds: float,
+    elapsed_seconds: float | None,
     applied: int,
     patience: Patience,
     holder: LockHolder | None,
@@ -193,7 +198,7 @@ def explain(
     plan: Plan | None,
     place: Place | None,
 ) -> PgreadyError:
-    """The error for *action*, which ended the run; *elapsed_seconds* after it began to connect."""
+    """The error for *action*, which ended the run; *elapsed_seconds* went in vain into connecting."""
     version = action.version or ""
     match action.reason:
         case GiveUpReason.FAILED:

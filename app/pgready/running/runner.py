@@ -31,9 +31,10 @@ from pgready.core.events import (
     ServerNotice,
 )
 from pgready.core.model import LockHolder
+from pgready.core.phases import Phase, phase_of
 from pgready.core.run import RunState
 from pgready.database import lock
-from pgready.database.connect import ATTEMPT_SECONDS, CannotConnect, attempt_seconds, open_session
+from pgready.database.connect import CannotConnect, attempt_seconds, open_session
 from pgready.database.refusals import OpeningRefused, StatementRefused, lost_connection
 from pgready.database.session import GRACE_SECONDS, Pooling, Session
 from pgready.running import reasons
@@ -119,7 +120,7 @@ class Run:
         observation: steps.Observation = steps.Started(anyio.current_time())
         try:
             while not isinstance(observation, steps.Looked):
-                before = run.phase_of(self._state)
+                before = phase_of(self._state)
                 self._state, action = run.decide(self._state, observation)
                 if isinstance(action, steps.BootstrapCluster) and self._error is not None:
                     raise self._error  # a look makes nothing
@@ -141,7 +142,7 @@ class Run:
     async def _loop(self) -> None:
         observation: steps.Observation = steps.Started(anyio.current_time())
         while True:
-            before = run.phase_of(self._state)
+            before = phase_of(self._state)
             self._state, action = run.decide(self._state, observation)
             self._tell(before, observation, action)
             if isinstance(action, steps.Finish):
@@ -162,7 +163,7 @@ class Run:
             if not problem.transient:
                 return steps.Failed(anyio.current_time())
             self._emit(ConnectionLost(problem.error.what))
-            return steps.Lost(anyio.current_time())
+            return steps.Unreached(anyio.current_time())
         except OpeningRefused:
             return steps.FenceLost(anyio.current_time())
         except StatementRefused as refused:  # outside any script, such as CREATE SCHEMA pgready
@@ -218,7 +219,9 @@ class Run:
         declared = assignment.target.user in {role.name for role in assignment.declared.roles}
         return declared and problem.error.sqlstate in ("28P01", "28000")
 
-    async def _open(self, dsn: Dsn, left_seconds: float = ATTEMPT_SECONDS) -> Session:
+    async def _open(self, dsn: Dsn, left_seconds: float | None = None) -> Session:
+        if left_seconds is None:
+            left_seconds = self._assignment.patience.connect_seconds
         return await open_session(
             dsn,
             application_name=application_name(self._assignment.applied_by),
@@ -341,7 +344,7 @@ class Run:
     def _notice(self, severity: str, message: str) -> None:
         self._emit(ServerNotice(severity, message, self._watcher.version))
 
-    def _tell(self, before: run.Phase, observation: steps.Observation, action: steps.Action) -> None:
+    def _tell(self, before: Phase, observation: steps.Observation, action: steps.Action) -> None:
         missing = isinstance(action, steps.BootstrapCluster)  # a first start: nothing failed, it is made now
         if isinstance(observation, steps.ConnectRefused) and self._error is not None and not missing:
             retry = action.delay_seconds if isinstance(action, steps.Connect) else None
@@ -350,13 +353,16 @@ class Run:
             reason = reasons.lock_timed_out(self._watcher.blockers)
             tries = self._state.ladder.tries
             self._emit(MigrationRetried(action.version, reason, tries, action.delay_seconds))
-        now = run.phase_of(self._state)
+        now = phase_of(self._state)
         if now is not before or self._attempts == 0:
             self._emit(PhaseEntered(now.value))
 
     async def _reason(self, action: steps.GiveUp, observation: steps.Observation) -> PgreadyError:
         self._count_applied()
         refused = isinstance(observation, steps.ConnectRefused)
+        since = self._state.connect_since if refused else None
+        if self._state.unreached and not refused and not isinstance(observation, steps.Lost):
+            since = self._state.unreached_since
         place = None
         if action.reason is steps.GiveUpReason.UNCERTAIN and action.kind and action.version:
             place = await self._looker.place(action.kind, action.version, action.segment or 0)
@@ -364,7 +370,7 @@ class Run:
             action,
             error=self._error,
             attempts=self._attempts - self._attempts_before if refused else None,
-            elapsed_seconds=observation.now - self._state.connect_since,
+            elapsed_seconds=observation.now - since if since is not None else None,
             applied=self._tally.applied,
             patience=self._assignment.patience,
             holder=self._holder,

@@ -6,7 +6,7 @@ from collections.abc import Set
 
 from msgspec import Struct
 
-from pgready.core.run import Phase
+from pgready.core.phases import Phase
 from pgready.core.status import Status
 from pgready.service.feed import Feed
 

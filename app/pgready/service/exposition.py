@@ -24,8 +24,8 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from pgready import __version__
+from pgready.core.phases import Phase
 from pgready.core.planning import Flag, State
-from pgready.core.run import Phase
 from pgready.core.status import Status
 from pgready.core.tally import BOUNDS_SECONDS, FAILURES, RETRY_REASONS, Histogram, Tally
 

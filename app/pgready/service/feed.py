@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from pgready.core import tally as tallies
 from pgready.core.events import Blocked, Event, LockWaited
-from pgready.core.run import Phase
+from pgready.core.phases import Phase
 from pgready.core.status import Status, advance
 from pgready.core.tally import Tally
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pgready.core.errors import Place, excerpt
-from pgready.core.run import Phase
+from pgready.core.phases import Phase
 from pgready.core.status import Status
 from pgready.service import wording
 
