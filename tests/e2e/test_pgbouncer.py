@@ -13,6 +13,7 @@ import pytest
 from harness.database import Database
 from harness.pgbouncer import PgBouncer
 from harness.processes import Pgready, Result
+from harness.server import Server, free_port
 from pgready.core.dsn import parse
 from pgready.database import pooler
 from pgready.database.connect import open_session
@@ -269,6 +270,41 @@ async def test_a_pool_that_is_used_up_is_not_waited_for_longer_than_for_a_server
     assert result.exit_code == 3, result.stderr
     assert result.seconds < 30
     await assert_nothing_ran(database)
+
+
+async def test_a_database_that_is_missing_behind_a_pooler_is_created_by_an_administrator(
+    server: Server, pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder
+) -> None:
+    name = f"behind_{free_port()}"
+    url = pgbouncer("session", settings="server_login_retry = 1").url(name)
+    try:
+        (result,) = await up(
+            pgready, sql_folder(TRANSACTIONAL), url, PGREADY_ADMIN_DATABASE_URL=server.url("postgres")
+        )
+        found = server.psql("SELECT count(*) FROM ledger", database=name)
+    finally:
+        server.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    assert result.exit_code == 0, result.stderr
+    assert found == "5\n"
+
+
+async def test_what_a_pooler_said_is_told_where_it_was_silent_at_the_end(
+    server: Server, pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder
+) -> None:
+    """For a quarter of a minute after a failed login PgBouncer keeps everybody waiting."""
+    name = f"behind_{free_port()}"
+    admin = server.url("postgres")
+    try:
+        (result,) = await up(
+            pgready, sql_folder(TRANSACTIONAL), pgbouncer("session").url(name),
+            PGREADY_ADMIN_DATABASE_URL=admin, PGREADY_CONNECT_TIMEOUT="2s",
+        )  # fmt: skip
+    finally:
+        server.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    assert result.exit_code == 3
+    assert f'database "{name}" does not exist; then no answer in time (gave up' in result.stderr
 
 
 async def test_settings_of_a_script_stay_off_the_backends_of_the_pool(

@@ -43,15 +43,22 @@ def attempt_seconds(dsn: Dsn, left_seconds: float) -> float:
 
 
 class CannotConnect(Exception):
-    """One attempt failed. *error* is what to tell when it was the last; no secret is in it."""
+    """One attempt failed. *error* is what to tell when it was the last; no secret is in it. *silent*: nothing
+    was said at all, so that an earlier attempt may tell more."""
 
     def __init__(
-        self, error: PgreadyError, *, transient: bool = False, missing_database: bool = False
+        self,
+        error: PgreadyError,
+        *,
+        transient: bool = False,
+        missing_database: bool = False,
+        silent: bool = False,
     ) -> None:
         super().__init__(error.what)
         self.error = error
         self.transient = transient
         self.missing_database = missing_database
+        self.silent = silent
 
     @property
     def final(self) -> bool:
@@ -150,7 +157,10 @@ def _none_would_do(dsn: Dsn, refusals: list[tuple[Dsn, CannotConnect]]) -> Canno
     said = set(reasons.values())
     text = said.pop() if len(said) == 1 else "; ".join(f"{place}: {why}" for place, why in reasons.items())
     sqlstate = next((refused.error.sqlstate for _, refused in refusals if refused.error.sqlstate), None)
-    return CannotConnect(Unreachable(f"{dsn.masked}: {text}", sqlstate=sqlstate), transient=True)
+    silent = all(refused.silent for _, refused in refusals)
+    return CannotConnect(
+        Unreachable(f"{dsn.masked}: {text}", sqlstate=sqlstate), transient=True, silent=silent
+    )
 
 
 def connect_arguments(dsn: Dsn, application_name: str) -> dict[str, Any]:
@@ -194,7 +204,7 @@ def _why(dsn: Dsn, problem: Exception) -> CannotConnect:
             )
         )
     if isinstance(problem, TimeoutError):
-        return CannotConnect(Unreachable(f"{where}: no answer in time"), transient=True)
+        return CannotConnect(Unreachable(f"{where}: no answer in time"), transient=True, silent=True)
     if isinstance(problem, ConnectionError) and "SSL upgrade" in str(problem):
         return CannotConnect(
             SettingsError(
@@ -217,7 +227,8 @@ def _why(dsn: Dsn, problem: Exception) -> CannotConnect:
 def _why_server(dsn: Dsn, problem: asyncpg.PostgresError) -> CannotConnect:
     code = problem.sqlstate or ""
     text = f"{dsn.masked}: {problem.args[0] if problem.args else code}"
-    if code == "3D000":
+    # PgBouncer passes on the words of the server that it asked, under a code of its own.
+    if code == "3D000" or (code == "08P01" and f'database "{dsn.database}" does not exist' in text):
         hint = "pgready up creates it, where the role may, or that of PGREADY_ADMIN_DATABASE_URL"
         return CannotConnect(DatabaseMissing(text, sqlstate=code, hint=hint), missing_database=True)
     if code.startswith("28"):

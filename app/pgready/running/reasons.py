@@ -65,13 +65,20 @@ def in_spite_of_bootstrap(error: PgreadyError, admin: Dsn | None) -> PgreadyErro
 
 
 def unreachable(
-    error: PgreadyError | None, attempts: int | None, elapsed_seconds: float | None, patience: Patience
+    error: PgreadyError | None,
+    said: PgreadyError | None,
+    attempts: int | None,
+    elapsed_seconds: float | None,
+    patience: Patience,
 ) -> PgreadyError:
     """*attempts* to connect were in vain for *elapsed_seconds*; None of the first: to make another connection
-    was; None of both: each connection was lost."""
+    was; None of both: each connection was lost. What the server *said* last is told, too, where at the end
+    it said nothing."""
     if isinstance(error, SettingsError):
         return error
     last = error.what if error is not None else "the connection was lost again and again"
+    if said is not None and said is not error:
+        last, error = f"{said.what}; then no answer in time", said
     hint = "is the server running and the address right?"
     if elapsed_seconds is None:
         tried = f"{patience.reconnects + 1} times in a row"
@@ -189,6 +196,7 @@ def explain(
     action: GiveUp,
     *,
     error: PgreadyError | None,
+    said: PgreadyError | None,
     attempts: int | None,
     elapsed_seconds: float | None,
     applied: int,
@@ -204,7 +212,7 @@ def explain(
         case GiveUpReason.FAILED:
             return error or PgreadyError("the run failed")
         case GiveUpReason.UNREACHABLE:
-            return unreachable(error, attempts, elapsed_seconds, patience)
+            return unreachable(error, said, attempts, elapsed_seconds, patience)
         case GiveUpReason.LOCK_NOT_OBTAINED:
             return lock_not_obtained(holder, patience, applied)
         case GiveUpReason.RELATION_LOCKED:

@@ -74,6 +74,7 @@ class Run:
         self._applier: Applier | None = None
         self._tally = Tally(assignment.applied_by, emit)
         self._error: PgreadyError | None = None
+        self._said: PgreadyError | None = None
         self._holder: LockHolder | None = None
         self._attempts = self._attempts_before = 0
         self._lock_since = 0.0
@@ -192,12 +193,13 @@ class Run:
         except CannotConnect as problem:
             made_by = self._assignment.admin if self._state.cluster_bootstrapped else None
             self._error = reasons.in_spite_of_bootstrap(problem.error, made_by)
+            self._said = self._said if problem.silent else self._error
             if problem.missing_database or self._may_lack_its_role(problem):
                 return steps.ConnectRefused(anyio.current_time(), transient=False, missing_database=True)
             return steps.ConnectRefused(anyio.current_time(), transient=problem.transient)
         session.on_notice(self._notice)
         self._session = session
-        self._error = None
+        self._error = self._said = None
         self._attempts_before = self._attempts
         self._emit(
             Connected(
@@ -220,13 +222,12 @@ class Run:
         return declared and problem.error.sqlstate in ("28P01", "28000")
 
     async def _open(self, dsn: Dsn, left_seconds: float | None = None) -> Session:
-        if left_seconds is None:
-            left_seconds = self._assignment.patience.connect_seconds
+        left = self._assignment.patience.connect_seconds if left_seconds is None else left_seconds
         return await open_session(
             dsn,
             application_name=application_name(self._assignment.applied_by),
             vouched_pooler=self._assignment.vouched_pooler,
-            timeout_seconds=attempt_seconds(dsn, left_seconds),
+            timeout_seconds=attempt_seconds(dsn, left),
         )
 
     async def _open_another(self) -> Session:
@@ -369,6 +370,7 @@ class Run:
         return reasons.explain(
             action,
             error=self._error,
+            said=self._said if refused else None,
             attempts=self._attempts - self._attempts_before if refused else None,
             elapsed_seconds=observation.now - since if since is not None else None,
             applied=self._tally.applied,
