@@ -347,6 +347,16 @@ def test_what_the_url_says_wins_over_its_service() -> None:
     assert target(environ, {"/home/.pg_service.conf": SERVICES}).hosts == (("own", 5432),)
 
 
+def test_a_service_may_name_its_password_file() -> None:
+    services = "[mine]\nhost=s\nuser=u\ndbname=d\npassfile=/p\n"
+    files = {"/services": services, "/p": "s:5432:d:u:of the file", "/q": "*:*:*:*:of the address"}
+    environ = {"PGSERVICE": "mine", "PGSERVICEFILE": "/services"}
+    own = {"DATABASE_URL": "postgres:///?service=mine&passfile=/q", "PGSERVICEFILE": "/services"}
+
+    assert password(environ, files) == "of the file"
+    assert password(own, files) == "of the address"
+
+
 def test_an_unknown_service_is_a_problem() -> None:
     with pytest.raises(SettingsError, match="PGSERVICE: the service is not defined in any service file"):
         read({"PGSERVICE": "none", "HOME": "/home"}, {"/home/.pg_service.conf": SERVICES})

@@ -180,9 +180,8 @@ class Connections:
         self, origin: str, rank: Rank, written: Conninfo, defaults: Mapping[str, str]
     ) -> Connection | None:
         """Resolve what names files, make the Dsn, fill a missing password."""
-        merged = {**defaults, **written.parameters}
-        passfile = merged.pop("passfile", None)
-        parameters = self._with_service(merged, written, origin)
+        parameters = self._with_service({**defaults, **written.parameters}, written, origin)
+        passfile = parameters.pop("passfile", None)
         if not (parameters.get("user") or parameters.get("username")):
             parameters["user"] = self._user(origin)
         try:
