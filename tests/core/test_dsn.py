@@ -371,3 +371,23 @@ def test_each_host_has_an_address_of_its_own() -> None:
         "postgresql://u:***@a:1/d",
         "postgresql://u:***@[::1]:2/d",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("host=a hostaddr=10.0.0.1", ("a",)),
+        ("host=a,,c hostaddr=10.0.0.1,10.0.0.2,10.0.0.3", ("a", "10.0.0.2", "c")),
+        ("host=a", ()),
+        ("hostaddr=10.0.0.1", ()),
+    ],
+)
+def test_an_address_keeps_the_names_of_its_hosts(text: str, names: tuple[str, ...]) -> None:
+    assert parse(text).names == names
+
+
+def test_as_many_addresses_as_names_are_needed() -> None:
+    with pytest.raises(DsnError, match=r"2 addresses \(hostaddr\) but 1 names \(host\)"):
+        parse("host=a hostaddr=10.0.0.1,10.0.0.2")
+    with pytest.raises(DsnError, match="2 hosts but 3 ports"):
+        parse("host=a hostaddr=10.0.0.1,10.0.0.2 port=1,2,3")

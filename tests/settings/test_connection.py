@@ -317,6 +317,15 @@ def test_a_socket_is_localhost_in_the_password_file() -> None:
     assert password(environ, {"/p": "localhost:5432:d:u:p"}) == "p"
 
 
+def test_the_password_file_knows_an_address_by_its_name() -> None:
+    named = {"PGHOST": "db", "PGHOSTADDR": "10.0.0.1", "PGUSER": "u", "PGDATABASE": "d", "PGPASSFILE": "/p"}
+    unnamed = {**named, "PGHOST": ""}
+
+    assert target(named).hosts == (("10.0.0.1", 5432),)
+    assert password(named, {"/p": "10.0.0.1:5432:d:u:wrong\ndb:5432:d:u:p"}) == "p"
+    assert password(unnamed, {"/p": "db:5432:d:u:wrong\n10.0.0.1:5432:d:u:p"}) == "p"
+
+
 SERVICES = (
     "# ours\n[other]\nhost=wrong\n[mine]\nhost = s\nuser=u\npassword=p%x\ndbname=d\n\n[mine]\nhost=late\n"
 )

@@ -39,7 +39,8 @@ class Dsn(Struct, frozen=True):
 
     A host that starts with `/` is a socket directory. *sslmode* is one of libpq's six; `require` without
     *sslrootcert* verifies nothing, and *sslrootcert* may be `system`. *schema* is Prisma's `?schema=`.
-    *notes* name the parameters that were understood and dropped, one a line.
+    *notes* name the parameters that were understood and dropped, one a line. *names* are what `host` calls
+    the hosts where `hostaddr` says where they are: a password file knows them by name.
     """
 
     hosts: tuple[tuple[str, int], ...]
@@ -56,6 +57,7 @@ class Dsn(Struct, frozen=True):
     connect_timeout_seconds: float | None = None
     schema: str | None = None
     notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def masked(self) -> str:
@@ -71,7 +73,7 @@ class Dsn(Struct, frozen=True):
     @property
     def each_host(self) -> tuple[Dsn, ...]:
         """This address once for each of its hosts."""
-        return tuple(replace(self, hosts=(host,)) for host in self.hosts)
+        return tuple(replace(self, hosts=(host,), names=()) for host in self.hosts)
 
     def with_database(self, name: str) -> Dsn:
         """The same server and user, another database."""
@@ -167,6 +169,7 @@ class _Builder:
             connect_timeout_seconds=self._connect_timeout(),
             schema=self.values.get("schema"),
             notes=tuple(self.notes),
+            names=self._names(hosts),
         )
 
     def _hosts(self) -> tuple[tuple[str, int], ...]:
@@ -184,6 +187,15 @@ class _Builder:
             (host or "localhost", self._port(own_port or port))
             for (host, own_port), port in zip(hosts, ports, strict=True)
         )
+
+    def _names(self, hosts: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+        if not ("host" in self.values and "hostaddr" in self.values):
+            return ()
+        names = [_host_and_port(name)[0] for name in self.values["host"].split(",")]
+        if hosts and len(names) != len(hosts):
+            self.problems.append(f"{len(hosts)} addresses (hostaddr) but {len(names)} names (host)")
+            return ()
+        return tuple(name or host for name, (host, _) in zip(names, hosts, strict=False))
 
     def _port(self, text: str) -> int:
         if not text:

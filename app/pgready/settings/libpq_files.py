@@ -29,7 +29,8 @@ def service(text: str, name: str) -> dict[str, str] | None:
 def password(text: str, dsn: Dsn) -> str | None:
     """The password of the first line that fits one of *dsn*'s hosts, its database and its user."""
     entries = [_entry(line) for line in text.splitlines() if line and not line.startswith("#")]
-    for host, port in dsn.hosts:
+    named = dsn.names or [host for host, _ in dsn.hosts]
+    for host, (_, port) in zip(named, dsn.hosts, strict=True):
         names = {host, "localhost", "*"} if host.startswith("/") else {host, "*"}
         for entry in entries:
             if entry and entry[0] in names and _fits(entry, str(port), dsn):
