@@ -391,3 +391,10 @@ def test_as_many_addresses_as_names_are_needed() -> None:
         parse("host=a hostaddr=10.0.0.1,10.0.0.2")
     with pytest.raises(DsnError, match="2 hosts but 3 ports"):
         parse("host=a hostaddr=10.0.0.1,10.0.0.2 port=1,2,3")
+
+
+def test_a_password_that_is_given_later_is_that_of_every_host() -> None:
+    dsn = parse("postgresql://u@a,b/d").with_passwords((Secret("of a"), Secret("of b")))
+
+    assert [host.password for host in dsn.each_host] == [Secret("of a"), Secret("of b")]
+    assert [host.password for host in dsn.with_password(Secret("p")).each_host] == [Secret("p")] * 2

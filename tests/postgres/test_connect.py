@@ -14,6 +14,7 @@ from harness.database import Database
 from harness.server import Server, free_port
 from pgready.core.dsn import parse
 from pgready.core.errors import AccessDenied, SettingsError, Unreachable
+from pgready.core.secrets import Secret
 from pgready.database.connect import CannotConnect, attempt_seconds, open_session
 from pgready.database.session import Pooling, Session
 
@@ -115,6 +116,17 @@ async def test_a_password_that_one_host_refuses_is_not_tried_at_the_next_one(ser
     problem = await refused(url)
 
     assert problem.error.sqlstate == "28P01"
+
+
+async def test_each_host_is_given_its_own_password(database: Database) -> None:
+    server = database.server
+    dsn = parse(f"postgresql://postgres@127.0.0.1:{free_port()},{server.host}:{server.port}/{database.name}")
+    dsn = dsn.with_passwords((Secret("wrong"), Secret(server.password)))
+
+    session = await open_session(dsn, application_name="pgready test")
+    await session.close()
+
+    assert session.database == database.name
 
 
 @pytest.mark.parametrize("kind", ["primary", "read-write", "prefer-standby"])

@@ -8,6 +8,7 @@ import pytest
 
 from pgready.core.dsn import Dsn
 from pgready.core.errors import SettingsError
+from pgready.core.secrets import Secret
 from pgready.settings import Settings, load
 
 
@@ -324,6 +325,22 @@ def test_the_password_file_knows_an_address_by_its_name() -> None:
     assert target(named).hosts == (("10.0.0.1", 5432),)
     assert password(named, {"/p": "10.0.0.1:5432:d:u:wrong\ndb:5432:d:u:p"}) == "p"
     assert password(unnamed, {"/p": "db:5432:d:u:wrong\n10.0.0.1:5432:d:u:p"}) == "p"
+
+
+def test_each_of_several_hosts_has_a_password_of_its_own_in_the_file() -> None:
+    environ = {"DATABASE_URL": "postgres://u@a:1,b:2,c:3/d", "PGPASSFILE": "/p"}
+    dsn = target(environ, {"/p": "a:1:*:*:of a\nb:*:*:u:of b"})
+
+    assert [host.password for host in dsn.each_host] == [Secret("of a"), Secret("of b"), None]
+    assert dsn.masked == "postgresql://u:***@a:1,b:2,c:3/d"
+    assert target(environ, {"/p": "*:*:*:*:of all"}).password == Secret("of all")
+
+
+def test_the_default_password_is_for_none_that_the_file_knows_a_host_of() -> None:
+    environ = {"DB_HOST": "a,b", "PGPASSFILE": "/p"}
+    dsn = target(environ, {"/p": "b:*:*:*:of b"})
+
+    assert [host.password for host in dsn.each_host] == [None, Secret("of b")]
 
 
 SERVICES = (

@@ -40,7 +40,8 @@ class Dsn(Struct, frozen=True):
     A host that starts with `/` is a socket directory. *sslmode* is one of libpq's six; `require` without
     *sslrootcert* verifies nothing, and *sslrootcert* may be `system`. *schema* is Prisma's `?schema=`.
     *notes* name the parameters that were understood and dropped, one a line. *names* are what `host` calls
-    the hosts where `hostaddr` says where they are: a password file knows them by name.
+    the hosts where `hostaddr` says where they are: a password file knows them by name. *passwords* are one
+    for each host where they differ, and *password* is then None.
     """
 
     hosts: tuple[tuple[str, int], ...]
@@ -58,12 +59,17 @@ class Dsn(Struct, frozen=True):
     schema: str | None = None
     notes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    passwords: tuple[Secret | None, ...] = ()
 
     @property
     def masked(self) -> str:
         """This address as a URL to show: `***` stands for the password."""
-        user = quote(self.user, safe="") + (f":{MASK}" if self.password is not None else "")
+        user = quote(self.user, safe="") + (f":{MASK}" if self.has_password else "")
         return f"postgresql://{user}@{self.places}/{quote(self.database, safe='')}"
+
+    @property
+    def has_password(self) -> bool:
+        return self.password is not None or any(self.passwords)
 
     @property
     def places(self) -> str:
@@ -73,7 +79,12 @@ class Dsn(Struct, frozen=True):
     @property
     def each_host(self) -> tuple[Dsn, ...]:
         """This address once for each of its hosts."""
-        return tuple(replace(self, hosts=(host,), names=()) for host in self.hosts)
+        if self.password is not None or not self.passwords:
+            return tuple(replace(self, hosts=(host,), names=(), passwords=()) for host in self.hosts)
+        return tuple(
+            replace(self, hosts=(host,), names=(), password=password, passwords=())
+            for host, password in zip(self.hosts, self.passwords, strict=True)
+        )
 
     def with_database(self, name: str) -> Dsn:
         """The same server and user, another database."""
@@ -82,6 +93,12 @@ class Dsn(Struct, frozen=True):
     def with_password(self, password: Secret) -> Dsn:
         """The same address with *password*."""
         return replace(self, password=password)
+
+    def with_passwords(self, passwords: tuple[Secret | None, ...]) -> Dsn:
+        """The same address with *passwords*, one for each host."""
+        if len(set(passwords)) == 1:
+            return replace(self, password=passwords[0])
+        return replace(self, password=None, passwords=passwords)
 
 
 def parse(text: str, *, defaults: Mapping[str, str] | None = None) -> Dsn:

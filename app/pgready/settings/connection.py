@@ -170,7 +170,7 @@ class Connections:
         if "host" not in given:
             self._notices += [f"{name} is not read: {sources[0].origin} is set" for name in self.unread]
         connection = self._connect(origin, rank, Conninfo(parameters), {})
-        if connection is None or connection.dsn.password is not None:
+        if connection is None or connection.dsn.has_password:
             return connection and replace(connection, of_family=True)
         self._notices.append("no password is configured: the default `postgres` is used")
         target = connection.dsn.with_password(Secret(_DEFAULT_PASSWORD))
@@ -190,9 +190,9 @@ class Connections:
             self._problems += [f"{origin}: {problem}" for problem in error.problems]
             return None
         self._notices += [f"{origin}: {note}" for note in target.notes]
-        if target.password is None and (filled := self._password(target, passfile)):
-            password, password_origin = filled
-            return Connection(target.with_password(password), origin, rank, password_origin)
+        if target.password is None and (filled := self._with_password(target, passfile)):
+            target, password_origin = filled
+            return Connection(target, origin, rank, password_origin)
         return Connection(target, origin, rank)
 
     def _with_service(self, merged: dict[str, str], written: Conninfo, origin: str) -> dict[str, str]:
@@ -227,13 +227,17 @@ class Connections:
         self._notices.append(f"{origin}: no user is named, so {why} is used: {user}")
         return user
 
-    def _password(self, target: Dsn, passfile: str | None) -> tuple[Secret, str] | None:
+    def _with_password(self, target: Dsn, passfile: str | None) -> tuple[Dsn, str] | None:
         own = self._variables.get("PGPASSWORD")
         found = own if own and own.text else self._family.find(PASSWORD)
         if found:
-            return Secret(found.text), found.origin
+            return target.with_password(Secret(found.text)), found.origin
         home = self._variables.get("HOME")
         named = self._variables.get("PGPASSFILE")
         path = passfile or (named and named.text) or (f"{home.text}/.pgpass" if home else None)
-        password = libpq_files.password(self._files.read(path) or "", target) if path else None
-        return (Secret(password), "the password file") if password else None
+        passwords = libpq_files.passwords(self._files.read(path) or "", target) if path else ()
+        if not any(passwords):
+            return None
+        return target.with_passwords(
+            tuple(Secret(each) if each else None for each in passwords)
+        ), "the password file"

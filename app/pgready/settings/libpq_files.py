@@ -26,20 +26,22 @@ def service(text: str, name: str) -> dict[str, str] | None:
     return found
 
 
-def password(text: str, dsn: Dsn) -> str | None:
-    """The password of the first line that fits one of *dsn*'s hosts, its database and its user."""
-    entries = [_entry(line) for line in text.splitlines() if line and not line.startswith("#")]
+def passwords(text: str, dsn: Dsn) -> tuple[str | None, ...]:
+    """For each of *dsn*'s hosts the password of the first line that fits it, the database and the user."""
+    entries = [
+        entry for line in text.splitlines() if line and not line.startswith("#") if (entry := _entry(line))
+    ]
     named = dsn.names or [host for host, _ in dsn.hosts]
-    for host, (_, port) in zip(named, dsn.hosts, strict=True):
-        names = {host, "localhost", "*"} if host.startswith("/") else {host, "*"}
-        for entry in entries:
-            if entry and entry[0] in names and _fits(entry, str(port), dsn):
-                return entry[4]
-    return None
+    return tuple(
+        next((entry[4] for entry in entries if _fits(entry, name, str(port), dsn)), None)
+        for name, (_, port) in zip(named, dsn.hosts, strict=True)
+    )
 
 
-def _fits(entry: list[str], port: str, dsn: Dsn) -> bool:
-    return all(
+def _fits(entry: list[str], host: str, port: str, dsn: Dsn) -> bool:
+    # The manual: of a socket the host is `localhost`.
+    names = {host, "localhost", "*"} if host.startswith("/") else {host, "*"}
+    return entry[0] in names and all(
         field in ("*", actual)
         for field, actual in zip(entry[1:4], (port, dsn.database, dsn.user), strict=True)
     )
