@@ -112,7 +112,7 @@ class Run:
         except DatabaseMissing:
             if not unmade:
                 raise
-        self._emit(PhaseEntered(run.Phase.PLANNING.value))
+        self._emit(PhaseEntered(Phase.PLANNING.value))
         return await self._looker.look_at_none(self._assignment.target)
 
     @asynccontextmanager
