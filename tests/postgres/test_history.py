@@ -67,6 +67,18 @@ async def test_a_planted_history_is_refused_and_nothing_runs(
     assert await database.value("SELECT to_regclass('b') IS NULL")
 
 
+async def test_a_history_whose_rule_was_dropped_is_used_again(
+    database: Database, sql_folder: Folder
+) -> None:
+    await pgready.migrate(database.url, dir=sql_folder(ONE))
+    await database.execute("CREATE RULE r AS ON INSERT TO pgready.history DO ALSO NOTHING")
+    await database.execute("DROP RULE r ON pgready.history")
+
+    status = await pgready.migrate(database.url, dir=sql_folder(TWO))
+
+    assert status.ready
+
+
 @pytest.mark.parametrize("files", [ONE, DRIZZLE], ids=["native", "drizzle"])
 @pytest.mark.parametrize("with_a_table", [False, True])
 async def test_a_schema_that_another_role_made_beforehand_is_refused(

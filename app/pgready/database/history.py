@@ -35,7 +35,8 @@ SELECT x.schema::pg_catalog.text, x.name::pg_catalog.text, x.kind::pg_catalog.te
        pg_catalog.has_table_privilege(x.oid, 'SELECT') AS readable,
        EXISTS (SELECT FROM pg_catalog.pg_index i
                WHERE i.indrelid = x.oid AND i.indisprimary AND i.indisvalid) AS keyed,
-       x.rules OR EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = x.oid) AS rules,
+       EXISTS (SELECT FROM pg_catalog.pg_rewrite w WHERE w.ev_class = x.oid)
+         OR EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = x.oid) AS rules,
        EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE x.oid = ANY (ARRAY[i.inhrelid, i.inhparent]))
          AS inherits,
        EXISTS (SELECT FROM pg_catalog.pg_depend g
@@ -46,8 +47,7 @@ SELECT x.schema::pg_catalog.text, x.name::pg_catalog.text, x.kind::pg_catalog.te
 FROM pg_catalog.pg_roles r
 JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
 CROSS JOIN LATERAL (
-    SELECT n.nspname AS schema, c.relname AS name, c.oid, c.relkind AS kind, c.relowner AS owner,
-           c.relhasrules AS rules
+    SELECT n.nspname AS schema, c.relname AS name, c.oid, c.relkind AS kind, c.relowner AS owner
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE (n.nspname, c.relname) = ANY (
@@ -57,7 +57,7 @@ CROSS JOIN LATERAL (
     UNION ALL
     SELECT n.nspname, NULL, NULL, NULL,
            CASE WHEN pg_catalog.pg_get_userbyid(n.nspowner) = 'pg_database_owner' THEN d.datdba
-                ELSE n.nspowner END, false
+                ELSE n.nspowner END
     FROM pg_catalog.pg_namespace n
     WHERE n.nspname = ANY (ARRAY[:schemas]::pg_catalog.text[])
 ) AS x
