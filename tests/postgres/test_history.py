@@ -67,9 +67,7 @@ async def test_a_planted_history_is_refused_and_nothing_runs(
     assert await database.value("SELECT to_regclass('b') IS NULL")
 
 
-async def test_a_history_whose_rule_was_dropped_is_used_again(
-    database: Database, sql_folder: Folder
-) -> None:
+async def test_a_history_whose_rule_was_dropped_is_used_again(database: Database, sql_folder: Folder) -> None:
     await pgready.migrate(database.url, dir=sql_folder(ONE))
     await database.execute("CREATE RULE r AS ON INSERT TO pgready.history DO ALSO NOTHING")
     await database.execute("DROP RULE r ON pgready.history")
@@ -77,6 +75,77 @@ async def test_a_history_whose_rule_was_dropped_is_used_again(
     status = await pgready.migrate(database.url, dir=sql_folder(TWO))
 
     assert status.ready
+
+
+@pytest.mark.parametrize("name", ["history", "journal", "handover"])
+async def test_a_history_whose_rows_the_server_hides_is_refused_and_nothing_runs(
+    name: str, database: Database, sql_folder: Folder
+) -> None:
+    mig = await database.role("mig")
+    await database.execute(
+        f"GRANT CREATE ON DATABASE {database.name} TO {mig.name}; GRANT CREATE ON SCHEMA public TO {mig.name}"
+    )
+    await pgready.migrate(mig.url, dir=sql_folder(ONE))
+    await database.execute(
+        f"CREATE TABLE IF NOT EXISTS pgready.{name} (history text);"
+        f"ALTER TABLE pgready.{name} OWNER TO {mig.name};"
+        f"ALTER TABLE pgready.{name} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+    )
+    (files := sql_folder(TWO)).joinpath("1_a.sql").unlink()
+
+    with pytest.raises(HistoryRefused) as refused:
+        await pgready.migrate(mig.url, dir=files)
+    with pytest.raises(HistoryRefused):
+        await pgready.status(mig.url, dir=files)
+
+    assert f'row level security hides rows of "pgready"."{name}" from {mig.name}' in refused.value.what
+    assert f'as {mig.name}: ALTER TABLE "pgready"."{name}" DISABLE ROW LEVEL SECURITY' in (
+        refused.value.hint or ""
+    )
+    assert await database.value("SELECT to_regclass('b') IS NULL")
+
+
+GOOSE = {"00001_a.sql": "-- +goose Up\nCREATE TABLE a (x int);\n"}
+
+
+async def test_a_peers_history_whose_rows_are_hidden_from_us_is_refused_by_who_only_looks(
+    database: Database, sql_folder: Folder
+) -> None:
+    owner, app = await database.role("owner"), await database.role("app")
+    await database.execute(
+        f"ALTER DATABASE {database.name} OWNER TO {owner.name}; GRANT CREATE ON SCHEMA public TO {owner.name}"
+    )
+    await pgready.migrate(owner.url, dir=sql_folder(GOOSE))
+    await database.execute(
+        f"ALTER TABLE goose_db_version ENABLE ROW LEVEL SECURITY;GRANT ALL ON goose_db_version TO {app.name}"
+    )
+
+    with pytest.raises(HistoryRefused, match="row level security hides rows"):
+        await pgready.status(app.url, dir=sql_folder(GOOSE))
+    as_owner = await pgready.status(owner.url, dir=sql_folder(GOOSE))
+
+    await database.execute(f"ALTER DATABASE {database.name} OWNER TO postgres")
+    assert [each.state for each in as_owner.migrations] == ["applied"]
+
+
+@pytest.mark.parametrize("forced", [False, True])
+async def test_a_view_of_the_history_shows_what_its_owner_sees(
+    forced: bool, database: Database, sql_folder: Folder
+) -> None:
+    mig, app = await database.role("mig"), await database.role("app")
+    await database.execute(
+        f"GRANT CREATE ON DATABASE {database.name} TO {mig.name}; GRANT CREATE ON SCHEMA public TO {mig.name}"
+    )
+    await pgready.migrate(mig.url, dir=sql_folder(ONE))
+    await database.execute("ALTER TABLE pgready.history ENABLE ROW LEVEL SECURITY")
+
+    if forced:
+        await database.execute("ALTER TABLE pgready.history FORCE ROW LEVEL SECURITY")
+        with pytest.raises(HistoryRefused, match="row level security hides rows"):
+            await pgready.status(app.url, dir=sql_folder(ONE))
+    else:
+        status = await pgready.status(app.url, dir=sql_folder(ONE))
+        assert [each.state for each in status.migrations] == ["applied"]
 
 
 @pytest.mark.parametrize("files", [ONE, DRIZZLE], ids=["native", "drizzle"])

@@ -2,8 +2,8 @@
 
 Whoever may create in a schema could plant a table with our name and a trigger on it, and so run code as
 the migrator. A history is used only where it is a plain table whose owner we trust, in a schema whose
-owner we trust, without triggers, rules or defaults that call foreign functions. Nothing is found through
-search_path.
+owner we trust, without triggers, rules or defaults that call foreign functions. One whose rows the server
+hides from us says less than was applied, so it is refused as well. Nothing is found through search_path.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ SELECT x.schema::pg_catalog.text, x.name::pg_catalog.text, x.kind::pg_catalog.te
                WHERE i.indrelid = x.oid AND i.indisprimary AND i.indisvalid) AS keyed,
        EXISTS (SELECT FROM pg_catalog.pg_rewrite w WHERE w.ev_class = x.oid)
          OR EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = x.oid) AS rules,
+       CASE WHEN pg_catalog.has_table_privilege(x.oid, 'SELECT')
+            THEN pg_catalog.row_security_active(x.oid) ELSE x.hides_from_owner END AS hidden,
        EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE x.oid = ANY (ARRAY[i.inhrelid, i.inhparent]))
          AS inherits,
        EXISTS (SELECT FROM pg_catalog.pg_depend g
@@ -47,7 +49,10 @@ SELECT x.schema::pg_catalog.text, x.name::pg_catalog.text, x.kind::pg_catalog.te
 FROM pg_catalog.pg_roles r
 JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
 CROSS JOIN LATERAL (
-    SELECT n.nspname AS schema, c.relname AS name, c.oid, c.relkind AS kind, c.relowner AS owner
+    SELECT n.nspname AS schema, c.relname AS name, c.oid, c.relkind AS kind, c.relowner AS owner,
+           c.relrowsecurity AND c.relforcerowsecurity AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_roles o WHERE o.oid = c.relowner
+               AND (o.rolsuper OR o.rolbypassrls)) AS hides_from_owner
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE (n.nspname, c.relname) = ANY (
@@ -57,7 +62,7 @@ CROSS JOIN LATERAL (
     UNION ALL
     SELECT n.nspname, NULL, NULL, NULL,
            CASE WHEN pg_catalog.pg_get_userbyid(n.nspowner) = 'pg_database_owner' THEN d.datdba
-                ELSE n.nspowner END
+                ELSE n.nspowner END, false
     FROM pg_catalog.pg_namespace n
     WHERE n.nspname = ANY (ARRAY[:schemas]::pg_catalog.text[])
 ) AS x
@@ -84,6 +89,7 @@ class _Facts(Struct, frozen=True):
     readable: bool | None
     keyed: bool
     rules: bool
+    hidden: bool | None
     inherits: bool
     foreign_defaults: bool
 
@@ -114,7 +120,8 @@ class Tables(Struct, frozen=True):
 async def find_tables(session: Session, dialect: Dialect, *, read_only: bool = False) -> Tables:
     """The history tables that exist. Raises HistoryRefused for one that we must not trust.
 
-    Reading a plain table runs nobody's code, so a *read_only* look asks for no more than that.
+    Reading a plain table runs nobody's code, so a *read_only* look asks for no more than that, and that all
+    of its rows are seen: what is not readable is read through a view, which sees what its owner does.
     """
     names = sorted({dialect.table, HISTORY, JOURNAL, AUDIT, HANDOVER}, key=str)
     schemas, tables = literals(name.schema for name in names), literals(name.name for name in names)
@@ -170,6 +177,14 @@ def _refuse_untrusted(session: Session, name: TableName, facts: _Facts) -> None:
             f"the history table {table(name)} {', '.join(wrong)}: "
             f"whoever made it could run code as {session.user}",
             hint=f"look at it (\\d+ {table(name)}); drop it if it was planted, or give it to {session.user}",
+            done="nothing was run",
+        )
+    if facts.hidden:
+        raise HistoryRefused(
+            f"row level security hides rows of {table(name)} from {session.user}: "
+            "what was applied could not be told from what was not",
+            hint=f"as {facts.owner}: ALTER TABLE {table(name)} DISABLE ROW LEVEL SECURITY; "
+            "or use the URL of a role that it does not hold for",
             done="nothing was run",
         )
 
