@@ -109,11 +109,11 @@ async def test_what_no_probe_can_tell_is_not_guessed(database: Database) -> None
     assert await probe(database, "CREATE TABLESPACE t LOCATION '/nowhere'") is UNKNOWN
 
 
-async def spoil(database: Database, index: str = "i", columns: str = "id") -> None:
+async def spoil(database: Database, index: str = "i", columns: str = "id", table: str = "films") -> None:
     """Leave an index as an interrupted concurrent build does."""
     async with database.connect() as connection:
         with pytest.raises(Exception, match="could not create unique index"):
-            await connection.execute(f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON films ({columns})")
+            await connection.execute(f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON {table} ({columns})")
 
 
 async def test_what_an_interrupted_build_left_is_dropped_and_did_not_happen(database: Database) -> None:
@@ -442,3 +442,121 @@ async def test_a_drop_that_was_refused_half_way_is_finished_by_the_next_run(
     assert "of 1 the statement that failed may have happened in part" in (failed.value.done or "")
     assert status.ready
     assert await database.fetch(INDEXES) == []
+
+
+ALL_INVALID = """
+SELECT relname::text FROM pg_index JOIN pg_class ON indexrelid = oid WHERE NOT indisvalid ORDER BY 1
+"""
+REINDEX = "REINDEX TABLE CONCURRENTLY films;"
+
+
+async def test_what_a_reindex_that_failed_had_begun_is_dropped_and_nothing_is_left(
+    database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(
+        "CREATE FUNCTION f(n int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT n';"
+        f"{TABLES} CREATE INDEX given ON films (f(id));"
+        "CREATE OR REPLACE FUNCTION f(n int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT n / 0'"
+    )
+
+    with pytest.raises(MigrationFailed) as failed:
+        await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": REINDEX}))
+
+    assert failed.value.sqlstate == "22012"
+    assert failed.value.done == "nothing of 1 was applied; nothing else was run"
+    assert await database.fetch(ALL_INVALID) == []
+
+
+@pytest.mark.parametrize(
+    ("held", "left"),
+    [("INSERT INTO films VALUES (2)", "given_ccnew"), ("SELECT FROM films", "given_ccold")],
+)
+async def test_a_reindex_that_was_refused_half_way_is_told_and_cleaned_up_by_the_next_run(
+    held: str, left: str, database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(f"{TABLES} ALTER TABLE films ADD title text; CREATE INDEX given ON films (id)")
+    folder = sql_folder({"1_a.sql": f"-- pgready: statement-timeout=500ms\n{REINDEX}"})
+
+    async with database.connect() as other, other.transaction():
+        await other.execute(held)
+        with pytest.raises(MigrationFailed) as failed:
+            await pgready.migrate(database.url, dir=folder)
+    leftovers = [name for (name,) in await database.fetch(ALL_INVALID)]
+    status = await pgready.migrate(database.url, dir=folder)
+
+    assert "of 1 the statement that failed may have happened in part" in (failed.value.done or "")
+    assert leftovers == [left]  # the TOAST table's is not in anybody's way
+    assert status.ready
+    assert await database.fetch(ALL_INVALID) == []
+
+
+async def test_what_only_a_superuser_may_drop_is_told_and_does_not_stop_the_next_run(
+    database: Database, sql_folder: Folder
+) -> None:
+    owner = await database.role("owner")
+    await database.execute(
+        f"{TABLES} ALTER TABLE films ADD title text; ALTER TABLE films OWNER TO {owner.name};"
+        f"GRANT CREATE ON DATABASE {database.name} TO {owner.name}"
+    )
+    folder = sql_folder({"1_a.sql": f"-- pgready: statement-timeout=500ms\n{REINDEX}"})
+
+    async with database.connect() as other, other.transaction():
+        await other.execute("SELECT FROM films")
+        with pytest.raises(MigrationFailed) as failed:
+            await pgready.migrate(owner.url, dir=folder)
+    status = await pgready.migrate(owner.url, dir=folder)
+
+    assert "of 1 the statement that failed may have happened in part" in (failed.value.done or "")
+    assert status.ready
+    assert [name[:8] for (name,) in await database.fetch(ALL_INVALID)] == ["pg_toast"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "left"),
+    [
+        ("REINDEX TABLE CONCURRENTLY films", ["b_ccnew", "c_ccnew1", "d"]),
+        ("REINDEX INDEX CONCURRENTLY given", ["b_ccnew", "c_ccnew1", "d"]),
+        ("REINDEX INDEX CONCURRENTLY a_ccnew", ["a_ccnew", "b_ccnew", "c_ccnew1", "d"]),
+        ("REINDEX TABLE CONCURRENTLY views", ["a_ccnew", "b_ccnew", "d"]),
+        ("REINDEX SCHEMA CONCURRENTLY aside", ["a_ccnew", "c_ccnew1", "d"]),
+        ("REINDEX DATABASE CONCURRENTLY here", ["d"]),
+        ("REINDEX TABLE CONCURRENTLY nobody", ["a_ccnew", "b_ccnew", "c_ccnew1", "d"]),
+    ],
+)
+async def test_only_what_a_reindex_left_on_the_tables_of_this_one_is_dropped(
+    statement: str, left: list[str], database: Database
+) -> None:
+    """An index of another name is somebody's, and may be wanted."""
+    await database.execute(
+        TABLES + "CREATE SCHEMA aside; CREATE TABLE aside.films (id int);"
+        "INSERT INTO aside.films VALUES (1), (1); CREATE INDEX given ON films (id);"
+        "INSERT INTO views VALUES ('2020-02-02'), ('2020-02-02')"
+    )
+    for table, index in {"films": "a_ccnew", "aside.films": "b_ccnew", "views_old": "c_ccnew1"}.items():
+        await spoil(database, index, "day" if table == "views_old" else "id", table)
+    await spoil(database, "d")
+
+    async with session(database) as here:
+        await catalog.drop_leftovers(here, single(statement))
+
+    assert await database.fetch(ALL_INVALID) == [(name,) for name in left]
+
+
+async def test_what_another_reindex_is_at_is_left_alone(database: Database) -> None:
+    await database.execute(TABLES + "CREATE INDEX given ON films (id)")
+
+    async with database.connect() as writer, database.connect() as builder:
+        await writer.execute("BEGIN; INSERT INTO films VALUES (2)")
+        async with anyio.create_task_group() as group:
+            group.start_soon(builder.execute, "REINDEX INDEX CONCURRENTLY given")
+            with anyio.fail_after(30):
+                while not await database.fetch(ALL_INVALID):
+                    await anyio.sleep(0.01)
+            async with session(database) as here:
+                with anyio.fail_after(30):
+                    await catalog.drop_leftovers(here, single("REINDEX INDEX CONCURRENTLY given"))
+            found = await database.fetch(ALL_INVALID)
+            await writer.execute("COMMIT")
+
+    assert found == [("given_ccnew",)]
+    assert await database.fetch(INDEXES) == [("given", True)]

@@ -263,9 +263,13 @@ def _alter_table(words: Words) -> Reading:
 def _reindex(words: Words) -> Reading:
     concurrently = words.next == "(" and _is_on(words.values, "concurrently")
     words.skip_parentheses()
-    if concurrently or words.next in ("database", "schema", "system") or words.has("concurrently"):
-        return _RUN_AGAIN
-    return _RUN_AGAIN_ALONE
+    what = words.next
+    words.skip("index", "table", "schema", "database", "system")
+    if words.take("concurrently") or concurrently:
+        name = words.name() if what in ("index", "table", "schema") else None
+        schema, table = (name, None) if what == "schema" else (None, name)
+        return Reading(Role.SINGLE, Single.REINDEX, schema, table)
+    return _RUN_AGAIN if what in ("database", "schema", "system") else _RUN_AGAIN_ALONE
 
 
 def _is_on(values: list[str], option: str) -> bool:

@@ -23,7 +23,7 @@ from pgready.core.suggestions import suggest
 
 _NOTHING = "nothing was run"
 _CAN_BE_PROBED = frozenset(
-    {Single.CREATE_INDEX, Single.DROP_INDEX, Single.DETACH_PARTITION, Single.REPEATABLE}
+    {Single.CREATE_INDEX, Single.DROP_INDEX, Single.DETACH_PARTITION, Single.REINDEX, Single.REPEATABLE}
 )
 
 

@@ -41,7 +41,10 @@ class Single(Enum):
     DETACH_PARTITION = "detach partition concurrently"
     CREATE_DATABASE = "create database"
     DROP_DATABASE = "drop database"
-    REPEATABLE = "may simply run again"  # VACUUM, REINDEX, CLUSTER, ALTER SYSTEM, ALTER … SET TABLESPACE
+    REINDEX = "reindex concurrently"
+    REPEATABLE = (
+        "may simply run again"  # VACUUM, other REINDEX, CLUSTER, ALTER SYSTEM, ALTER … SET TABLESPACE
+    )
     UNKNOWN = "no probe can tell"
 
 
@@ -51,6 +54,7 @@ class Segment(Struct, frozen=True):
     For a SINGLE, *single* tells how to probe it and *target* is the quoted, as far as written qualified
     name that the probe looks for (index, partition, database); None where there is none. *table* is the
     table that CREATE INDEX or DETACH PARTITION names, in the same form: a new index lives in its schema.
+    Of a REINDEX, *table* is the table or index and *target* the schema; neither where it is the database.
 
     *settings* are the session settings (SET, RESET, set_config) of earlier segments: a run that resumes
     here, on a new connection, must repeat them first, or the text means something else.

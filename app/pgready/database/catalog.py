@@ -1,8 +1,9 @@
 """Did a statement outside a transaction happen? The catalogue is asked; nothing is inferred.
 
 See SAFETY 3. An interrupted CREATE INDEX CONCURRENTLY leaves an invalid index, which IF NOT EXISTS then
-takes for done: it is dropped and built again, once nobody is building it. The session must have the
-script's own search_path while names are looked up here, as they are written in the script.
+takes for done: it is dropped and built again, once nobody is building it. An interrupted REINDEX CONCURRENTLY
+leaves one beside each index, which no other REINDEX takes away. The session must have the script's own
+search_path while names are looked up here, as they are written in the script.
 """
 
 from __future__ import annotations
@@ -68,6 +69,37 @@ JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
 WHERE i.inhrelid = pg_catalog.to_regclass($1)
 """
 )
+# Whoever builds or drops one concurrently has the first of these locks on it all the while.
+_LEFTOVERS = exact(
+    """
+WITH named AS (
+    SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS oid
+    UNION SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass($1))
+), tables AS (
+    SELECT coalesce(i.indrelid, named.oid) AS oid
+    FROM named LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = named.oid
+    UNION
+    SELECT c.oid
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE CASE WHEN $2::pg_catalog.text IS NULL THEN $1 IS NULL
+               ELSE n.nspname = (pg_catalog.parse_ident($2))[1] END
+)
+SELECT n.nspname::pg_catalog.text AS schema, c.relname::pg_catalog.text AS name
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT i.indisvalid AND c.relkind = 'i'
+  AND c.relname OPERATOR(pg_catalog.~) '_cc(new|old)[0-9]*$'
+  AND EXISTS (SELECT FROM pg_catalog.pg_class t
+              JOIN tables ON tables.oid = t.oid
+              WHERE i.indrelid = ANY (ARRAY[t.oid, t.reltoastrelid]))
+  AND NOT EXISTS (SELECT FROM named WHERE named.oid = c.oid)
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l
+                  WHERE l.relation = c.oid
+                  AND l.mode = ANY (ARRAY['ShareUpdateExclusiveLock', 'AccessExclusiveLock']))
+"""
+)
 
 
 class Index(Struct, frozen=True):
@@ -98,6 +130,22 @@ async def drop_invalid_index(session: Session, segment: Segment) -> bool:
     return True
 
 
+async def drop_leftovers(session: Session, segment: Segment) -> None:
+    """Drop the invalid indexes that interrupted ones left on the tables of *segment*, a REINDEX CONCURRENTLY,
+    and that nobody is at. Those of a TOAST table stay unless we are a superuser."""
+    for name in await _leftovers(session, segment):
+        try:
+            await session.execute(fill("DROP INDEX CONCURRENTLY IF EXISTS :name", name=name))
+        except asyncpg.PostgresError as problem:
+            if lost_connection(problem):
+                raise
+
+
+async def _leftovers(session: Session, segment: Segment) -> list[TableName]:
+    rows = await session.fetch(_LEFTOVERS, segment.table, segment.target)
+    return [TableName(row["schema"], row["name"]) for row in rows]
+
+
 async def probe(session: Session, segment: Segment) -> ProbeAnswer:
     """Whether the single of *segment*, which was started once, happened; heals what can be healed."""
     match segment.single:
@@ -112,7 +160,7 @@ async def probe(session: Session, segment: Segment) -> ProbeAnswer:
             return _answer(await session.fetchval(_DATABASE_EXISTS, segment.target))
         case Single.DROP_DATABASE:
             return _answer(not await session.fetchval(_DATABASE_EXISTS, segment.target))
-        case Single.REPEATABLE:
+        case Single.REINDEX | Single.REPEATABLE:
             return ProbeAnswer.NOT_HAPPENED
         case _:
             return ProbeAnswer.UNKNOWN
@@ -123,6 +171,8 @@ async def undo(session: Session, segment: Segment) -> bool:
     try:
         if segment.single is Single.CREATE_INDEX:
             await drop_invalid_index(session, segment)
+        if segment.single is Single.REINDEX:
+            await drop_leftovers(session, segment)
         return await is_untouched(session, segment)
     except asyncpg.PostgresError as problem:
         if lost_connection(problem):
@@ -134,9 +184,11 @@ async def is_untouched(session: Session, segment: Segment) -> bool:
     """Whether nothing of the single of *segment*, which the server refused, is left behind.
 
     Its last step takes an index or a partition away, or is rolled back: what is not there was not there
-    before.
+    before. A REINDEX leaves the indexes that it had begun.
     """
     match segment.single:
+        case Single.REINDEX:
+            return not await _leftovers(session, segment)
         case Single.DROP_INDEX:
             return await session.fetchval(_IS_VALID, segment.target) is not False
         case Single.DETACH_PARTITION:

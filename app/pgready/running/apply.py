@@ -174,6 +174,8 @@ class Applier:
             await self._prepare(migration, segment, script)
             if segment.single is Single.CREATE_INDEX:
                 await catalog.drop_invalid_index(self._session, segment)
+            if segment.single is Single.REINDEX:
+                await catalog.drop_leftovers(self._session, segment)
             unknown = segment.single is Single.UNKNOWN
             try:
                 await execute.run_single(
