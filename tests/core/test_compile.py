@@ -7,7 +7,16 @@ import pytest
 from pgready.core.compile import compile_script
 from pgready.core.errors import Place, ScriptError
 from pgready.core.model import Script
-from pgready.core.segments import CompiledScript, Segment, SegmentKind, Single, Statement, place, shown
+from pgready.core.segments import (
+    CompiledScript,
+    Segment,
+    SegmentKind,
+    Single,
+    Statement,
+    part_end,
+    place,
+    shown,
+)
 from pgready.core.tokens import token_checksum
 
 
@@ -494,3 +503,10 @@ def test_the_text_of_a_script_is_shown_as_it_is_and_by_whole_lines_where_variabl
 
     assert shown(Script("f", text), 10, 16) == "SELECT"
     assert shown(Script("f", text, written="SELECT 1;\nSELECT '$A';"), 10, 16) == "SELECT '$A';"
+
+
+def test_a_part_with_others_behind_it_ends_with_its_last_statement_or_its_data() -> None:
+    text = "BEGIN; SELECT 1; COMMIT;\nBEGIN; COPY t FROM stdin;\n1\n\\.\nCOMMIT;\nSELECT 2;"
+    script = compile_script(Script("1_a.sql", text))
+
+    assert [part_end(script, number) for number in range(3)] == [15, text.index("\\."), None]

@@ -58,6 +58,20 @@ def test_an_error_of_the_commit_is_placed_behind_the_last_statement_and_says_so(
     assert where(error) == "1_a.sql:2:12"
 
 
+def test_an_error_of_a_commit_with_more_behind_it_is_placed_where_that_part_ends() -> None:
+    error = explain(
+        Script("1_a.sql", TEXT),
+        ServerReport("23503", "violates a foreign key"),
+        None,
+        done="nothing was applied",
+        next_command="pgready up",
+        part_end=8,
+    )
+
+    assert error.what == "violates a foreign key (when the transaction that ends here was committed)"
+    assert where(error) == "1_a.sql:1:9"
+
+
 COPY = "COPY t FROM stdin;\n1\nx\n\\.\n"
 
 

@@ -308,6 +308,21 @@ PARTS = [
 ]
 
 
+async def test_a_deferred_constraint_fails_at_the_end_of_the_part_that_broke_it(
+    database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(
+        "CREATE TABLE p (x int PRIMARY KEY);"
+        "CREATE TABLE c (x int, p int REFERENCES p DEFERRABLE INITIALLY DEFERRED)"
+    )
+    text = "-- one\nBEGIN; INSERT INTO c VALUES (1, 2); COMMIT;\nINSERT INTO p VALUES (2);\n"
+
+    problem, _ = await failed(database, sql_folder({"1_a.sql": text}))
+
+    assert str(problem.place) == "1_a.sql:2:35"
+    assert problem.what.endswith("(when the transaction that ends here was committed)")
+
+
 @pytest.mark.parametrize("fails_before", range(len(PARTS) + 1))
 async def test_a_script_goes_on_at_the_part_where_it_stopped(
     fails_before: int, database: Database, sql_folder: Folder

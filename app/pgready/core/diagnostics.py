@@ -44,19 +44,27 @@ class ServerReport(Struct, frozen=True):
 
 
 def explain(
-    script: Script, report: ServerReport, statement: Statement | None, *, done: str, next_command: str
+    script: Script,
+    report: ServerReport,
+    statement: Statement | None,
+    *,
+    done: str,
+    next_command: str,
+    part_end: int | None = None,
 ) -> PgreadyError:
-    """The error for *statement* of *script* (None: at its end, when the transaction was about to commit)."""
+    """The error for *statement* of *script* (None: when its transaction was about to commit, at *part_end*
+    where others follow, else at the script's end)."""
     report = _masked(report, script)
     facts = [text for text in (report.detail, _context(report)) if text]
     hints = [text for text in (report.hint, _CURES.get(report.sqlstate), next_command) if text]
     error = AccessDenied if report.sqlstate == "42501" else MigrationFailed
-    what = (
-        report.message if statement is not None else f"{report.message} (when the script's end was reached)"
-    )
+    what = report.message
+    if statement is None:
+        when = "script's end was reached" if part_end is None else "transaction that ends here was committed"
+        what = f"{what} (when the {when})"
     return error(
         what,
-        place=place(script, _offset(script, report, statement)),
+        place=place(script, _offset(script, report, statement, part_end)),
         sqlstate=report.sqlstate,
         detail=_joined(facts) or None,
         hint=_joined(hints),
@@ -98,11 +106,11 @@ def _masked(report: ServerReport, script: Script) -> ServerReport:
     )
 
 
-def _offset(script: Script, report: ServerReport, statement: Statement | None) -> int:
+def _offset(script: Script, report: ServerReport, statement: Statement | None, part_end: int | None) -> int:
     if report.position is not None:
         return report.position
     if statement is None:
-        return len(script.text.rstrip())
+        return len(script.text.rstrip()) if part_end is None else part_end
     row = _COPY_LINE.search(report.context or "") if statement.copy_data else None
     if row and statement.copy_data:
         return _line_start(script.text, statement.copy_data[0], int(row.group(1)))

@@ -88,6 +88,14 @@ class CompiledScript(Struct, frozen=True):
         return not any(segment.statements for segment in self.segments)
 
 
+def part_end(script: CompiledScript, number: int) -> int | None:
+    """Where in its text part *number* of *script* ends; None of the last one."""
+    if number + 1 >= len(script.segments):
+        return None
+    last = script.segments[number].statements[-1]
+    return last.copy_data[1] if last.copy_data else last.end
+
+
 BYTE_ORDER_MARK = "\ufeff"
 
 # A dump's INSERT may be one line of many megabytes: an excerpt of it helps nobody.

@@ -18,7 +18,7 @@ from pgready.core.events import Event, MigrationApplied, MigrationFailed, Migrat
 from pgready.core.ladder import Ladder
 from pgready.core.model import Kind, Migration, SegmentState
 from pgready.core.planning import Outdated, Work
-from pgready.core.segments import CompiledScript, Segment, SegmentKind, Single
+from pgready.core.segments import CompiledScript, Segment, SegmentKind, Single, part_end
 from pgready.core.steps import Observation
 from pgready.database import catalog, execute, journal, lock
 from pgready.database.execute import Progress, Sent
@@ -383,6 +383,7 @@ class Applier:
             done=reasons.done_so_far(migration, script, parts, before, undone=undone),
             then="pgready up",
             cure=reasons.say_so(migration.version) if refused.committed else left,
+            part_end=part_end(script, action.segment),
         )
         self._emit(MigrationFailed(migration.version, error.what, error.sqlstate, error.place))
         return error

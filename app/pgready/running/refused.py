@@ -24,14 +24,17 @@ async def explained(
     done: str,
     then: str,
     cure: str | None = None,
+    part_end: int | None = None,
 ) -> PgreadyError:
     """The error for what was *refused* of *script*, or of what is written about it in the table *records*.
 
-    *cure* is what to do about the script where that is not to mend it, and *then*.
+    *cure* is what to do about the script where that is not to mend it, and *then*. *part_end* is where in the
+    script the part ends that was refused, if it is not the last.
     """
     if not refused.ours:
         next_command = cure or f"mend it, then: {then}"
-        return explain(script, refused.report, refused.statement, done=done, next_command=next_command)
+        report, statement = refused.report, refused.statement
+        return explain(script, report, statement, done=done, next_command=next_command, part_end=part_end)
     report = refused.report
     if RECORDED_MEANWHILE in report.message:
         return Diverged(
