@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -10,7 +11,7 @@ from harness.database import Database
 from pgready.core.compile import compile_script
 from pgready.core.dsn import parse
 from pgready.core.model import Script
-from pgready.core.segments import SegmentKind
+from pgready.core.segments import SegmentKind, Statement
 from pgready.database import execute
 from pgready.database.connect import open_session
 from pgready.database.execute import Progress
@@ -56,6 +57,25 @@ async def refused(
     with pytest.raises(StatementRefused) as problem:
         await run(session, text, closing=closing, stepwise=stepwise)
     return problem.value
+
+
+async def refused_alone(session: Session, text: str) -> StatementRefused:
+    with pytest.raises(StatementRefused) as problem:
+        await execute.run_single(session, text, Statement(0, len(text)))
+    return problem.value
+
+
+@asynccontextmanager
+async def encoded(database: Database, encoding: str) -> AsyncIterator[Session]:
+    """A session in another database, which has that *encoding*."""
+    name = f"{database.name}_{encoding.lower()}"
+    await database.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}'")
+    opened = await open_session(parse(database.server.url(name)), application_name="test")
+    try:
+        yield opened
+    finally:
+        await opened.close()
+        await database.execute(f"DROP DATABASE {name}")
 
 
 def rows(number: int) -> str:
@@ -121,6 +141,18 @@ async def test_the_failing_statement_is_known_wherever_it_stands(
     assert await database.value("SELECT to_regclass('a') IS NULL")
     assert await database.value("SELECT count(*) FROM record") == 0
     assert not session.in_transaction
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_place_is_counted_in_characters_where_the_server_counts_bytes(
+    alone: bool, database: Database
+) -> None:
+    async with encoded(database, "SQL_ASCII") as here:
+        text = "SELECT 'é日本', nope" if alone else "SELECT 'çà';\nSELECT 'é日本', nope"
+        problem = await (refused_alone if alone else refused)(here, text)
+
+    assert problem.problem.sqlstate == "42703"
+    assert problem.offset == text.index("nope")
 
 
 @pytest.mark.parametrize("text", [COPIED, COPIED.replace("2\t", "two\t"), COPIED.replace("2\t", "")])

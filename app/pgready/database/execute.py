@@ -91,12 +91,19 @@ class _Message:
         """How many of the script's statements stand before the one at *index*."""
         return sum(source is not None for source in self._sources[:index])
 
-    def blame(self, problem: asyncpg.PostgresError, completed: int) -> tuple[int, int | None]:
-        """Index of the statement that *problem* is about, and the offset into it, where there is one."""
+    def blame(
+        self, problem: asyncpg.PostgresError, completed: int, *, in_bytes: bool
+    ) -> tuple[int, int | None]:
+        """Index of the statement that *problem* is about, and the offset into it, where there is one.
+
+        *in_bytes*: the server takes each byte for a character, and counts those.
+        """
         position = getattr(problem, "position", None)
         if position is None:
             return min(completed, len(self) - 1), None
         at = int(position) - 1
+        if in_bytes:
+            at = len(self.text.encode()[:at].decode(errors="ignore"))
         index = bisect_right(self._starts, at) - 1
         if completed and index != completed:
             # It counts in a text of the server's own, such as a definition that ALTER TYPE reads again.
@@ -257,7 +264,7 @@ async def run_single(session: Session, text: str, statement: Statement, *, may_c
         after = await session.read(_TRANSACTION, _Transaction) if may_commit else []
         # A COMMIT or ROLLBACK in it begins another transaction; otherwise it was the one between the two.
         committed = [each.number + 2 for each in before] != [each.number for each in after]
-        _, within = message.blame(problem, 0)
+        _, within = message.blame(problem, 0, in_bytes=session.counts_bytes)
         offset = None if within is None else statement.start + within
         raise StatementRefused(problem, statement, offset, committed=committed) from problem
 
@@ -279,7 +286,7 @@ async def _answered(session: Session, sent: Sent, progress: Progress | None) -> 
     except asyncpg.PostgresError as problem:
         if lost_connection(problem):
             raise
-        index, within = message.blame(problem, reply.completed)
+        index, within = message.blame(problem, reply.completed, in_bytes=session.counts_bytes)
         if index < message.opened and problem.sqlstate == "22P02":
             raise OpeningRefused(str(problem)) from problem
         statement = message.source(index)

@@ -133,6 +133,11 @@ class Session:
         return self.connection.is_closed()
 
     @property
+    def counts_bytes(self) -> bool:
+        """Whether the server knows no characters of more than one byte, so that its positions count bytes."""
+        return bool(self.connection.get_settings().server_encoding == "SQL_ASCII")
+
+    @property
     def in_transaction(self) -> bool:
         return self._wire.in_transaction
 
