@@ -308,6 +308,36 @@ PARTS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "place", "said"),
+    [
+        (
+            "1_a.sql",
+            "SELECT 1;\nSELECT 'é',\n  '日本';\nSELECT 2;",
+            "1_a.sql:3:4",
+            'character with byte sequence 0xe6 0x97 0xa5 in encoding "UTF8" has no equivalent in encoding '
+            '"LATIN1"',
+        ),
+        ("1_日本.sql", "SELECT 1;", "None", "what became of 1 could not be recorded in pgready.history"),
+    ],
+    ids=["script", "name"],
+)
+async def test_a_character_that_the_database_cannot_hold_is_told_where_it_is(
+    name: str, text: str, place: str, said: str, database: Database, sql_folder: Folder
+) -> None:
+    other = f"{database.name}_latin"
+    await database.execute(f"CREATE DATABASE {other} TEMPLATE template0 ENCODING 'LATIN1'")
+
+    with pytest.raises(MigrationFailed) as problem:
+        await pgready.migrate(database.server.url(other), dir=sql_folder({name: text}))
+
+    await database.execute(f"DROP DATABASE {other} WITH (FORCE)")
+    assert str(problem.value.place) == place
+    assert problem.value.what.startswith(said)
+    assert "script's end" not in problem.value.what
+    assert problem.value.done == "nothing of 1 was applied; nothing else was run"
+
+
 async def test_a_deferred_constraint_fails_at_the_end_of_the_part_that_broke_it(
     database: Database, sql_folder: Folder
 ) -> None:

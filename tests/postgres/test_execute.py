@@ -155,6 +155,42 @@ async def test_a_place_is_counted_in_characters_where_the_server_counts_bytes(
     assert problem.offset == text.index("nope")
 
 
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_character_that_the_databases_encoding_lacks_is_placed_where_it_stands(
+    alone: bool, database: Database
+) -> None:
+    async with encoded(database, "LATIN1") as here:
+        text = "SELECT 'é', '日本'" if alone else f"{MADE}SELECT 'é';\nSELECT 'ü', '日本';\nSELECT 1;\n"
+        problem = await (refused_alone if alone else refused)(here, text)
+
+    assert problem.problem.sqlstate == "22P05"
+    assert problem.offset == text.index("日")
+    assert not problem.ours
+
+
+@pytest.mark.parametrize(
+    ("closing", "ours"),
+    [(["INSERT INTO record VALUES (length('日本'))", "COMMIT"], True), (["SELECT 1 / 0", "COMMIT"], False)],
+)
+async def test_a_character_of_the_record_alone_is_not_the_scripts(
+    closing: list[str], ours: bool, database: Database
+) -> None:
+    async with encoded(database, "LATIN1") as here:
+        text = MADE if ours else f"{MADE}SELECT '日本' || 1 / 0;"
+        problem = await refused(here, text, closing=closing)
+
+    assert (problem.problem.sqlstate, problem.ours) == ("22P05", ours)
+
+
+async def test_a_statement_whose_bytes_are_no_character_is_the_one_that_is_told(session: Session) -> None:
+    problem = await refused(session, "SELECT 1; SELECT convert_from('\\xe9', 'UTF8');")
+    alone = await refused_alone(session, "SELECT convert_from('\\xe9', 'UTF8')")
+
+    assert (problem.problem.sqlstate, alone.problem.sqlstate) == ("22021", "22021")
+    assert problem.statement is not None and problem.statement.start == 10
+    assert alone.offset is None
+
+
 @pytest.mark.parametrize("text", [COPIED, COPIED.replace("2\t", "two\t"), COPIED.replace("2\t", "")])
 async def test_a_copy_that_fails_leaves_the_session_usable(
     text: str, session: Session, database: Database

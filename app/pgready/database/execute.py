@@ -9,6 +9,7 @@ copy protocol between two messages: inside a message there is no way to send it 
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from msgspec import Struct
 
 from pgready.core.quoting import fill
 from pgready.core.segments import Segment, Statement
-from pgready.database.refusals import OpeningRefused, StatementRefused, lost_connection
+from pgready.database.refusals import UNCONVERTED, OpeningRefused, StatementRefused, lost_connection
 from pgready.database.session import PROGRESS_MARKER, Session
 from pgready.database.wire import Reply
 
@@ -47,6 +48,8 @@ and costs a hundredth of what a round trip does."""
 
 MARKED_FROM_STATEMENTS = 4
 _MARKERS = 100
+
+_BYTE = re.compile(r"\b0x([0-9a-f]{2})\b")
 
 
 class _Message:
@@ -100,7 +103,9 @@ class _Message:
         """
         position = getattr(problem, "position", None)
         if position is None:
-            return min(completed, len(self) - 1), None
+            unconverted = not completed and problem.sqlstate in UNCONVERTED
+            found = self._holding(problem) if unconverted else None
+            return found or (min(completed, len(self) - 1), None)
         at = int(position) - 1
         if in_bytes:
             at = len(self.text.encode()[:at].decode(errors="ignore"))
@@ -110,6 +115,19 @@ class _Message:
             return min(completed, len(self) - 1), None
         # The `;` behind a statement that lacks its end is ours, and its script may have none.
         return index, min(at - self._starts[index], len(self._texts[index]))
+
+    def _holding(self, problem: asyncpg.PostgresError) -> tuple[int, int] | None:
+        """Where the character is that the database's encoding lacks, by its bytes, which *problem* names; in
+        the script, if it is in both. The server converts all of a message before it runs any of it."""
+        try:
+            named = bytes(int(each, 16) for each in _BYTE.findall(str(problem))).decode()
+        except UnicodeDecodeError:  # no character of ours
+            return None
+        for of_script in (True, False):
+            for index, text in enumerate(self._texts):
+                if named in text and (self._sources[index] is not None) is of_script:
+                    return index, text.index(named)
+        return None
 
     def source(self, index: int) -> Statement | None:
         return self._sources[index]
@@ -293,7 +311,8 @@ async def _answered(session: Session, sent: Sent, progress: Progress | None) -> 
         offset = None if statement is None or within is None else statement.start + within
         # Out of the transaction, it is the COMMIT that failed, by what the script has left for it.
         recording = message.closes and index >= message.ours and session.in_transaction
-        ours = recording or progress is None
+        unconverted = statement is None and not reply.completed and problem.sqlstate in UNCONVERTED
+        ours = recording or unconverted or progress is None
         raise StatementRefused(problem, statement, offset, ours=ours) from problem
     if progress is not None:
         progress.message_ended()

@@ -16,6 +16,10 @@ LOCK_CODES = frozenset({"55P03", "40P01", "40001"})
 """A lock was not to be had, and the same may succeed later."""
 
 
+UNCONVERTED = frozenset({"22P05", "22021"})
+"""A character that the database's encoding lacks, or has no bytes for."""
+
+
 class OpeningRefused(Exception):
     """A statement of the opening failed: we do not hold the lock, or the version is recorded already."""
 

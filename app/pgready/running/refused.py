@@ -9,7 +9,7 @@ from pgready.core.errors import AccessDenied, Diverged, MigrationFailed, Pgready
 from pgready.core.model import Script, TableName
 from pgready.database import history
 from pgready.database.journal import RECORDED_MEANWHILE
-from pgready.database.refusals import StatementRefused
+from pgready.database.refusals import UNCONVERTED, StatementRefused
 from pgready.database.session import Session
 from pgready.dialects.native import JOURNAL
 
@@ -43,7 +43,12 @@ async def explained(
             done=done,
         )
     denied = report.sqlstate == "42501"
-    cure = await _grants(session, records) if denied else "the script is not at fault: look at that table"
+    if denied:
+        cure = await _grants(session, records)
+    elif report.sqlstate in UNCONVERTED:
+        cure = "the script is not at fault: the database's encoding lacks a character of the file's name"
+    else:
+        cure = "the script is not at fault: look at that table"
     hints = (report.hint, cure, f"then: {then}")
     error = AccessDenied if denied else MigrationFailed
     return error(
