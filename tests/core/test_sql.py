@@ -29,6 +29,23 @@ def test_an_unterminated_string_is_placed_in_characters() -> None:
     assert (caught.value.offset, caught.value.message) == (14, "unterminated quoted string")
 
 
+@pytest.mark.parametrize(
+    "literal", [r"E'\xe9'", r"E'\351 \0 \00 \x0'", r"E'é\xE9\''", r"E'\xff \\\xc3'", r"E'\xe9' || '\xff'"]
+)
+def test_bytes_that_are_no_utf_8_are_for_the_server_to_judge(literal: str) -> None:
+    text = f"SELECT {literal};SELECT 'ü'"
+
+    assert [text[start:end] for start, end in sql.split(text)] == text.split(";")
+    assert literal.partition(" || ")[0] in [token.text for token in sql.tokens(text)]
+
+
+def test_what_else_is_wrong_beside_such_bytes_is_placed_where_it_is() -> None:
+    with pytest.raises(Unscannable) as caught:
+        sql.split(r"SELECT E'\xe9', 'x")
+
+    assert (caught.value.offset, caught.value.message) == (16, "unterminated quoted string")
+
+
 def test_tokens_tell_words_names_strings_and_comments_apart() -> None:
     found = sql.tokens("SELECT \"Ä\", 'ä', É_b /* c */ || $$x$$ -- d")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from functools import cache
 from importlib.machinery import PathFinder
@@ -65,12 +66,8 @@ def split(text: str) -> list[tuple[int, int]]:
     """
     data = _encode(text)
     lib = _library()
-    result = lib.pg_query_split_with_scanner(data)
-    try:
-        _check(result)
+    with _read(lib.pg_query_split_with_scanner, lib.pg_query_free_split_result, data) as result:
         spans = list(_spans(result))
-    finally:
-        lib.pg_query_free_split_result(result)
     return spans if len(data) == len(text) else _characters(data, spans)
 
 
@@ -135,13 +132,32 @@ def _scan(data: bytes) -> list[tuple[int, int, int]]:
     from ctypes import string_at
 
     lib = _library()
-    result = lib.pg_query_scan(data)
-    try:
-        _check(result)
+    with _read(lib.pg_query_scan, lib.pg_query_free_scan_result, data) as result:
         scanned = string_at(result.pbuf.data, result.pbuf.len)
-    finally:
-        lib.pg_query_free_scan_result(result)
     return _decoded(scanned)
+
+
+# Of E'\xe9' and E'\351' the scanner says that they are no UTF-8, and not where. Which bytes make a character
+# is for the database to say, whose encoding may be another: others of the same length stand for them here.
+_BYTE_ESCAPE = re.compile(rb"\\(?:x[0-9A-Fa-f]{1,2}|[0-7]{1,3})")
+_NO_UTF8 = b"invalid byte sequence"
+
+
+@contextmanager
+def _read(function: Any, free: Any, data: bytes) -> Iterator[Any]:
+    result = function(data)
+    try:
+        if result.error and result.error.contents.message.startswith(_NO_UTF8):
+            free(result)
+            result = function(_BYTE_ESCAPE.sub(_harmless, data))
+        _check(result)
+        yield result
+    finally:
+        free(result)
+
+
+def _harmless(escape: re.Match[bytes]) -> bytes:
+    return (b"\\x41" if escape[0][1:2] == b"x" else b"\\101")[: len(escape[0])]
 
 
 # A token of a ScanResult (pg_query.proto): its length, which is less than 128, and of its fields those that

@@ -118,15 +118,16 @@ class _Message:
 
     def _holding(self, problem: asyncpg.PostgresError) -> tuple[int, int] | None:
         """Where the character is that the database's encoding lacks, by its bytes, which *problem* names; in
-        the script, if it is in both. The server converts all of a message before it runs any of it."""
+        the script, if it is in both. The server converts and parses a message before it runs any of it."""
+        named = bytes(int(each, 16) for each in _BYTE.findall(str(problem)))
         try:
-            named = bytes(int(each, 16) for each in _BYTE.findall(str(problem))).decode()
-        except UnicodeDecodeError:  # no character of ours
-            return None
+            wanted = re.compile(re.escape(named.decode()))
+        except UnicodeDecodeError:  # of an escape: E'\xe9'
+            wanted = re.compile(rf"\\(?:x{named[0]:02x}|{named[0]:o})", re.IGNORECASE)
         for of_script in (True, False):
             for index, text in enumerate(self._texts):
-                if named in text and (self._sources[index] is not None) is of_script:
-                    return index, text.index(named)
+                if (self._sources[index] is not None) is of_script and (found := wanted.search(text)):
+                    return index, found.start()
         return None
 
     def source(self, index: int) -> Statement | None:
@@ -311,7 +312,7 @@ async def _answered(session: Session, sent: Sent, progress: Progress | None) -> 
         offset = None if statement is None or within is None else statement.start + within
         # Out of the transaction, it is the COMMIT that failed, by what the script has left for it.
         recording = message.closes and index >= message.ours and session.in_transaction
-        unconverted = statement is None and not reply.completed and problem.sqlstate in UNCONVERTED
+        unconverted = statement is None and within is not None and problem.sqlstate in UNCONVERTED
         ours = recording or unconverted or progress is None
         raise StatementRefused(problem, statement, offset, ours=ours) from problem
     if progress is not None:
