@@ -53,6 +53,35 @@ def test_of_an_empty_line_nothing_is_shown() -> None:
     assert render(error) == "error: 1_a.go:1:1: is a program"
 
 
+@pytest.mark.parametrize(
+    ("before", "cells"),
+    [("日本語", 6), ("éß", 2), ("e\u0301", 1), ("a\u200bb", 2), ("ｶ", 1), ("\uff41", 2), ("a🐘", 3)],
+)
+def test_the_caret_is_below_its_character_whatever_cells_those_before_it_take(
+    before: str, cells: int
+) -> None:
+    shown, caret = excerpt(Place("1_a.sql", 2, len(before) + 1, f"{before}nope"))
+
+    assert shown == f"    2 | {before}nope"
+    assert caret == "      | " + " " * cells + "^"
+
+
+def test_what_would_command_the_terminal_is_shown() -> None:
+    error = MigrationFailed(
+        'syntax error at or near "\x1b[2J"',
+        place=Place("1_a.sql", 2, 6, "\x1b[2J\t\x7f\x9b\u202e"),
+        detail="one\ntwo\r",
+    )
+
+    assert render(error).splitlines() == [
+        'error: 1_a.sql:2:6: syntax error at or near "␛[2J"',
+        "    2 | ␛[2J ␡\ufffd\ufffd",
+        "      |      ^",
+        "detail: one",
+        "two␍",
+    ]
+
+
 def test_a_line_whose_column_is_not_known_has_no_caret() -> None:
     assert excerpt(Place("1_a.sql", 2, None, "SELECT 1")) == ["    2 | SELECT 1"]
 

@@ -199,7 +199,7 @@ async def test_it_is_refused_before_anything_runs(
         pytest.param(b"\xef\xbb\xbfSELECT nope;\r\n", "1:8", "SELECT nope;", 7, id="byte order mark"),
         pytest.param("SELECT 1;\r\n\r\nSELECT nope;\r\n", "3:8", "SELECT nope;", 7, id="CRLF"),
         pytest.param("SELECT 1;\rSELECT nope;", "1:18", None, None, id="CR alone"),
-        pytest.param(f"SELECT '{WIDE}', nope;", "1:14", f"SELECT '{WIDE}', nope;", 13, id="wide"),
+        pytest.param(f"SELECT '{WIDE}', nope;", "1:14", f"SELECT '{WIDE}', nope;", 14, id="wide"),
         pytest.param("SELECT 1;\nSELECT 1 FROM", "2:14", "SELECT 1 FROM", 13, id="cut off"),
         pytest.param("SELECT 1;\nSELECT 1 FROM;\n\n", "2:14", "SELECT 1 FROM;", 13, id="incomplete"),
         pytest.param(

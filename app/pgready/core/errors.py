@@ -186,7 +186,7 @@ class NotReady(PgreadyError):
 def render(error: PgreadyError) -> str:
     """*error* as people read it on a terminal: place and what, excerpt with caret, facts, hint.
 
-    Ends without a newline.
+    Ends without a newline. What would command the terminal is shown, and does nothing.
     """
     where = f"{error.place}: " if error.place else ""
     first, *more = error.what.splitlines() or [""]
@@ -201,7 +201,7 @@ def render(error: PgreadyError) -> str:
         lines.append(f"done: {error.done}")
     if error.hint:
         lines.append(f"hint: {error.hint}")
-    return "\n".join(lines)
+    return "\n".join(lines).translate(_VISIBLE)
 
 
 _SHOWN = 10
@@ -222,10 +222,18 @@ def typed(word: str) -> str:
 
 _EXCERPT_CHARACTERS = 160
 
+# The pictures of the control characters; of those that have none, and of what turns the direction, one mark.
+_VISIBLE: dict[int, int | str] = {
+    **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"},
+    ord("\t"): " ",
+    0x7F: "\u2421",
+    **dict.fromkeys((*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"),
+}
+
 
 def excerpt(place: Place) -> list[str]:
     """The line of *place* and, where its column is known, one with a caret below it, both with a margin."""
-    text = (place.excerpt or "").replace("\t", " ")
+    text = (place.excerpt or "").translate(_VISIBLE)
     start, caret = 0, place.column if place.caret is None else place.caret
     if len(text) > _EXCERPT_CHARACTERS and caret is not None:
         start = max(0, min(caret - _EXCERPT_CHARACTERS // 2, len(text) - _EXCERPT_CHARACTERS))
@@ -233,5 +241,15 @@ def excerpt(place: Place) -> list[str]:
     margin = f"{place.line:>5} | "
     lines = [margin + shown]
     if caret is not None:
-        lines.append(" " * (len(margin) - 2) + "| " + " " * (caret - 1 - start) + "^")
+        lines.append(" " * (len(margin) - 2) + "| " + " " * _cells(shown[: caret - 1 - start]) + "^")
     return lines
+
+
+def _cells(text: str) -> int:
+    """How many cells *text* takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import category, east_asian_width
+
+    none = sum(category(each) in ("Mn", "Me", "Cf") for each in text)
+    return len(text) - none + sum(east_asian_width(each) in "WF" for each in text)
