@@ -128,6 +128,8 @@ FUNCTION = "CREATE FUNCTION f() RETURNS boolean"
         ("SELECT 1; 'a'; \\.; SELECT 2", 16, "no COPY"),
         ("SELECT 'abc", 8, "unterminated quoted string"),
         ("SELECT 1; /* abc", 11, "unterminated /* comment"),
+        ("SELECT 1; " + "/*" * 4_000, 11, "comments that are nested too deep to be read"),
+        ("SELECT 1; " + "*/" * 4_000, 11, "comments that are nested too deep to be read"),
         ("SELECT $a$ $b$", 8, "unterminated dollar-quoted string"),
         ("COPY t FROM stdin;\n1\n", 1, "no end"),
         ("COPY t FROM stdin", 1, "no end"),

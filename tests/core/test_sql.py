@@ -46,6 +46,26 @@ def test_what_else_is_wrong_beside_such_bytes_is_placed_where_it_is() -> None:
     assert (caught.value.offset, caught.value.message) == (16, "unterminated quoted string")
 
 
+@pytest.mark.parametrize("row", ["/*", "*/", "/*+"])
+def test_comments_that_would_take_the_scanner_hours_are_refused(row: str) -> None:
+    for read in (sql.split, sql.tokens):
+        with pytest.raises(Unscannable) as caught:
+            read("SELECT 'é';" + row * 4_000)
+        assert (caught.value.offset, caught.value.message) == (
+            11,
+            "comments that are nested too deep to be read",
+        )
+
+
+@pytest.mark.parametrize(
+    "row", ["/* x */" * 300, "/* " * 300 + "*/ " * 300, f"/{'*' * 2000}/ " + "/**/ " * 300]
+)
+def test_other_comments_are_read(row: str) -> None:
+    (start, end) = sql.split(row + "SELECT 1")[0]
+
+    assert (row + "SELECT 1")[start:end].endswith("SELECT 1")
+
+
 def test_tokens_tell_words_names_strings_and_comments_apart() -> None:
     found = sql.tokens("SELECT \"Ä\", 'ä', É_b /* c */ || $$x$$ -- d")
 

@@ -210,7 +210,17 @@ def _encode(text: str) -> bytes:
         raise Unscannable("a lone surrogate, which UTF-8 cannot hold", error.start) from None
     if b"\0" in data:
         raise Unscannable("a NUL character", text.index("\0"))
+    for run in _OPERATORS.finditer(data) if data.count(b"/*") > _DEEPEST else ():
+        if run[0].count(b"/*") > _DEEPEST:
+            offset = len(data[: run.start()].decode())
+            raise Unscannable("comments that are nested too deep to be read", offset)
     return data
+
+
+# From each `/*` the scanner reads on through all that an operator may consist of, and goes back: of a million
+# of them in a row it reads for hours, as the server's own does.
+_OPERATORS = re.compile(rb"[~!@#^&|`?+\-*/%<>=]{1024,}+")
+_DEEPEST = 256
 
 
 def _check(result: PgQuerySplitResult) -> None:
