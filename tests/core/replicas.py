@@ -275,6 +275,8 @@ class Replica:
         if fault is Fault.UNREACHED and isinstance(
             self.action, steps.TakeLock | steps.BootstrapTarget | steps.ReleaseLock
         ):
+            if isinstance(self.action, steps.ReleaseLock):  # the run closes it, to end or to connect anew
+                self._disconnect()
             return steps.Unreached(self.now)
         if fault is Fault.FAILED and isinstance(
             self.action, steps.Look | steps.SegmentAction | steps.RunChecks
