@@ -471,8 +471,9 @@ async def test_a_default_of_read_only_transactions_keeps_nobody_from_migrating(
     database: Database, sql_folder: Folder
 ) -> None:
     await database.execute(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
+    text = "CREATE TABLE a (n int);\nVACUUM a;\nCREATE INDEX CONCURRENTLY a_n ON a (n);\nSELECT 1;"
 
-    await migrate(database, sql_folder({"1_a.sql": "CREATE TABLE a (n int);\nVACUUM a;\nSELECT 1;"}))
+    await migrate(database, sql_folder({"1_a.sql": text}))
 
     assert await database.value("SELECT count(*) FROM pgready.history") == 1
 

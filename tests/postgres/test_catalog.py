@@ -324,6 +324,36 @@ async def test_a_unique_violation_leaves_no_index_and_no_mark(database: Database
     assert await database.fetch(INDEXES) == [("i", True)]
 
 
+TWICE = "CREATE UNIQUE INDEX CONCURRENTLY i ON films (id);"
+KEEPS = """
+CREATE FUNCTION keeps() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'kept'; END $$;
+CREATE TRIGGER keeps BEFORE DELETE ON pgready.journal EXECUTE FUNCTION keeps();
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "default", "left"),
+    [
+        ("SELECT 1;", "on", [(0, "done")]),
+        (KEEPS, "off", [(0, "done"), (1, "started")]),
+    ],
+)
+async def test_what_the_server_refused_is_told_whatever_becomes_of_its_mark(
+    before: str, default: str, left: list[tuple[int, str]], database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(
+        f"{TABLES}ALTER DATABASE {database.name} SET default_transaction_read_only = {default}"
+    )
+    folder = sql_folder({"1_a.sql": f"{before}\n{TWICE}"})
+
+    with pytest.raises(MigrationFailed) as failed:
+        await pgready.migrate(database.url, dir=folder)
+
+    assert failed.value.sqlstate == "23505"
+    assert str(failed.value.place).startswith("1_a.sql:")
+    assert await database.fetch("SELECT segment, state FROM pgready.journal") == left
+
+
 PROCEDURE = """
 CREATE TABLE ledger (entry text);
 CREATE PROCEDURE book(commits bool) LANGUAGE plpgsql AS $$

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 LOCK_CODES = frozenset({"55P03", "40P01", "40001"})
 """A lock was not to be had, and the same may succeed later."""
 
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""All that the driver raises."""
+
 
 UNCONVERTED = frozenset({"22P05", "22021"})
 """A character that the database's encoding lacks, or has no bytes for."""

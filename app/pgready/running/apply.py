@@ -22,11 +22,11 @@ from pgready.core.segments import CompiledScript, Segment, SegmentKind, Single, 
 from pgready.core.steps import Observation
 from pgready.database import catalog, execute, journal, lock
 from pgready.database.execute import Progress, Sent
-from pgready.database.refusals import LOCK_CODES, OpeningRefused, StatementRefused
+from pgready.database.refusals import DRIVER_ERRORS, LOCK_CODES, OpeningRefused, StatementRefused
 from pgready.database.session import Pooling, Session
 from pgready.running import peers, reasons
 from pgready.running.durations import Durations
-from pgready.running.frames import BEGIN, Frames
+from pgready.running.frames import Frames
 from pgready.running.refused import explained
 from pgready.running.source import Source
 from pgready.running.tables import Tables
@@ -191,8 +191,7 @@ class Applier:
     async def probe(self, action: steps.Probe) -> Observation:
         migration, script, segment = await self._at(action)
         try:
-            opening = [BEGIN, *lock.fence(self._session, self._keys, 0)]
-            await execute.run_plain(self._session, opening, ["COMMIT"])
+            await execute.run_plain(self._session, self._frames.opening_alone(), ["COMMIT"])
         except OpeningRefused:
             return steps.FenceLost(anyio.current_time())
         await self._prepare(migration, segment, script)
@@ -303,13 +302,18 @@ class Applier:
     ) -> bool:
         """Drop what a single that the server refused left, and its mark.
 
-        False where something is left: then the mark stays, and the next run heals it, or asks.
+        False where something is left: then the mark stays, and the next run heals it, or asks. So it does
+        where this itself fails, which is told by nobody: what the server refused first is.
         """
-        undone = not committed and await catalog.undo(self._session, segment)
-        await self._reset()
-        if undone:
-            forget = self._marks.forget_segment(action.kind, action.version, action.segment)
-            await self._session.execute(forget)
+        undone = False
+        try:
+            undone = not committed and await catalog.undo(self._session, segment)
+            await self._reset()
+            if undone:
+                forget = self._marks.forget_segment(action.kind, action.version, action.segment)
+                await execute.run_plain(self._session, self._frames.opening_alone(), [forget, "COMMIT"])
+        except (OpeningRefused, StatementRefused, *DRIVER_ERRORS):
+            pass
         return undone
 
     # What is told

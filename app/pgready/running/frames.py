@@ -22,6 +22,9 @@ from pgready.running.tables import Tables
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
+READ_WRITE = "SET default_transaction_read_only = off"
+"""What BEGIN says of a transaction, for what runs outside one: a database may be set to the contrary."""
+
 _BETWEEN_SEGMENTS = execute.RESETS[:4]
 
 
@@ -105,6 +108,10 @@ class Frames:
             meanwhile = journal.refuse_recorded(self._tables.recorded(migration))
         return [BEGIN, *lock.fence(self._session, self._keys, 0), meanwhile]
 
+    def opening_alone(self) -> list[str]:
+        """What precedes the taking back of a mark, and nothing but the right to."""
+        return [BEGIN, *lock.fence(self._session, self._keys, 0)]
+
     def forgetting(self, migration: Migration, outdated: Outdated) -> list[str]:
         """What leaves neither a mark nor a row of *migration*, which begins anew."""
         row = [self._tables.forget(migration, outdated.applied)] if outdated.applied else []
@@ -130,7 +137,7 @@ class Frames:
 
     def prepare(self, migration: Migration, segment: Segment, script: CompiledScript) -> str:
         """Put the session into the state that the script's earlier segments left, for a single."""
-        statements = [*execute.RESETS[1:], self._own_settings, *_repeated(migration, segment)]
+        statements = [*execute.RESETS[1:], self._own_settings, READ_WRITE, *_repeated(migration, segment)]
         if script.statement_timeout_ms is not None:
             statements.append(_statement_timeout(script.statement_timeout_ms, local=False))
         return "\n;".join(statements)

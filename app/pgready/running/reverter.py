@@ -25,16 +25,22 @@ from pgready.core.segments import CompiledScript, Segment, Single, place
 from pgready.core.steps import ProbeAnswer
 from pgready.database import audit, catalog, execute, journal, lock
 from pgready.database.execute import Progress
-from pgready.database.refusals import LOCK_CODES, OpeningRefused, StatementRefused, lost_connection
+from pgready.database.refusals import (
+    DRIVER_ERRORS,
+    LOCK_CODES,
+    OpeningRefused,
+    StatementRefused,
+    lost_connection,
+)
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import JOURNAL, Native, keeper
 from pgready.running import handover, peers, reasons
-from pgready.running.frames import BEGIN
+from pgready.running.frames import BEGIN, READ_WRITE
 from pgready.running.look import Sight
 from pgready.running.recording import Author, locked
 from pgready.running.refused import explained
-from pgready.running.runner import DRIVER_ERRORS, Run
+from pgready.running.runner import Run
 
 _PAUSE_SECONDS = 0.2
 
@@ -257,7 +263,7 @@ class Reverter:
         settings = [text[each.start : each.end] for each in segment.settings]
         settings += _timeout(reversal.script, local=False)
         own = [*execute.RESETS[1:], self._own_settings]
-        await self._session.execute("\n;".join([*own, *settings]))
+        await self._session.execute("\n;".join([*own, READ_WRITE, *settings]))
         try:
             yield
         finally:

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
-import asyncpg
 
 from pgready.core import run, steps
 from pgready.core.dsn import Dsn
@@ -35,7 +34,7 @@ from pgready.core.phases import Phase, phase_of
 from pgready.core.run import RunState
 from pgready.database import lock
 from pgready.database.connect import CannotConnect, attempt_seconds, open_session
-from pgready.database.refusals import OpeningRefused, StatementRefused, lost_connection
+from pgready.database.refusals import DRIVER_ERRORS, OpeningRefused, StatementRefused, lost_connection
 from pgready.database.session import GRACE_SECONDS, Pooling, Session
 from pgready.running import reasons
 from pgready.running.ahead import FirstSession
@@ -49,7 +48,6 @@ if TYPE_CHECKING:  # what changes something is loaded where there is something t
     from pgready.running.apply import Applier
     from pgready.running.bootstrapper import Bootstrapper
 
-DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _TELL_HOLDER_SECONDS = 5.0
 
 
