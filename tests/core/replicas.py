@@ -60,6 +60,15 @@ At = tuple[str, int]
 Scripts = Sequence[Sequence[Effect]]
 
 
+WAITS_FOR_RELATIONS = (
+    steps.Look,
+    steps.RunTransaction,
+    steps.BeginAnew,
+    steps.MarkStarted,
+    steps.RecordDone,
+)
+
+
 class World:
     """The server. *scripts* are the migrations' segments."""
 
@@ -270,7 +279,7 @@ class Replica:
     def _answer(self, fault: Fault) -> steps.Observation:
         if fault is Fault.UNLOCKED:
             self.world.unlock(self.session)
-        if fault is Fault.LOCK_TIMEOUT and isinstance(self.action, steps.RunTransaction):
+        if fault is Fault.LOCK_TIMEOUT and isinstance(self.action, WAITS_FOR_RELATIONS):
             return steps.LockTimedOut(self.now, elapsed_seconds=0.1)
         if fault is Fault.UNREACHED and isinstance(
             self.action, steps.TakeLock | steps.BootstrapTarget | steps.ReleaseLock

@@ -20,6 +20,7 @@ from pgready.core.steps import GiveUp, GiveUpReason, ProbeAnswer
 T, S = SegmentKind.TRANSACTION, SegmentKind.SINGLE
 PATIENCE = Patience(connect_seconds=60, lock_seconds=30, relation_lock_seconds=100, reconnects=3)
 V = Kind.VERSIONED
+MARK = JournalRow(Kind.REPEATABLE, "1", 0, SegmentState.DONE, "sum")
 
 
 class Player:
@@ -140,8 +141,7 @@ def test_segments_run_in_order_and_the_lock_is_given_back_before_the_checks() ->
 def test_what_begins_anew_is_forgotten_before_its_first_part_runs(
     first: SegmentKind, then: steps.Action
 ) -> None:
-    mark = JournalRow(Kind.REPEATABLE, "1", 0, SegmentState.DONE, "sum")
-    player = Player().lock(Work(V, "1", (first, T), done=1, outdated=Outdated(mark, None)))
+    player = Player().lock(Work(V, "1", (first, T), done=1, outdated=Outdated(MARK, None)))
 
     assert player.action == steps.BeginAnew(V, "1", 0)
     assert player.see(steps.Marked) == then
@@ -656,6 +656,52 @@ def test_progress_starts_the_ladder_again() -> None:
     player.see(steps.LockTimedOut, elapsed_seconds=0.1)
 
     assert player.see(steps.SegmentDone) == steps.RunTransaction(V, "1", 1, 100)
+
+
+def test_a_look_that_is_locked_out_is_tried_again_until_the_budget_ends() -> None:
+    player = Player().connect()
+    tries = 0
+    while player.action != GiveUp(GiveUpReason.RELATION_LOCKED):
+        assert isinstance(player.action, steps.Look)
+        assert (player.action.delay_seconds > 0) is (tries > 0)
+        player.see(steps.LockTimedOut, after_seconds=player.action.delay_seconds + 1, elapsed_seconds=1.0)
+        tries += 1
+
+    assert tries > 5
+    assert 1100 <= player.now <= 1131
+
+
+def test_what_a_look_waited_is_not_counted_against_what_follows() -> None:
+    player = Player().connect()
+    player.see(steps.LockTimedOut, elapsed_seconds=99.0)
+
+    player.look(work(T))
+    player.see(steps.LockTaken)
+
+    assert player.look(work(T)) == steps.RunTransaction(V, "1", 0, 100)
+
+
+@pytest.mark.parametrize(
+    ("found", "action"),
+    [
+        (work(S), steps.MarkStarted),
+        (Work(V, "1", (T, T), done=1, outdated=Outdated(MARK, None)), steps.BeginAnew),
+        (work(T, T, done=2), steps.RecordDone),
+    ],
+)
+def test_a_mark_that_is_locked_out_climbs_the_ladder(found: Work, action: type[steps.SegmentAction]) -> None:
+    player = Player().lock(found)
+    first = player.action
+
+    again = player.see(steps.LockTimedOut, elapsed_seconds=0.1)
+
+    assert isinstance(first, action)
+    assert isinstance(again, action)
+    assert (again.version, again.segment) == (first.version, first.segment)
+    assert (again.lock_timeout_ms, again.delay_seconds > 0) == (250, True)
+    assert isinstance(
+        player.see(steps.LockTimedOut, after_seconds=100, elapsed_seconds=0.1), steps.ReleaseLock
+    )
 
 
 def test_a_rung_is_above_the_servers_deadlock_timeout() -> None:

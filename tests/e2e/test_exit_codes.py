@@ -165,6 +165,29 @@ async def test_5_when_another_holds_the_lock_and_it_is_named(
     assert await database.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
 
 
+async def test_5_and_of_wait_7_when_the_history_stays_locked_and_who_locks_it_is_named(
+    pgready: Pgready, sql_folder: Folder, database: Database
+) -> None:
+    folder = sql_folder(ONE)
+    await run(pgready, "up", folder, database.url)
+
+    async with database.connect() as holder:
+        await holder.execute("SET application_name = 'billing'; BEGIN; LOCK TABLE pgready.history")
+        looked = [
+            await run(pgready, command, folder, database.url, "--relation-lock-timeout", "1s")
+            for command in ("up", "status", "plan")
+        ]
+        waited = await run(pgready, "wait", folder, database.url, "--timeout", "2s")
+
+    assert [result.exit_code for result in looked] == [ExitCode.LOCKED] * 3
+    assert [result.stderr.count("history.locked") > 0 for result in looked] == [True] * 3
+    assert waited.exit_code == ExitCode.PENDING
+    for result in (*looked, waited):
+        assert "the history stayed locked" in result.stderr
+        assert "billing, idle in transaction" in result.stderr
+    assert waited.seconds < 8
+
+
 @pytest.mark.parametrize(
     ("then", "more"),
     [

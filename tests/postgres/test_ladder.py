@@ -13,12 +13,13 @@ import pgready
 from harness.database import Database
 from harness.server import Server
 from pgready.core.errors import LockNotObtained, MigrationFailed
-from pgready.core.events import Blocked, Event, MigrationRetried, MigrationStarted
+from pgready.core.events import Blocked, Event, HistoryLocked, MigrationRetried, MigrationStarted
 from pgready.core.ladder import rungs_ms
 
 Folder = Callable[[Mapping[str, str | bytes]], Path]
 
 ADD = {"1_a.sql": "ALTER TABLE busy ADD COLUMN y int;"}
+MADE = {"0_made.sql": "SELECT 1;"}
 COLUMNS = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'busy'::regclass AND attnum > 0"
 
 
@@ -238,3 +239,93 @@ async def test_a_concurrent_index_under_the_script_s_own_timeout_fails_by_name_a
     assert str(failed.value.place) == "1_a.sql:3:1"
     assert await database.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'busy_x'::regclass")
     assert await database.value("SELECT count(*) FROM pg_class WHERE relname LIKE 'busy_x%'") == 1
+
+
+async def test_a_locked_history_does_not_make_a_script_keep_its_tables_from_others(
+    database: Database, sql_folder: Folder
+) -> None:
+    """Others may wait behind a try, but for no longer than it waits itself."""
+    events: list[Event] = []
+    folder = sql_folder({**MADE, **ADD})
+    await pgready.migrate(database.url, dir=sql_folder(MADE))
+
+    async with held(database, lock="LOCK TABLE pgready.history IN SHARE MODE") as pid:
+        with pytest.raises(LockNotObtained) as given_up:
+            await pgready.migrate(
+                database.url, dir=folder, on_event=events.append, relation_lock_timeout="3s"
+            )
+
+    assert sum(isinstance(event, MigrationRetried) for event in events) >= 2
+    assert f"by pid {pid}, billing, idle in transaction" in given_up.value.what
+    assert await database.value(COLUMNS) == 1
+
+
+@pytest.mark.parametrize("directive", ["lock-timeout=0", "lock-timeout=300ms"])
+async def test_its_record_does_not_wait_without_end_for_a_script_that_does(
+    directive: str, database: Database, sql_folder: Folder
+) -> None:
+    folder = sql_folder({**MADE, "1_a.sql": f"-- pgready: {directive}\nALTER TABLE busy ADD COLUMN y int;"})
+    await pgready.migrate(database.url, dir=sql_folder(MADE))
+
+    async with held(database, lock="LOCK TABLE pgready.history IN SHARE MODE"):
+        with pytest.raises(LockNotObtained):
+            await pgready.migrate(database.url, dir=folder, relation_lock_timeout="500ms")
+
+    assert await database.value(COLUMNS) == 1
+
+
+async def test_who_locks_the_history_is_told_to_whoever_looks_and_in_the_end_it_gives_up(
+    database: Database, sql_folder: Folder
+) -> None:
+    events: list[Event] = []
+    await pgready.migrate(database.url, dir=sql_folder(MADE))
+
+    async with held(database, lock="LOCK TABLE pgready.history") as pid:
+        with pytest.raises(LockNotObtained) as given_up:
+            await pgready.migrate(
+                database.url,
+                dir=sql_folder({**MADE, **ADD}),
+                on_event=events.append,
+                relation_lock_timeout="2s",
+            )
+
+    told = [event for event in events if isinstance(event, HistoryLocked)]
+    assert [holder.pid for holder in told[0].holders] == [pid]
+    assert [event.waited_seconds for event in told] == sorted(event.waited_seconds for event in told)
+    assert given_up.value.what.startswith(f"the history stayed locked for 2 s by pid {pid}, billing, idle")
+
+
+async def test_it_goes_on_once_the_history_is_free(database: Database, sql_folder: Folder) -> None:
+    locked = anyio.Event()
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, HistoryLocked):
+            locked.set()
+
+    await pgready.migrate(database.url, dir=sql_folder(MADE))
+    folder = sql_folder({**MADE, **ADD})
+    async with anyio.create_task_group() as group, held(database, lock="LOCK TABLE pgready.history"):
+        group.start_soon(lambda: pgready.migrate(database.url, dir=folder, on_event=on_event))
+        await locked.wait()
+
+    assert await database.value(COLUMNS) == 2
+
+
+async def test_the_mark_of_what_runs_alone_waits_for_a_locked_journal_and_gives_up(
+    database: Database, sql_folder: Folder
+) -> None:
+    events: list[Event] = []
+    text = "CREATE INDEX CONCURRENTLY busy_x ON busy (x);"
+    await pgready.migrate(database.url, dir=sql_folder(MADE))
+    async with held(database, lock="LOCK TABLE pgready.journal IN SHARE MODE") as pid:
+        with pytest.raises(LockNotObtained) as given_up:
+            await pgready.migrate(
+                database.url,
+                dir=sql_folder({**MADE, "1_a.sql": text}),
+                on_event=events.append,
+                relation_lock_timeout="1s",
+            )
+
+    assert any(isinstance(event, MigrationRetried) for event in events)
+    assert f"pid {pid}, billing" in given_up.value.what
+    assert await database.value("SELECT to_regclass('busy_x') IS NULL")

@@ -20,6 +20,7 @@ _LEVELS: Mapping[type[events.Event], str] = {
     events.DriftFound: "warning",
     events.LockWaited: "info",
     events.Blocked: "warning",
+    events.HistoryLocked: "warning",
     events.MigrationRetried: "warning",
     events.ConnectionLost: "warning",
     events.DatabaseLost: "warning",

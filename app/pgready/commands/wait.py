@@ -13,7 +13,7 @@ from pgready.commands.console import Console, tell
 from pgready.commands.options import load_settings, log_format, settings_options
 from pgready.commands.process import finish, show
 from pgready.commands.reports import keep_termination_log
-from pgready.core.errors import DatabaseMissing, ExitCode, NotReady, Unreachable
+from pgready.core.errors import DatabaseMissing, ExitCode, LockNotObtained, NotReady, Unreachable
 from pgready.core.events import Connected, ConnectFailed, Event
 from pgready.running import assemble, reasons
 from pgready.running.look import Sight
@@ -21,7 +21,7 @@ from pgready.settings import Settings
 from pgready.settings.values import duration
 
 _POLL_SECONDS = 1.0
-_LOOK_SECONDS = 10.0
+_LOOK_SECONDS = 2.0
 """How long the last look may outlast the timeout before it is given up."""
 
 _HINT = "is `pgready up` or `pgready serve` running? --timeout sets the patience"
@@ -115,10 +115,14 @@ async def _look(
 ) -> Unreachable | str:
     """What is lacking, which is nothing when the target has all of the folder.
 
-    A server that is not there is waited for, for *patience_seconds*; whatever time does not cure is
-    raised. The folder is read each time: it may be a volume that something else fills.
+    A server that is not there, or a history that is locked, is waited for, for *patience_seconds*;
+    whatever time does not cure is raised. The folder is read each time: it may be a volume that something
+    else fills.
     """
-    settings = replace(settings, connect_timeout_seconds=round(patience_seconds, 1))
+    patience_seconds = round(patience_seconds, 1)
+    settings = replace(
+        settings, connect_timeout_seconds=patience_seconds, relation_lock_timeout_seconds=patience_seconds
+    )
     run = await assemble.prepare(settings, emit, read_only=True)
     try:
         sight = await run.look_only()
@@ -127,6 +131,8 @@ async def _look(
         return error.what
     except Unreachable as error:
         return error
+    except LockNotObtained as error:
+        return error.what
     if sight.plan.errors:
         raise reasons.refused(sight.plan)
     return _missing(sight)

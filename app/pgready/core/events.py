@@ -93,6 +93,13 @@ class LockReleased(Event, frozen=True, tag="lock.released"):
     pass
 
 
+class HistoryLocked(Event, frozen=True, tag="history.locked"):
+    """Nobody can look at what is applied, for a lock that *holders* have; it is tried again."""
+
+    waited_seconds: float
+    holders: tuple[LockHolder, ...]
+
+
 class MigrationStarted(Event, frozen=True, tag="migration.started"):
     version: str
     name: str

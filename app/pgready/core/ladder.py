@@ -7,6 +7,9 @@ from msgspec import Struct
 _RUNGS_MS = (100, 250, 500, 1000, 3000, 5000)
 
 
+FIRST_MS, LAST_MS = _RUNGS_MS[0], _RUNGS_MS[-1]
+
+
 def rungs_ms(deadlock_timeout_ms: int) -> tuple[int, ...]:
     """The lock timeouts in the order in which they are tried; the last is kept.
 

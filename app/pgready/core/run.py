@@ -8,7 +8,7 @@ module keeps:
 3. A transaction segment commits together with its record. A single commits `started` first, runs, then
    commits `done`; a `started` that is found on the way in is probed before anything runs.
 4. After a lost connection nothing is assumed: reconnect, look again.
-5. A refused statement ends the run; a lock timeout goes up the ladder until the budget ends.
+5. A refused statement ends the run; a lock timeout, also of a look, goes up the ladder until the budget ends.
 6. Whoever holds the lock gives it back before the run ends, and everything that repeats has an end:
    time (connecting, to whomever; waiting, the ladder) or a number of losses in a row without progress.
 """
@@ -68,7 +68,6 @@ class RunState(Struct, frozen=True):
 
 
 Step = tuple[RunState, steps.Action]
-_OfSingle = type[steps.MarkStarted | steps.RunSingle | steps.Probe | steps.RecordDone]
 
 
 def begin(patience: Patience, seed: int = 0) -> RunState:
@@ -135,7 +134,7 @@ def _cluster_bootstrapped(state: RunState, _: steps.Bootstrapped) -> Step:
 
 
 def _looked(state: RunState, looked: steps.Looked) -> Step:
-    state = _with_work(state, looked.work)
+    state = _with_work(replace(state, ladder=Ladder()), looked.work)
     if looked.refused:
         return _end(state, steps.GiveUpReason.REFUSED)
     if state.locked:
@@ -213,22 +212,19 @@ def _work(state: RunState) -> Step:
     if work is None:
         return _do(state, steps.ReleaseLock())
     if work.outdated:
-        return _do(state, steps.BeginAnew(work.kind, work.version, work.next))
+        return _ask(state, steps.BeginAnew, work.next)
     if work.done >= len(work.compiled):
-        return _do(state, steps.RecordDone(work.kind, work.version, len(work.compiled) - 1))
+        return _ask(state, steps.RecordDone, len(work.compiled) - 1)
     if work.compiled[work.done] is SegmentKind.TRANSACTION:
-        return _run_transaction(state, work)
+        return _ask(state, steps.RunTransaction)
     return _ask(state, steps.Probe if work.started else steps.MarkStarted)
 
 
-def _ask(state: RunState, action: _OfSingle) -> Step:
+def _ask(state: RunState, action: type[steps.SegmentAction], segment: int | None = None) -> Step:
+    """*action* on *segment* of the current migration, or on the one that is next."""
     work = _current(state)
-    return _do(state, action(work.kind, work.version, work.done))
-
-
-def _run_transaction(state: RunState, work: Work, delay_seconds: float = 0.0) -> Step:
-    timeout = state.ladder.timeout_ms(state.patience.deadlock_timeout_ms)
-    return _do(state, steps.RunTransaction(work.kind, work.version, work.done, timeout, delay_seconds))
+    timeout_ms = state.ladder.timeout_ms(state.patience.deadlock_timeout_ms)
+    return _do(state, action(work.kind, work.version, work.done if segment is None else segment, timeout_ms))
 
 
 def _begun_anew(state: RunState, _: steps.Marked) -> Step:
@@ -277,7 +273,11 @@ def _lock_timed_out(state: RunState, timed_out: steps.LockTimedOut) -> Step:
     if left <= 0:
         return _end(state, steps.GiveUpReason.RELATION_LOCKED)
     delay, seed = _wait(state, backoff.RELATION_LOCK, ladder.tries - 1, left)
-    return _run_transaction(replace(state, ladder=ladder, seed=seed), _current(state), delay)
+    state = replace(state, ladder=ladder, seed=seed)
+    if isinstance(state.action, steps.SegmentAction):
+        state, _ = _ask(state, type(state.action), state.action.segment)
+    assert isinstance(state.action, steps.Look | steps.SegmentAction), "nothing else waits for a relation"
+    return _do(state, replace(state.action, delay_seconds=delay))
 
 
 # Losing and ending
@@ -351,6 +351,13 @@ def _finish(state: RunState, _: steps.ChecksPassed) -> Step:
 
 
 _Answer = Callable[[RunState, Any], Step]
+_WAITS_FOR_RELATIONS = (
+    steps.Look,
+    steps.RunTransaction,
+    steps.BeginAnew,
+    steps.MarkStarted,
+    steps.RecordDone,
+)
 
 _ANSWERS: dict[tuple[type[steps.Action] | type[None], type[steps.Observation]], _Answer] = {
     (type(None), steps.Started): _started,
@@ -362,7 +369,7 @@ _ANSWERS: dict[tuple[type[steps.Action] | type[None], type[steps.Observation]], 
     (steps.TakeLock, steps.LockBusy): _lock_busy,
     (steps.BootstrapTarget, steps.Bootstrapped): _target_bootstrapped,
     (steps.RunTransaction, steps.SegmentDone): _segment_done,
-    (steps.RunTransaction, steps.LockTimedOut): _lock_timed_out,
+    **{(action, steps.LockTimedOut): _lock_timed_out for action in _WAITS_FOR_RELATIONS},
     (steps.BeginAnew, steps.Marked): _begun_anew,
     (steps.MarkStarted, steps.Marked): _marked_started,
     (steps.RunSingle, steps.SegmentDone): _single_done,

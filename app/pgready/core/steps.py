@@ -10,6 +10,7 @@ from enum import Enum
 
 from msgspec import Struct
 
+from pgready.core.ladder import FIRST_MS
 from pgready.core.model import Kind, LockHolder
 from pgready.core.planning import Work
 
@@ -21,11 +22,14 @@ class Action(Struct, frozen=True):
 
 
 class SegmentAction(Action, frozen=True):
-    """The base of all actions on one segment (from 0) of a migration."""
+    """The base of all actions on one segment (from 0) of a migration: each sleeps *delay_seconds* first, and
+    waits for a relation no longer than *lock_timeout_ms*."""
 
     kind: Kind
     version: str
     segment: int
+    lock_timeout_ms: int = FIRST_MS
+    delay_seconds: float = 0.0
 
 
 class Connect(Action, frozen=True):
@@ -40,9 +44,11 @@ class BootstrapCluster(Action, frozen=True):
 
 
 class Look(Action, frozen=True):
-    """Read the history (and whether bootstrap has anything to do) and plan. → Looked | Lost | Failed"""
+    """Sleep *delay_seconds*, then read the history (and whether bootstrap has anything to do) and plan.
+    → Looked | LockTimedOut | Lost | Failed"""
 
     under_lock: bool
+    delay_seconds: float = 0.0
 
 
 class TakeLock(Action, frozen=True):
@@ -57,20 +63,17 @@ class BootstrapTarget(Action, frozen=True):
 
 
 class RunTransaction(SegmentAction, frozen=True):
-    """Sleep *delay_seconds*, then run one transaction segment and its record in one commit.
+    """Run one transaction segment and its record in one commit.
     → SegmentDone | LockTimedOut | Lost | FenceLost | Failed"""
-
-    lock_timeout_ms: int
-    delay_seconds: float = 0.0
 
 
 class BeginAnew(SegmentAction, frozen=True):
     """Forget what was done of a script whose file was edited behind it, and may run again; fenced.
-    → Marked | Lost | FenceLost | Failed"""
+    → Marked | LockTimedOut | Lost | FenceLost | Failed"""
 
 
 class MarkStarted(SegmentAction, frozen=True):
-    """Commit the `started` mark of a single, fenced. → Marked | Lost | FenceLost | Failed"""
+    """Commit the `started` mark of a single, fenced. → Marked | LockTimedOut | Lost | FenceLost | Failed"""
 
 
 class RunSingle(SegmentAction, frozen=True):
@@ -84,7 +87,7 @@ class Probe(SegmentAction, frozen=True):
 
 class RecordDone(SegmentAction, frozen=True):
     """Commit `done` (or, for the last segment, the history row) of a single, fenced.
-    → Marked | Lost | FenceLost | Failed
+    → Marked | LockTimedOut | Lost | FenceLost | Failed
 
     Also asked for the last segment, of whatever kind, where all of them are journaled done and only the
     history row lacks: somebody cut the failing end off a partly applied script.

@@ -182,6 +182,8 @@ _LeftNow = Callable[[], Awaitable[tuple[Step, ...]]]
 async def _carry_out(
     sessions: Sequence[Session], steps: tuple[Step, ...], left_now: _LeftNow, emit: Emit
 ) -> None:
+    for session in sessions if steps else ():
+        await session.execute("SET lock_timeout = 0")
     for step in steps:
         try:
             if await _run(sessions, step, left_now, emit):
@@ -190,6 +192,8 @@ async def _carry_out(
             if not step.optional:
                 raise
             emit(DriftFound(step.what, step.name, f"{problem.what}; optional, so left out"))
+    for session in sessions if steps else ():
+        await session.execute("RESET lock_timeout")
 
 
 async def _run(sessions: Sequence[Session], step: Step, left_now: _LeftNow, emit: Emit) -> bool:

@@ -19,7 +19,13 @@ from msgspec import Struct
 
 from pgready.core.quoting import fill
 from pgready.core.segments import Segment, Statement
-from pgready.database.refusals import UNCONVERTED, OpeningRefused, StatementRefused, lost_connection
+from pgready.database.refusals import (
+    LOCK_CODES,
+    UNCONVERTED,
+    OpeningRefused,
+    StatementRefused,
+    lost_connection,
+)
 from pgready.database.session import PROGRESS_MARKER, Session
 from pgready.database.wire import Reply
 
@@ -313,7 +319,8 @@ async def _answered(session: Session, sent: Sent, progress: Progress | None) -> 
         # Out of the transaction, it is the COMMIT that failed, by what the script has left for it.
         recording = message.closes and index >= message.ours and session.in_transaction
         unconverted = statement is None and within is not None and problem.sqlstate in UNCONVERTED
-        ours = recording or unconverted or progress is None
+        locked = index < message.opened and problem.sqlstate in LOCK_CODES
+        ours = recording or unconverted or locked or progress is None
         raise StatementRefused(problem, statement, offset, ours=ours) from problem
     if progress is not None:
         progress.message_ended()

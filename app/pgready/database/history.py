@@ -15,8 +15,9 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from pgready.core.errors import HistoryRefused
-from pgready.core.model import TAKING_BACK, Applied, Folder, History, JournalRow, Row, TableName
+from pgready.core.model import TAKING_BACK, Applied, Folder, History, JournalRow, LockHolder, Row, TableName
 from pgready.core.quoting import exact, fill, identifier, literals, table
+from pgready.database import lock
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import AUDIT, HANDOVER, HISTORY, JOURNAL, Native, beside
@@ -234,6 +235,37 @@ async def grants(session: Session, names: Sequence[TableName]) -> list[str]:
     lacking = [(name, await session.fetchval(_LACKING, table(name))) for name in names]
     role = identifier(session.user)
     return [f"GRANT {privileges} ON {table(name)} TO {role}" for name, privileges in lacking if privileges]
+
+
+_HOLDERS = exact(
+    """
+SELECT coalesce(l.pid, 0) AS pid,
+       CASE WHEN l.pid IS NULL THEN 'a prepared transaction'
+            WHEN a.application_name <> '' THEN a.application_name
+            WHEN a.backend_type <> 'client backend' THEN a.backend_type ELSE '' END AS application_name,
+       coalesce(a.client_addr::pg_catalog.text, 'local') AS client, a.xact_start AS since,
+       coalesce(a.state, '') AS state, coalesce(pg_catalog.left(a.query, 200), '') AS query
+FROM pg_catalog.pg_locks l
+JOIN pg_catalog.pg_class c ON c.oid = l.relation
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = pg_catalog.current_database()
+LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'relation' AND l.granted AND l.mode = 'AccessExclusiveLock'
+  AND (n.nspname, c.relname) = ANY (
+    SELECT * FROM ROWS FROM (
+        pg_catalog.unnest(ARRAY[:schemas]::pg_catalog.text[]),
+        pg_catalog.unnest(ARRAY[:names]::pg_catalog.text[])))
+ORDER BY a.xact_start
+"""
+)
+
+
+async def holders(session: Session, dialect: Dialect) -> tuple[LockHolder, ...]:
+    """Who keeps a table of the history from being read."""
+    tables = (dialect.table, HISTORY, JOURNAL, AUDIT, HANDOVER)
+    schemas, names = literals(each.schema for each in tables), literals(each.name for each in tables)
+    query = fill(_HOLDERS, schemas=schemas, names=names)
+    return tuple(map(lock.told, await session.read(query, LockHolder)))
 
 
 _COLUMNS = exact(

@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
+from asyncpg import Record
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -114,7 +115,17 @@ async def peer_waiting(session: Session, keys: LockKeys) -> LockHolder | None:
 async def _backend(session: Session, keys: tuple[int, ...], *, granted: bool) -> LockHolder | None:
     query = fill(_BACKENDS, granted=granted, keys=Sql(", ".join(map(literal, keys))))
     found = await session.read(query, LockHolder)
-    return replace(found[0], query=masked(" ".join(found[0].query.split()))) if found else None
+    return told(found[0]) if found else None
+
+
+def holder_of(row: Record) -> LockHolder:
+    """Of a row with the fields of a LockHolder."""
+    return told(LockHolder(**{field: row[field] for field in LockHolder.__struct_fields__}))
+
+
+def told(holder: LockHolder) -> LockHolder:
+    """*holder* as it may be shown: its query in one line, without passwords."""
+    return replace(holder, query=masked(" ".join(holder.query.split())))
 
 
 _SET_TIMEOUT = "SET LOCAL lock_timeout = :lock_timeout"
@@ -147,9 +158,17 @@ def fence(session: Session, keys: LockKeys, lock_timeout_ms: int, after: str | N
     """
     if after is None:
         return list(_fence(session.pooling, session.backend_pid, keys, lock_timeout_ms))
-    timeout, _ = _fence(session.pooling, session.backend_pid, keys, lock_timeout_ms)
     and_after = fragment(_AND_AFTER, mark=after)
-    return [timeout, fill(_FENCE, pid=session.backend_pid, fence=keys.fence, and_after=and_after)]
+    return [
+        timeout(lock_timeout_ms),
+        fill(_FENCE, pid=session.backend_pid, fence=keys.fence, and_after=and_after),
+    ]
+
+
+@lru_cache(maxsize=8)
+def timeout(lock_timeout_ms: int) -> str:
+    """The statement by which a transaction waits no longer than that for a relation, 0 without end."""
+    return fill(_SET_TIMEOUT, lock_timeout=f"{lock_timeout_ms}ms")
 
 
 def committed(mark: str) -> str:
@@ -159,8 +178,8 @@ def committed(mark: str) -> str:
 
 @lru_cache(maxsize=8)  # the same for every migration of a run, but for the timeout
 def _fence(pooling: Pooling, pid: int, keys: LockKeys, lock_timeout_ms: int) -> tuple[str, ...]:
-    timeout = fill(_SET_TIMEOUT, lock_timeout=f"{lock_timeout_ms}ms")
+    first = timeout(lock_timeout_ms)
     if pooling is Pooling.UNPROVEN:
         peers = (fill(_PEER_FENCE, peer=key) for key in keys.peers)
-        return (timeout, *peers, fill(_POOLED_FENCE, main=keys.main, fence=keys.fence))
-    return (timeout, fill(_FENCE, pid=pid, fence=keys.fence, and_after=Sql("")))
+        return (first, *peers, fill(_POOLED_FENCE, main=keys.main, fence=keys.fence))
+    return (first, fill(_FENCE, pid=pid, fence=keys.fence, and_after=Sql("")))

@@ -28,7 +28,6 @@ _STOP_AGAIN_SECONDS = 0.05
 
 OWN_SETTINGS = (
     ("standard_conforming_strings", "on", 0),
-    ("lock_timeout", "0", 0),
     ("idle_in_transaction_session_timeout", "0", 0),
     ("idle_session_timeout", "0", 0),
     ("transaction_timeout", "0", 17),
@@ -38,14 +37,19 @@ each script, whose reset undoes them."""
 
 _WITNESS, _WITNESSED = "client_connection_check_interval", "1001ms"
 
+LOOK_LOCK_MS = 1000
+"""How long a look waits for a history that somebody locks; who else waits for a table says how long."""
+
 START_SETTINGS = {
     _WITNESS: _WITNESSED,
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "3",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10000",
+    "lock_timeout": f"{LOOK_LOCK_MS}ms",
 }
-"""They make the server notice within seconds that we died, and so free the lock (SAFETY 4).
+"""They make the server notice within seconds that we died, and so free the lock (SAFETY 4), and no look wait
+without end.
 
 A server that is given them as it lets us in comes back to them at RESET ALL; setting them after each script
 would cost more than all else that is set there. A pooler may refuse start-up parameters, or drop them

@@ -20,14 +20,15 @@ from pgready.core.model import Kind, Migration, SegmentState
 from pgready.core.planning import Outdated, Work
 from pgready.core.segments import CompiledScript, Segment, SegmentKind, Single, part_end
 from pgready.core.steps import Observation
-from pgready.database import catalog, execute, journal, lock
+from pgready.database import execute, journal, lock
 from pgready.database.execute import Progress, Sent
-from pgready.database.refusals import DRIVER_ERRORS, LOCK_CODES, OpeningRefused, StatementRefused
+from pgready.database.refusals import LOCK_CODES, OpeningRefused, StatementRefused
 from pgready.database.session import Pooling, Session
-from pgready.running import peers, reasons
+from pgready.running import reasons
 from pgready.running.durations import Durations
 from pgready.running.frames import Frames
 from pgready.running.refused import explained
+from pgready.running.singles import Singles
 from pgready.running.source import Source
 from pgready.running.tables import Tables
 from pgready.running.watch import Watcher
@@ -65,7 +66,6 @@ class Applier:
         applied_before: int,
     ) -> None:
         self._session = session
-        self._keys = keys
         self._source = source
         self._tables = tables
         self._marks = marks
@@ -73,7 +73,7 @@ class Applier:
         self._watcher = watcher
         self._emit = emit
         self._applied_by = applied_by
-        self._lock_seconds = lock_seconds
+        self._singles = Singles(session, keys, frames, marks, emit, lock_seconds=lock_seconds)
         self._applied_before = applied_before
         self._progress = Progress()
         self._durations = Durations(work)
@@ -85,8 +85,6 @@ class Applier:
         self._completing: tuple[Kind, str] | None = None
 
     async def run_transaction(self, action: steps.RunTransaction) -> Observation:
-        if action.delay_seconds:
-            await anyio.sleep(action.delay_seconds)
         migration, script, segment = await self._at(action)
         started = self._begin(migration, script, action.segment)
         sent = self._ahead.pop((action.kind, action.version), None)
@@ -102,7 +100,7 @@ class Applier:
                     migration.script.text,
                     segment,
                     opening=self._frames.opening(action.lock_timeout_ms, action.segment, migration, script),
-                    closing=self._closing(migration, script, action.segment),
+                    closing=self._closing(migration, script, action.segment, action.lock_timeout_ms),
                     progress=self._progress,
                     stepwise=script.stepwise,
                     when_sent=lambda: self._go_ahead(action),
@@ -136,7 +134,8 @@ class Applier:
 
     async def mark_started(self, action: steps.MarkStarted) -> Observation:
         migration, script, segment = await self._at(action)
-        if segment.single is Single.CREATE_INDEX and await self._index_is_there(migration, script, segment):
+        index = segment.single is Single.CREATE_INDEX
+        if index and await self._singles.index_is_there(migration, segment, script):
             # Whoever made it, it was not us: the server's own answer to a second one is wanted, and a
             # mark would let a later probe take it for ours.
             return steps.Marked(anyio.current_time())
@@ -147,12 +146,12 @@ class Applier:
         migration, script, segment = await self._at(action)
         started = self._begin(migration, script, action.segment)
         try:
-            await self._run_alone(migration, segment, script)
+            await self._singles.run(migration, segment, script)
         except LockNotObtained:
-            await self._undo_failed_single(action, segment)
+            await self._singles.undo(action, segment)
             raise
         except StatementRefused as refused:
-            undone = await self._undo_failed_single(action, segment, committed=refused.committed)
+            undone = await self._singles.undo(action, segment, committed=refused.committed)
             raise await self._explained(action, migration, script, refused, undone=undone) from refused
         finally:
             self._watcher.end()
@@ -161,42 +160,15 @@ class Applier:
         self._durations.add(migration, now - started)
         return steps.SegmentDone(now)
 
-    async def _run_alone(self, migration: Migration, segment: Segment, script: CompiledScript) -> None:
-        """Run a single, while no run of the peer's waits for its key, which is held here.
-
-        One that begins meanwhile ends in a deadlock, of which the server picks the victim: if that is this
-        statement, it did not happen.
-        """
-        for last in (False, False, True):
-            await peers.until_nobody_waits(
-                self._session, self._keys, self._lock_seconds, migration.version, self._emit
-            )
-            await self._prepare(migration, segment, script)
-            if segment.single is Single.CREATE_INDEX:
-                await catalog.drop_invalid_index(self._session, segment)
-            if segment.single is Single.REINDEX:
-                await catalog.drop_leftovers(self._session, segment)
-            unknown = segment.single is Single.UNKNOWN
-            try:
-                await execute.run_single(
-                    self._session, migration.script.text, segment.statements[0], may_commit=unknown
-                )
-            except StatementRefused as refused:
-                victim = self._keys.peers and refused.problem.sqlstate == "40P01"
-                if last or not victim or refused.committed:
-                    raise
-            else:
-                return
-
     async def probe(self, action: steps.Probe) -> Observation:
         migration, script, segment = await self._at(action)
         try:
-            await execute.run_plain(self._session, self._frames.opening_alone(), ["COMMIT"])
+            await execute.run_plain(
+                self._session, self._frames.opening_alone(action.lock_timeout_ms), ["COMMIT"]
+            )
         except OpeningRefused:
             return steps.FenceLost(anyio.current_time())
-        await self._prepare(migration, segment, script)
-        answer = await catalog.probe(self._session, segment)
-        await self._reset()
+        answer = await self._singles.probe(migration, segment, script)
         if answer is steps.ProbeAnswer.HAPPENED:
             self._single_ms = None
             self._durations.add(migration, None)
@@ -204,7 +176,7 @@ class Applier:
 
     async def record_done(self, action: steps.RecordDone) -> Observation:
         migration, script, _ = await self._at(action)
-        await self._reset()
+        await self._singles.reset()
         self._completes(action, script)
         earlier_ms = self._durations.so_far_ms(migration)
         records = self._frames.single_records(
@@ -257,14 +229,21 @@ class Applier:
             migration.script.text,
             script.segments[0],
             opening=self._frames.opening(timeout_ms, 0, migration, script, after=after),
-            closing=self._closing(migration, script, 0),
+            closing=self._closing(migration, script, 0, timeout_ms),
             most_bytes=most_bytes,
         )
 
-    def _closing(self, migration: Migration, script: CompiledScript, number: int) -> list[str]:
-        earlier_ms = self._durations.so_far_ms(migration)
-        leads = self._leads_to(migration) is not None
-        return self._frames.closing(migration, script, number, earlier_ms=earlier_ms, leads=leads)
+    def _closing(
+        self, migration: Migration, script: CompiledScript, number: int, lock_timeout_ms: int
+    ) -> list[str]:
+        return self._frames.closing(
+            migration,
+            script,
+            number,
+            lock_timeout_ms=lock_timeout_ms,
+            earlier_ms=self._durations.so_far_ms(migration),
+            leads=self._leads_to(migration) is not None,
+        )
 
     # A single
 
@@ -276,49 +255,28 @@ class Applier:
         *statements: str,
         outdated: Outdated | None = None,
     ) -> Observation:
-        opening = self._frames.mark_opening(migration, outdated)
+        opening = self._frames.mark_opening(migration, action.lock_timeout_ms, outdated)
+        began = anyio.current_time()
+        self._watcher.begin(migration.version, Progress(), self._session.backend_pid)
         try:
             await execute.run_plain(self._session, opening, [*statements, "COMMIT"])
         except OpeningRefused:
             return steps.FenceLost(anyio.current_time())
         except StatementRefused as refused:
+            if refused.problem.sqlstate in LOCK_CODES:
+                now = anyio.current_time()
+                return steps.LockTimedOut(now, elapsed_seconds=now - began)
             raise await self._explained(action, migration, script, refused) from refused
+        finally:
+            self._watcher.end()
         return steps.Marked(anyio.current_time())
-
-    async def _prepare(self, migration: Migration, segment: Segment, script: CompiledScript) -> None:
-        await self._session.execute(self._frames.prepare(migration, segment, script))
-
-    async def _reset(self) -> None:
-        await self._session.execute(self._frames.reset())
-
-    async def _index_is_there(self, migration: Migration, script: CompiledScript, segment: Segment) -> bool:
-        await self._prepare(migration, segment, script)  # names mean what the script's search_path says
-        index = await catalog.find_index(self._session, segment)
-        await self._reset()
-        return index is not None and index.valid
-
-    async def _undo_failed_single(
-        self, action: steps.RunSingle, segment: Segment, *, committed: bool = False
-    ) -> bool:
-        """Drop what a single that the server refused left, and its mark.
-
-        False where something is left: then the mark stays, and the next run heals it, or asks. So it does
-        where this itself fails, which is told by nobody: what the server refused first is.
-        """
-        undone = False
-        try:
-            undone = not committed and await catalog.undo(self._session, segment)
-            await self._reset()
-            if undone:
-                forget = self._marks.forget_segment(action.kind, action.version, action.segment)
-                await execute.run_plain(self._session, self._frames.opening_alone(), [forget, "COMMIT"])
-        except (OpeningRefused, StatementRefused, *DRIVER_ERRORS):
-            pass
-        return undone
 
     # What is told
 
     async def _at(self, action: steps.SegmentAction) -> tuple[Migration, CompiledScript, Segment]:
+        """What *action* is about, once it is time for it."""
+        if action.delay_seconds:
+            await anyio.sleep(action.delay_seconds)
         migration = self._source.migration(action.kind, action.version)
         script = await self._source.compiled(action.kind, action.version)
         index = min(action.segment, len(script.segments) - 1)

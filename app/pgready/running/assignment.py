@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from pgready.core.bootstrap import Declared
 from pgready.core.dsn import Dsn
+from pgready.core.errors import PgreadyError
 from pgready.core.patience import Patience
 from pgready.core.planning import Policies
 
@@ -22,3 +23,9 @@ class Assignment(Struct, frozen=True):
     statement_timeout_ms: int
     applied_by: str
     pgready_version: str
+
+    def may_lack_its_role(self, error: PgreadyError) -> bool:
+        """Whether bootstrap may cure this refusal: to a role that is not there yet the server says the same
+        as to a wrong password, and an admin is to create it."""
+        declared = self.admin is not None and self.target.user in {role.name for role in self.declared.roles}
+        return declared and error.sqlstate in ("28P01", "28000")

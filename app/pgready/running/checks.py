@@ -37,7 +37,7 @@ async def _rows(session: Session, check: Script, statement: Statement) -> list[a
     query = check.text[statement.start : statement.end]
     try:
         async with session.rolled_back_on_failure():
-            await session.execute("BEGIN READ ONLY")
+            await session.execute("BEGIN READ ONLY; SET LOCAL lock_timeout = 0")
             cursor = await session.connection.cursor(query)
             rows: list[asyncpg.Record] = await cursor.fetch(_SHOWN_ROWS + 1)
             await session.execute("ROLLBACK")

@@ -25,6 +25,7 @@ BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 READ_WRITE = "SET default_transaction_read_only = off"
 """What BEGIN says of a transaction, for what runs outside one: a database may be set to the contrary."""
 
+NO_LOCK_TIMEOUT = "SET lock_timeout = 0"
 _BETWEEN_SEGMENTS = execute.RESETS[:4]
 
 
@@ -65,7 +66,7 @@ class Frames:
         after: Migration | None = None,
     ) -> list[str]:
         """What precedes segment *number*; it fails unless *after* has been committed in this session."""
-        timeout_ms = lock_timeout_ms if script.lock_timeout_ms is None else script.lock_timeout_ms
+        timeout_ms = _own(script, lock_timeout_ms)
         mark = None if after is None else _mark(after)
         statements = [BEGIN, *lock.fence(self._session, self._keys, timeout_ms, after=mark)]
         alone = len(script.segments) == 1 and self._session.pooling is Pooling.DIRECT
@@ -83,34 +84,41 @@ class Frames:
         script: CompiledScript,
         number: int,
         *,
+        lock_timeout_ms: int,
         earlier_ms: int | None,
         leads: bool,
     ) -> list[str]:
-        """What follows segment *number*; where it *leads*, the next opening may be `after` it."""
+        """What follows segment *number*; where it *leads*, the next opening may be `after` it.
+
+        Its record waits as little as the script did, whose locks are held meanwhile, and never without end.
+        """
+        own = [self._own_settings, lock.timeout(_own(script, lock_timeout_ms) or lock_timeout_ms)]
         if number + 1 < len(script.segments):
             took = journal.THIS_TRANSACTION
             mark = self._marks.record(
                 migration, number, SegmentState.DONE, script.segments[number].checksum, took
             )
-            return [*_BETWEEN_SEGMENTS, self._own_settings, mark, "COMMIT"]
+            return [*_BETWEEN_SEGMENTS, *own, mark, "COMMIT"]
         records = [self._record(migration, len(script.segments), earlier_ms)]
         if len(script.segments) > 1 or migration.version in self._taken_back:
             records.append(self._marks.forget(migration.kind, migration.version))
         if leads:
             records.append(lock.committed(_mark(migration)))
-        return [*execute.RESETS, self._own_settings, *records, "COMMIT"]
+        return [*execute.RESETS, *own, *records, "COMMIT"]
 
-    def mark_opening(self, migration: Migration, outdated: Outdated | None = None) -> list[str]:
+    def mark_opening(
+        self, migration: Migration, lock_timeout_ms: int, outdated: Outdated | None = None
+    ) -> list[str]:
         """What precedes a mark in the journal, the record of what ran alone, or what forgets *outdated*."""
         if outdated:
             meanwhile = self._marks.refuse_without(outdated.mark)
         else:
             meanwhile = journal.refuse_recorded(self._tables.recorded(migration))
-        return [BEGIN, *lock.fence(self._session, self._keys, 0), meanwhile]
+        return [*self.opening_alone(lock_timeout_ms), meanwhile]
 
-    def opening_alone(self) -> list[str]:
+    def opening_alone(self, lock_timeout_ms: int) -> list[str]:
         """What precedes the taking back of a mark, and nothing but the right to."""
-        return [BEGIN, *lock.fence(self._session, self._keys, 0)]
+        return [BEGIN, *lock.fence(self._session, self._keys, lock_timeout_ms)]
 
     def forgetting(self, migration: Migration, outdated: Outdated) -> list[str]:
         """What leaves neither a mark nor a row of *migration*, which begins anew."""
@@ -137,7 +145,8 @@ class Frames:
 
     def prepare(self, migration: Migration, segment: Segment, script: CompiledScript) -> str:
         """Put the session into the state that the script's earlier segments left, for a single."""
-        statements = [*execute.RESETS[1:], self._own_settings, READ_WRITE, *_repeated(migration, segment)]
+        own = [self._own_settings, READ_WRITE, NO_LOCK_TIMEOUT]
+        statements = [*execute.RESETS[1:], *own, *_repeated(migration, segment)]
         if script.statement_timeout_ms is not None:
             statements.append(_statement_timeout(script.statement_timeout_ms, local=False))
         return "\n;".join(statements)
@@ -159,6 +168,10 @@ class Frames:
             pgready_version=self._pgready_version,
         )
         return self._tables.record(migration, outcome)
+
+
+def _own(script: CompiledScript, lock_timeout_ms: int) -> int:
+    return lock_timeout_ms if script.lock_timeout_ms is None else script.lock_timeout_ms
 
 
 def _repeated(migration: Migration, segment: Segment) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import anyio.lowlevel
+from asyncpg import PostgresError
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -17,12 +18,14 @@ from pgready.core import planning, resumption
 from pgready.core.bootstrap import Declared
 from pgready.core.dsn import Dsn
 from pgready.core.errors import PgreadyError, Place, ScriptError
-from pgready.core.events import DriftFound, Event, Planned
-from pgready.core.model import History, Kind, Script, TableName
+from pgready.core.events import DriftFound, Event, HistoryLocked, Planned
+from pgready.core.ladder import LAST_MS
+from pgready.core.model import History, Kind, LockHolder, Script, TableName
 from pgready.core.needs import Needs
 from pgready.core.planning import Finding, Plan, Policies, Severity, Work
 from pgready.core.segments import SegmentKind, place
 from pgready.database import history, lock
+from pgready.database.refusals import LOCK_CODES
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import HANDOVER, HISTORY, JOURNAL, Native
@@ -191,6 +194,16 @@ class Looker:
         if self._idle_namespace:
             yield _idle(dialect, self._idle_namespace)
 
+    async def tell_locked(
+        self, session: Session, problem: PostgresError, waited_seconds: float
+    ) -> tuple[LockHolder, ...]:
+        """Tell who keeps the history from being read, and return them. Raises *problem* where nobody does."""
+        if problem.sqlstate not in LOCK_CODES:
+            raise problem
+        holders = await history.holders(session, self._source.dialect)
+        self._emit(HistoryLocked(waited_seconds, holders))
+        return holders
+
     def _needs_native(self, work: Sequence[Work]) -> bool:
         """Whether our own tables are needed: for the journal, or for what a peer's history does not keep."""
         dialect = self._source.dialect
@@ -246,7 +259,7 @@ class Looker:
             from pgready.database import execute
             from pgready.running.frames import BEGIN
 
-            opening = [BEGIN, *lock.fence(session, sight.keys, 0)]
+            opening = [BEGIN, *lock.fence(session, sight.keys, LAST_MS)]
             await execute.run_plain(session, opening, [*scripts, "COMMIT"])
 
     def applier(

@@ -35,6 +35,10 @@ def unexpected(problem: BaseException) -> PgreadyError:
         return AccessDenied(
             text, sqlstate=sqlstate, hint="grant it to the migrating role, or use the owner's URL"
         )
+    if sqlstate == "55P03":
+        return LockNotObtained(
+            text, sqlstate=sqlstate, hint="something locks a table of the history: end it and start again"
+        )
     hint = getattr(problem, "hint", None)
     if sqlstate == "3F000":  # of the history's table: --history-table may name any
         hint = "create it, or declare it in pgready.toml ([[schema]])"
@@ -145,6 +149,14 @@ def relation_locked(version: str, blockers: Sequence[LockHolder], patience: Pati
     )
 
 
+def looked_in_vain(holders: Sequence[LockHolder], patience: Patience) -> PgreadyError:
+    return LockNotObtained(
+        f"the history stayed locked for {patience.relation_lock_seconds:g} s{_by(holders)}",
+        hint="end what holds it and start again; PGREADY_RELATION_LOCK_TIMEOUT sets the patience",
+        done="nothing more was run",
+    )
+
+
 def fence_lost(version: str | None) -> PgreadyError:
     about = f" of {version}" if version else ""
     return LockLost(
@@ -216,7 +228,11 @@ def explain(
         case GiveUpReason.LOCK_NOT_OBTAINED:
             return lock_not_obtained(holder, patience, applied)
         case GiveUpReason.RELATION_LOCKED:
-            return relation_locked(version, blockers, patience)
+            return (
+                relation_locked(version, blockers, patience)
+                if version
+                else looked_in_vain(blockers, patience)
+            )
         case GiveUpReason.FENCE_LOST:
             return fence_lost(action.version)
         case GiveUpReason.REFUSED:

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from pgready.core.errors import LockLost, LockNotObtained, PoolerError, Unreachable
 from pgready.core.events import Event, LockReleased, LockTaken, LockWaited
+from pgready.core.ladder import LAST_MS
 from pgready.database import audit, execute, lock, pooler
 from pgready.database.connect import CannotConnect, open_session
 from pgready.database.refusals import OpeningRefused, StatementRefused, lost_connection
@@ -107,7 +108,7 @@ def _with(also: lock.LockKeys | None, keys: lock.LockKeys) -> lock.LockKeys:
 
 
 def _fence(session: Session, keys: lock.LockKeys) -> list[str]:
-    return lock.fence(session, keys, 0)
+    return lock.fence(session, keys, LAST_MS)
 
 
 async def _commit(session: Session, opening: list[str], statements: list[str]) -> None:

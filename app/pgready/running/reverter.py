@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from pgready.core.errors import Diverged, LockLost, LockNotObtained, PgreadyError, Uncertain, Unreachable
 from pgready.core.events import Event, MigrationFailed, MigrationRetried, MigrationReverted
-from pgready.core.ladder import Ladder
+from pgready.core.ladder import LAST_MS, Ladder
 from pgready.core.model import TAKING_BACK, Kind, SegmentState
 from pgready.core.patience import Patience
 from pgready.core.planning import Entry, Plan, State
@@ -36,7 +36,7 @@ from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import JOURNAL, Native, keeper
 from pgready.running import handover, peers, reasons
-from pgready.running.frames import BEGIN, READ_WRITE
+from pgready.running.frames import BEGIN, NO_LOCK_TIMEOUT, READ_WRITE
 from pgready.running.look import Sight
 from pgready.running.recording import Author, locked
 from pgready.running.refused import explained
@@ -205,7 +205,13 @@ class Reverter:
                 *lock.fence(self._session, self._keys, timeout_ms),
                 *_timeout(script, local=True),
             ],
-            closing=[*execute.RESETS, self._own_settings, *closing, "COMMIT"],
+            closing=[
+                *execute.RESETS,
+                self._own_settings,
+                lock.timeout(timeout_ms or lock_timeout_ms),
+                *closing,
+                "COMMIT",
+            ],
             progress=Progress(),
             stepwise=script.stepwise,
         )
@@ -235,7 +241,7 @@ class Reverter:
         return [*create, mark]
 
     async def _fenced(self, statements: Sequence[str]) -> None:
-        opening = [BEGIN, *lock.fence(self._session, self._keys, 0)]
+        opening = [BEGIN, *lock.fence(self._session, self._keys, LAST_MS)]
         await execute.run_plain(self._session, opening, statements)
 
     async def _alone(self, reversal: Reversal, segment: Segment) -> None:
@@ -263,7 +269,7 @@ class Reverter:
         settings = [text[each.start : each.end] for each in segment.settings]
         settings += _timeout(reversal.script, local=False)
         own = [*execute.RESETS[1:], self._own_settings]
-        await self._session.execute("\n;".join([*own, READ_WRITE, *settings]))
+        await self._session.execute("\n;".join([*own, READ_WRITE, NO_LOCK_TIMEOUT, *settings]))
         try:
             yield
         finally:

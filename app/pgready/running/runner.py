@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
+from asyncpg import PostgresError
 
 from pgready.core import run, steps
 from pgready.core.dsn import Dsn
@@ -74,6 +75,7 @@ class Run:
         self._error: PgreadyError | None = None
         self._said: PgreadyError | None = None
         self._holder: LockHolder | None = None
+        self._holders: tuple[LockHolder, ...] = ()
         self._attempts = self._attempts_before = 0
         self._lock_since = 0.0
         self._tell_holder_at = 0.0
@@ -192,7 +194,10 @@ class Run:
             made_by = self._assignment.admin if self._state.cluster_bootstrapped else None
             self._error = reasons.in_spite_of_bootstrap(problem.error, made_by)
             self._said = self._said if problem.silent else self._error
-            if problem.missing_database or self._may_lack_its_role(problem):
+            lacks_role = not self._state.cluster_bootstrapped and self._assignment.may_lack_its_role(
+                problem.error
+            )
+            if problem.missing_database or lacks_role:
                 return steps.ConnectRefused(anyio.current_time(), transient=False, missing_database=True)
             return steps.ConnectRefused(anyio.current_time(), transient=problem.transient)
         session.on_notice(self._notice)
@@ -209,15 +214,6 @@ class Run:
             )
         )
         return steps.Connected(anyio.current_time(), deadlock_timeout_ms=session.deadlock_timeout_ms)
-
-    def _may_lack_its_role(self, problem: CannotConnect) -> bool:
-        """Whether bootstrap may cure the refusal: to a role that is not there yet the server says the same
-        as to a wrong password, and an admin is to create it."""
-        assignment = self._assignment
-        if assignment.admin is None or self._state.cluster_bootstrapped:
-            return False
-        declared = assignment.target.user in {role.name for role in assignment.declared.roles}
-        return declared and problem.error.sqlstate in ("28P01", "28000")
 
     async def _open(self, dsn: Dsn, left_seconds: float | None = None) -> Session:
         left = self._assignment.patience.connect_seconds if left_seconds is None else left_seconds
@@ -256,9 +252,16 @@ class Run:
     async def _look(self, action: steps.Look) -> steps.Observation:
         session, under_lock = self._here(), action.under_lock
         self._count_applied()
-        sight = await self._looker.look(
-            session, under_lock=under_lock, looks_again=self._migrates and not under_lock
-        )
+        await anyio.sleep(action.delay_seconds)
+        began = anyio.current_time()
+        looks_again = self._migrates and not under_lock
+        try:
+            sight = await self._looker.look(session, under_lock=under_lock, looks_again=looks_again)
+        except PostgresError as problem:
+            now = anyio.current_time()
+            waited = self._state.ladder.waited_seconds(began) + now - began
+            self._holders = await self._looker.tell_locked(session, problem, waited)
+            return steps.LockTimedOut(now, elapsed_seconds=now - began)
         self._sight = sight
         self._tally.tell_unanswered(sight.plan, under_lock=under_lock)
         if under_lock:
@@ -348,7 +351,7 @@ class Run:
         if isinstance(observation, steps.ConnectRefused) and self._error is not None and not missing:
             retry = action.delay_seconds if isinstance(action, steps.Connect) else None
             self._emit(ConnectFailed(self._attempts, self._error.what, retry))
-        if isinstance(observation, steps.LockTimedOut) and isinstance(action, steps.RunTransaction):
+        if isinstance(observation, steps.LockTimedOut) and isinstance(action, steps.SegmentAction):
             reason = reasons.lock_timed_out(self._watcher.blockers)
             tries = self._state.ladder.tries
             self._emit(MigrationRetried(action.version, reason, tries, action.delay_seconds))
@@ -374,7 +377,7 @@ class Run:
             applied=self._tally.applied,
             patience=self._assignment.patience,
             holder=self._holder,
-            blockers=self._watcher.blockers,
+            blockers=self._watcher.blockers if action.version else self._holders,
             plan=self._sight.plan if self._sight is not None else None,
             place=place,
         )

@@ -18,7 +18,6 @@ from pgready.core.events import Event, Planned, ReadyReached
 from pgready.core.model import Kind
 from pgready.core.outstanding import Outstanding, Times, outstanding, times, without_superseded
 from pgready.core.planning import Finding, Flag, Plan
-from pgready.core.quoting import fill
 from pgready.database import marks
 from pgready.database.connect import CannotConnect, attempt_seconds, open_session
 from pgready.database.marks import Marker
@@ -33,7 +32,6 @@ from pgready.settings import Settings, required_target
 
 _ANSWER_SECONDS = 10.0
 _LOOK_SECONDS = 300.0  # it compiles what is pending; each of its queries is bounded by the server
-_LOCK_TIMEOUT = "1s"  # a restore locks the history for as long as it takes: we come again instead
 
 _DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
@@ -180,7 +178,6 @@ class Vigil:
         self._session = session
         if session.pooling is not Pooling.UNPROVEN:  # there the next transaction may be on another backend
             await session.execute(session.own_settings(round(1000 * _ANSWER_SECONDS)))
-            await session.execute(fill("SET lock_timeout = :timeout", timeout=_LOCK_TIMEOUT))
         return session
 
     def _hear(self, event: Event) -> None:

@@ -13,9 +13,9 @@ import anyio
 import asyncpg
 
 from pgready.core.events import Blocked, Event, OperationProgressed, StatementsRan, Unblocked
-from pgready.core.masking import masked
 from pgready.core.model import LockHolder, Operation
 from pgready.database.connect import CannotConnect
+from pgready.database.lock import holder_of
 from pgready.database.session import Session
 
 if TYPE_CHECKING:
@@ -101,17 +101,7 @@ class Watcher:
             self._emit(OperationProgressed(self.version or "", operation))
 
     def _tell_blockers(self, rows: list[asyncpg.Record]) -> None:
-        self.blockers = tuple(
-            LockHolder(
-                pid=row["pid"],
-                application_name=row["application_name"],
-                client=row["client"],
-                since=row["since"],
-                state=row["state"],
-                query=masked(" ".join(row["query"].split())),
-            )
-            for row in rows
-        )
+        self.blockers = tuple(map(holder_of, rows))
         now = anyio.current_time()
         if now - self._told_blocked >= _TELL_AGAIN_SECONDS:
             self._told_blocked = now
