@@ -117,7 +117,8 @@ async def test_it_goes_on_once_the_table_is_free(database: Database, sql_folder:
 
     retries = [event for event in events if isinstance(event, MigrationRetried)]
     assert [event.attempt for event in retries] == list(range(1, len(retries) + 1))
-    assert retries[0].reason == "a table was locked"
+    assert retries[0].reason == "a table was locked: canceling statement due to lock timeout"
+    assert (retries[0].sqlstate, str(retries[0].place)) == ("55P03", "1_a.sql:1:1")
     assert next(event.holders[0].pid for event in events if isinstance(event, Blocked)) == pid
     assert await database.value(COLUMNS) == 2
     assert await database.value("SELECT count(*) FROM pgready.history") == 1
@@ -329,3 +330,44 @@ async def test_the_mark_of_what_runs_alone_waits_for_a_locked_journal_and_gives_
     assert any(isinstance(event, MigrationRetried) for event in events)
     assert f"pid {pid}, billing" in given_up.value.what
     assert await database.value("SELECT to_regclass('busy_x') IS NULL")
+
+
+RAISES = """SELECT 1;
+DO $$ BEGIN
+    RAISE EXCEPTION 'balance mismatch' USING ERRCODE = 'serialization_failure', DETAIL = 'row 7';
+END $$;"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "sqlstate", "detail"),
+    [
+        (RAISES, "balance mismatch", "40001", "row 7"),
+        ("SELECT 1;\nLOCK TABLE busy NOWAIT;", 'could not obtain lock on relation "busy"', "55P03", ""),
+    ],
+)
+async def test_what_is_tried_again_is_told_as_what_the_server_said_of_it(
+    text: str, said: str, sqlstate: str, detail: str, database: Database, sql_folder: Folder
+) -> None:
+    events: list[Event] = []
+
+    async with held(database):
+        with pytest.raises(LockNotObtained) as given_up:
+            await pgready.migrate(
+                database.url,
+                dir=sql_folder({"1_a.sql": text}),
+                on_event=events.append,
+                relation_lock_timeout="500ms",
+            )
+
+    retried = next(event for event in events if isinstance(event, MigrationRetried))
+    locked = sqlstate == "55P03"
+    assert said in retried.reason
+    assert ("a table was locked" in retried.reason, "stayed locked" in given_up.value.what) == (
+        locked,
+        locked,
+    )
+    assert said in given_up.value.what
+    for told in (retried, given_up.value):
+        assert (told.sqlstate, str(told.place)) == (sqlstate, "1_a.sql:2:1")
+        assert detail in (told.detail or "")
+    assert given_up.value.done == "nothing of 1 was applied; nothing else was run"

@@ -139,10 +139,15 @@ class OperationProgressed(Event, frozen=True, tag="operation.progressed"):
 
 
 class MigrationRetried(Event, frozen=True, tag="migration.retried"):
+    """*sqlstate*, *place* and *detail* are those of what was refused, and rolled back."""
+
     version: str
     reason: str
     attempt: int
     delay_seconds: float
+    sqlstate: str | None = None
+    place: Place | None = None
+    detail: str | None = None
 
 
 class ServerNotice(Event, frozen=True, tag="server.noticed"):

@@ -47,6 +47,7 @@ class Applier:
     *applied_before* how many the run applied before it took the lock (again).
 
     *unanswered* are those whose completing COMMIT was sent and has no answer: a lost connection leaves them.
+    *locked_out* is what the last LockTimedOut was about.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Applier:
         self._next = {(one.kind, one.version): following for one, following in pairwise(work)}
         self._ahead: dict[tuple[Kind, str], Sent] = {}
         self.applied = 0
+        self.locked_out: PgreadyError | None = None
         self._completing: tuple[Kind, str] | None = None
 
     async def run_transaction(self, action: steps.RunTransaction) -> Observation:
@@ -112,6 +114,7 @@ class Applier:
             self._nothing_is_unanswered()
             now = anyio.current_time()
             if refused.problem.sqlstate in LOCK_CODES:
+                self.locked_out = await self._error(action, migration, script, refused)
                 return steps.LockTimedOut(now, elapsed_seconds=now - started)
             lost = self._session.closed  # while it was rolled back; what was refused is told all the same
             if not lost and await self._session.fetch(self._tables.recorded(migration)):
@@ -265,6 +268,7 @@ class Applier:
         except StatementRefused as refused:
             if refused.problem.sqlstate in LOCK_CODES:
                 now = anyio.current_time()
+                self.locked_out = await self._error(action, migration, script, refused)
                 return steps.LockTimedOut(now, elapsed_seconds=now - began)
             raise await self._explained(action, migration, script, refused) from refused
         finally:
@@ -332,11 +336,25 @@ class Applier:
         *,
         undone: bool = True,
     ) -> PgreadyError:
+        """The error for what ends the run, which is told as the migration's."""
+        error = await self._error(action, migration, script, refused, undone=undone)
+        self._emit(MigrationFailed(migration.version, error.what, error.sqlstate, error.place))
+        return error
+
+    async def _error(
+        self,
+        action: steps.SegmentAction,
+        migration: Migration,
+        script: CompiledScript,
+        refused: StatementRefused,
+        *,
+        undone: bool = True,
+    ) -> PgreadyError:
         # What is refused of a RecordDone is the record: its statement is done.
         parts = action.segment + isinstance(action, steps.RecordDone)
         before = self._applied_before + self.applied
         left = None if undone else "what it left is seen to by: pgready up"
-        error = await explained(
+        return await explained(
             self._session,
             refused,
             migration.script,
@@ -347,8 +365,6 @@ class Applier:
             cure=reasons.say_so(migration.version) if refused.committed else left,
             part_end=part_end(script, action.segment),
         )
-        self._emit(MigrationFailed(migration.version, error.what, error.sqlstate, error.place))
-        return error
 
 
 def _key(migration: Migration) -> tuple[Kind, str]:

@@ -20,11 +20,14 @@ from pgready.core.errors import (
     first_of,
     typed,
 )
+from pgready.core.events import MigrationRetried
 from pgready.core.model import LockHolder, Migration
 from pgready.core.patience import Patience
 from pgready.core.planning import Plan
 from pgready.core.segments import CompiledScript, place
 from pgready.core.steps import GiveUp, GiveUpReason
+
+_LOCK_TIMEOUT = "55P03"
 
 
 def unexpected(problem: BaseException) -> PgreadyError:
@@ -35,7 +38,7 @@ def unexpected(problem: BaseException) -> PgreadyError:
         return AccessDenied(
             text, sqlstate=sqlstate, hint="grant it to the migrating role, or use the owner's URL"
         )
-    if sqlstate == "55P03":
+    if sqlstate == _LOCK_TIMEOUT:
         return LockNotObtained(
             text, sqlstate=sqlstate, hint="something locks a table of the history: end it and start again"
         )
@@ -132,8 +135,15 @@ def lock_not_obtained(holder: LockHolder | None, patience: Patience, applied: in
     )
 
 
-def lock_timed_out(blockers: Sequence[LockHolder]) -> str:
-    return f"a table was locked{_by(blockers)}"
+def retried(
+    version: str, refused: PgreadyError, blockers: Sequence[LockHolder], attempt: int, delay_seconds: float
+) -> MigrationRetried:
+    """The event that what was *refused* is tried again; a script may itself raise what is worth that."""
+    locked = f"a table was locked{_by(blockers)}: " if refused.sqlstate == _LOCK_TIMEOUT else ""
+    reason = f"{locked}{refused.what}"
+    return MigrationRetried(
+        version, reason, attempt, delay_seconds, refused.sqlstate, refused.place, refused.detail
+    )
 
 
 def _by(blockers: Sequence[LockHolder]) -> str:
@@ -141,11 +151,27 @@ def _by(blockers: Sequence[LockHolder]) -> str:
     return " by " + "; ".join(describe(holder) for holder in blockers) if blockers else ""
 
 
-def relation_locked(version: str, blockers: Sequence[LockHolder], patience: Patience) -> PgreadyError:
+def relation_locked(
+    version: str,
+    refused: PgreadyError,
+    blockers: Sequence[LockHolder],
+    patience: Patience,
+    then: str = "start again",
+) -> PgreadyError:
+    """The error for what was *refused* at the last try; after its cure, *then*."""
+    seconds = f"{patience.relation_lock_seconds:g} s"
+    if refused.sqlstate == _LOCK_TIMEOUT:
+        what = f"a relation stayed locked for {seconds}{_by(blockers)}: {refused.what}"
+        cure = "end what holds it"
+    else:
+        what, cure = f"{refused.what} (tried again for {seconds})", "end what it collides with, or mend it"
     return LockNotObtained(
-        f"{version}: a relation stayed locked for {patience.relation_lock_seconds:g} s{_by(blockers)}",
-        hint="end what holds it and start again; PGREADY_RELATION_LOCK_TIMEOUT sets the patience",
-        done=f"nothing of the statement's transaction was applied; what was before {version} is kept",
+        f"{version}: {what}",
+        place=refused.place,
+        sqlstate=refused.sqlstate,
+        detail=refused.detail,
+        hint=f"{cure}, then: {then}; PGREADY_RELATION_LOCK_TIMEOUT sets the patience",
+        done=refused.done,
     )
 
 
@@ -215,6 +241,7 @@ def explain(
     patience: Patience,
     holder: LockHolder | None,
     blockers: Sequence[LockHolder],
+    locked_out: PgreadyError | None,
     plan: Plan | None,
     place: Place | None,
 ) -> PgreadyError:
@@ -228,11 +255,9 @@ def explain(
         case GiveUpReason.LOCK_NOT_OBTAINED:
             return lock_not_obtained(holder, patience, applied)
         case GiveUpReason.RELATION_LOCKED:
-            return (
-                relation_locked(version, blockers, patience)
-                if version
-                else looked_in_vain(blockers, patience)
-            )
+            if locked_out is None:
+                return looked_in_vain(blockers, patience)
+            return relation_locked(version, locked_out, blockers, patience)
         case GiveUpReason.FENCE_LOST:
             return fence_lost(action.version)
         case GiveUpReason.REFUSED:

@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 import anyio
 from msgspec import Struct
 
-from pgready.core.errors import Diverged, LockLost, LockNotObtained, PgreadyError, Uncertain, Unreachable
-from pgready.core.events import Event, MigrationFailed, MigrationRetried, MigrationReverted
+from pgready.core.errors import Diverged, LockLost, PgreadyError, Uncertain, Unreachable
+from pgready.core.events import Event, MigrationFailed, MigrationReverted
 from pgready.core.ladder import LAST_MS, Ladder
 from pgready.core.model import TAKING_BACK, Kind, SegmentState
 from pgready.core.patience import Patience
@@ -168,7 +168,7 @@ class Reverter:
 
     async def _in_transaction(self, reversal: Reversal, closing: Sequence[str]) -> None:
         """Climb the ladder of lock timeouts, as a migration does."""
-        ladder = Ladder()
+        ladder, version = Ladder(), reversal.migration.version
         deadlock_ms = self._session.deadlock_timeout_ms
         while True:
             began = anyio.current_time()
@@ -178,17 +178,13 @@ class Reverter:
                 if refused.problem.sqlstate not in LOCK_CODES:
                     raise
                 now = anyio.current_time()
+                error = await self._error(reversal, refused)
                 ladder = ladder.climb(now, now - began, deadlock_ms)
                 if ladder.waited_seconds(now) >= self._patience.relation_lock_seconds:
-                    locked_for = self._patience.relation_lock_seconds
-                    raise LockNotObtained(
-                        f"{reversal.migration.version}: a relation stayed locked for {locked_for:g} s",
-                        hint=f"end what holds it, then: {self._command}; PGREADY_RELATION_LOCK_TIMEOUT sets "
-                        "the patience",
-                        done=self._done(reversal),
+                    raise reasons.relation_locked(
+                        version, error, (), self._patience, then=self._command
                     ) from refused
-                reason = reasons.lock_timed_out(())
-                self._emit(MigrationRetried(reversal.migration.version, reason, ladder.tries, _PAUSE_SECONDS))
+                self._emit(reasons.retried(version, error, (), ladder.tries, _PAUSE_SECONDS))
                 await anyio.sleep(_PAUSE_SECONDS)
             else:
                 return
@@ -290,7 +286,12 @@ class Reverter:
         return answer is ProbeAnswer.HAPPENED
 
     async def _explained(self, reversal: Reversal, refused: StatementRefused) -> PgreadyError:
-        error = await explained(
+        error = await self._error(reversal, refused)
+        self._emit(MigrationFailed(reversal.migration.version, error.what, error.sqlstate, error.place))
+        return error
+
+    async def _error(self, reversal: Reversal, refused: StatementRefused) -> PgreadyError:
+        return await explained(
             self._session,
             refused,
             reversal.revert,
@@ -299,8 +300,6 @@ class Reverter:
             done=self._done(reversal),
             then=self._command,
         )
-        self._emit(MigrationFailed(reversal.migration.version, error.what, error.sqlstate, error.place))
-        return error
 
     def _lost(self, reversal: Reversal) -> PgreadyError:
         version = reversal.migration.version

@@ -25,7 +25,6 @@ from pgready.core.events import (
     LockReleased,
     LockTaken,
     LockWaited,
-    MigrationRetried,
     PhaseEntered,
     ReadyReached,
     ServerNotice,
@@ -352,14 +351,16 @@ class Run:
             retry = action.delay_seconds if isinstance(action, steps.Connect) else None
             self._emit(ConnectFailed(self._attempts, self._error.what, retry))
         if isinstance(observation, steps.LockTimedOut) and isinstance(action, steps.SegmentAction):
-            reason = reasons.lock_timed_out(self._watcher.blockers)
-            tries = self._state.ladder.tries
-            self._emit(MigrationRetried(action.version, reason, tries, action.delay_seconds))
+            refused, blockers = self._working().locked_out, self._watcher.blockers
+            tries, delay = self._state.ladder.tries, action.delay_seconds
+            if refused is not None:
+                self._emit(reasons.retried(action.version, refused, blockers, tries, delay))
         now = phase_of(self._state)
         if now is not before or self._attempts == 0:
             self._emit(PhaseEntered(now.value))
 
     async def _reason(self, action: steps.GiveUp, observation: steps.Observation) -> PgreadyError:
+        locked_out = self._applier.locked_out if self._applier and action.version else None
         self._count_applied()
         refused = isinstance(observation, steps.ConnectRefused)
         since = self._state.connect_since if refused else None
@@ -378,6 +379,7 @@ class Run:
             patience=self._assignment.patience,
             holder=self._holder,
             blockers=self._watcher.blockers if action.version else self._holders,
+            locked_out=locked_out,
             plan=self._sight.plan if self._sight is not None else None,
             place=place,
         )
