@@ -65,6 +65,7 @@ WAITS_FOR_RELATIONS = (
     steps.RunTransaction,
     steps.BeginAnew,
     steps.MarkStarted,
+    steps.RunSingle,
     steps.RecordDone,
 )
 
@@ -141,6 +142,11 @@ class World:
             at = action.version, action.segment
             if self.effects[at] is Effect.INDEX and not self.happened[at]:
                 self.halves.add(at)
+
+    def take_back_mark(self, session: int, action: steps.RunSingle) -> None:
+        """Of a single that the server refused, and of which nothing is left."""
+        if self._may_run(session, action.version):
+            self.journal.pop((action.version, action.segment), None)
 
     def _look(self, now: float, *, compiled: bool) -> steps.Looked:
         recorded = History(True, self._applied(), self._marks())
@@ -280,6 +286,8 @@ class Replica:
         if fault is Fault.UNLOCKED:
             self.world.unlock(self.session)
         if fault is Fault.LOCK_TIMEOUT and isinstance(self.action, WAITS_FOR_RELATIONS):
+            if isinstance(self.action, steps.RunSingle):
+                self.world.take_back_mark(self.session, self.action)
             return steps.LockTimedOut(self.now, elapsed_seconds=0.1)
         if fault is Fault.UNREACHED and isinstance(
             self.action, steps.TakeLock | steps.BootstrapTarget | steps.ReleaseLock

@@ -704,6 +704,30 @@ def test_a_mark_that_is_locked_out_climbs_the_ladder(found: Work, action: type[s
     )
 
 
+def test_a_single_that_timed_out_is_marked_again_and_climbs_the_ladder() -> None:
+    player = Player().lock(work(S))
+    timeouts = []
+    player.see(steps.Marked)
+    while isinstance(player.action, steps.RunSingle):
+        timeouts.append(player.action.lock_timeout_ms)
+        again = player.see(steps.LockTimedOut, after_seconds=1, elapsed_seconds=1.0)
+        if isinstance(again, steps.MarkStarted):
+            assert again.delay_seconds > 0
+            player.see(steps.Marked, after_seconds=again.delay_seconds)
+
+    assert timeouts[:4] == [100, 250, 500, 1000]
+    assert player.see(steps.Released) == GiveUp(GiveUpReason.RELATION_LOCKED, "1", 0, V)
+
+
+def test_the_record_of_a_single_that_waited_long_has_the_budget_for_itself() -> None:
+    player = Player().lock(work(S))
+    player.see(steps.Marked)
+    player.see(steps.LockTimedOut, elapsed_seconds=99.0)
+    player.see(steps.Marked)
+
+    assert player.see(steps.SegmentDone) == steps.RecordDone(V, "1", 0)
+
+
 def test_a_rung_is_above_the_servers_deadlock_timeout() -> None:
     player = Player()
     player.see(steps.Connected, deadlock_timeout_ms=8000)

@@ -371,3 +371,77 @@ async def test_what_is_tried_again_is_told_as_what_the_server_said_of_it(
         assert (told.sqlstate, str(told.place)) == (sqlstate, "1_a.sql:2:1")
         assert detail in (told.detail or "")
     assert given_up.value.done == "nothing of 1 was applied; nothing else was run"
+
+
+LOCKS = """
+CREATE TABLE done (x int);
+CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO done VALUES (1); {} LOCK TABLE busy; END $$;
+"""
+OWN = "-- pgready: no-transaction lock-timeout=150ms\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "VACUUM FULL busy;",
+        "SET lock_timeout = '200ms';\nVACUUM FULL busy;",
+        f"{OWN}CLUSTER busy USING busy_x;",
+        f"{OWN}CALL p();",
+    ],
+)
+async def test_what_runs_alone_gives_others_way_and_is_tried_again(
+    text: str, database: Database, sql_folder: Folder
+) -> None:
+    events: list[Event] = []
+    await database.execute("CREATE TABLE busy (x int); CREATE INDEX busy_x ON busy (x);" + LOCKS.format(""))
+    folder = sql_folder({"1_a.sql": text})
+
+    async with held(database, lock="SELECT FROM busy"):
+        with pytest.raises(LockNotObtained) as given_up:
+            await pgready.migrate(
+                database.url, dir=folder, on_event=events.append, relation_lock_timeout="2s"
+            )
+    left = await database.fetch("SELECT segment FROM pgready.journal WHERE state = 'started'")
+    await pgready.migrate(database.url, dir=folder)
+
+    assert sum(isinstance(event, MigrationRetried) for event in events) >= 3
+    assert given_up.value.sqlstate == "55P03"
+    assert str(given_up.value.place).startswith("1_a.sql:")
+    assert left == []
+    assert await database.value("SELECT count(*) FROM pgready.history") == 1
+
+
+async def test_what_waited_for_a_lock_behind_a_commit_of_its_own_is_not_tried_again(
+    database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(LOCKS.format("COMMIT;"))
+    folder = sql_folder({"1_a.sql": f"{OWN}CALL p();"})
+
+    async with held(database, lock="SELECT FROM busy"):
+        with pytest.raises(MigrationFailed) as failed:
+            await pgready.migrate(database.url, dir=folder)
+
+    assert failed.value.sqlstate == "55P03"
+    assert "pgready repair 1 --done | --not-done" in (failed.value.hint or "")
+    assert await database.fetch("SELECT x FROM done") == [(1,)]
+
+
+async def test_a_procedure_that_may_have_committed_waits_as_long_as_it_takes(
+    database: Database, sql_folder: Folder
+) -> None:
+    events: list[Event] = []
+    blocked = anyio.Event()
+
+    def on_event(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Blocked):
+            blocked.set()
+
+    await database.execute(LOCKS.format("COMMIT;"))
+    folder = sql_folder({"1_a.sql": "-- pgready: no-transaction\nCALL p();"})
+    async with anyio.create_task_group() as group, held(database, lock="SELECT FROM busy"):
+        group.start_soon(lambda: pgready.migrate(database.url, dir=folder, on_event=on_event))
+        await blocked.wait()
+
+    assert not [event for event in events if isinstance(event, MigrationRetried)]
+    assert await database.fetch("SELECT x FROM done") == [(1,)]

@@ -244,11 +244,12 @@ def _segment_done(state: RunState, _: steps.SegmentDone | steps.Marked) -> Step:
 
 def _marked_started(state: RunState, _: steps.Marked) -> Step:
     work = replace(_current(state), started=True)
-    return _ask(replace(_progressed(state), current=work), steps.RunSingle)
+    # The ladder is the segment's: its mark was taken back with each try that timed out.
+    return _ask(replace(_progressed(state), current=work, ladder=state.ladder), steps.RunSingle)
 
 
 def _single_done(state: RunState, _: steps.SegmentDone) -> Step:
-    return _ask(state, steps.RecordDone)
+    return _ask(replace(state, ladder=Ladder()), steps.RecordDone)
 
 
 def _probed(state: RunState, probed: steps.Probed) -> Step:
@@ -274,7 +275,9 @@ def _lock_timed_out(state: RunState, timed_out: steps.LockTimedOut) -> Step:
         return _end(state, steps.GiveUpReason.RELATION_LOCKED)
     delay, seed = _wait(state, backoff.RELATION_LOCK, ladder.tries - 1, left)
     state = replace(state, ladder=ladder, seed=seed)
-    if isinstance(state.action, steps.SegmentAction):
+    if isinstance(state.action, steps.RunSingle):
+        state, _ = _ask(replace(state, current=replace(_current(state), started=False)), steps.MarkStarted)
+    elif isinstance(state.action, steps.SegmentAction):
         state, _ = _ask(state, type(state.action), state.action.segment)
     assert isinstance(state.action, steps.Look | steps.SegmentAction), "nothing else waits for a relation"
     return _do(state, replace(state.action, delay_seconds=delay))
@@ -356,6 +359,7 @@ _WAITS_FOR_RELATIONS = (
     steps.RunTransaction,
     steps.BeginAnew,
     steps.MarkStarted,
+    steps.RunSingle,
     steps.RecordDone,
 )
 

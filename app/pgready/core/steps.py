@@ -77,7 +77,10 @@ class MarkStarted(SegmentAction, frozen=True):
 
 
 class RunSingle(SegmentAction, frozen=True):
-    """Run one statement outside a transaction. → SegmentDone | Lost | FenceLost | Failed"""
+    """Run one statement outside a transaction. → SegmentDone | LockTimedOut | Lost | FenceLost | Failed
+
+    Of what timed out nothing is left, nor its mark.
+    """
 
 
 class Probe(SegmentAction, frozen=True):

@@ -26,7 +26,7 @@ from pgready.database.refusals import LOCK_CODES, OpeningRefused, StatementRefus
 from pgready.database.session import Pooling, Session
 from pgready.running import reasons
 from pgready.running.durations import Durations
-from pgready.running.frames import Frames
+from pgready.running.frames import Frames, is_concurrent
 from pgready.running.refused import explained
 from pgready.running.singles import Singles
 from pgready.running.source import Source
@@ -149,12 +149,17 @@ class Applier:
         migration, script, segment = await self._at(action)
         started = self._begin(migration, script, action.segment)
         try:
-            await self._singles.run(migration, segment, script)
+            await self._singles.run(migration, segment, script, action.lock_timeout_ms)
         except LockNotObtained:
             await self._singles.undo(action, segment)
             raise
         except StatementRefused as refused:
+            now = anyio.current_time()
             undone = await self._singles.undo(action, segment, committed=refused.committed)
+            locked = refused.problem.sqlstate in LOCK_CODES
+            if locked and undone and not is_concurrent(migration.script, segment):
+                self.locked_out = await self._error(action, migration, script, refused)
+                return steps.LockTimedOut(now, elapsed_seconds=now - started)
             raise await self._explained(action, migration, script, refused, undone=undone) from refused
         finally:
             self._watcher.end()

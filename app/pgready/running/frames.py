@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pgready.core.model import Migration, Outcome, SegmentState
+from pgready.core.model import Migration, Outcome, Script, SegmentState
 from pgready.core.planning import Outdated
 from pgready.core.quoting import fill
-from pgready.core.segments import CompiledScript, Segment
+from pgready.core.segments import CompiledScript, Segment, Single
 from pgready.database import execute, journal, lock
 from pgready.database.session import Pooling, Session
 from pgready.running.source import Source
@@ -25,7 +25,6 @@ BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 READ_WRITE = "SET default_transaction_read_only = off"
 """What BEGIN says of a transaction, for what runs outside one: a database may be set to the contrary."""
 
-NO_LOCK_TIMEOUT = "SET lock_timeout = 0"
 _BETWEEN_SEGMENTS = execute.RESETS[:4]
 
 
@@ -143,9 +142,14 @@ class Frames:
             self._marks.forget(migration.kind, migration.version),
         )
 
-    def prepare(self, migration: Migration, segment: Segment, script: CompiledScript) -> str:
+    def prepare(
+        self, migration: Migration, segment: Segment, script: CompiledScript, lock_timeout_ms: int
+    ) -> str:
         """Put the session into the state that the script's earlier segments left, for a single."""
-        own = [self._own_settings, READ_WRITE, NO_LOCK_TIMEOUT]
+        # A procedure may have committed a part when it times out, and then only a person can go on.
+        of_ladder_ms = 0 if segment.single is Single.UNKNOWN else lock_timeout_ms
+        timeout = waits(migration.script, segment, _own(script, of_ladder_ms))
+        own = [self._own_settings, READ_WRITE, timeout]
         statements = [*execute.RESETS[1:], *own, *_repeated(migration, segment)]
         if script.statement_timeout_ms is not None:
             statements.append(_statement_timeout(script.statement_timeout_ms, local=False))
@@ -168,6 +172,17 @@ class Frames:
             pgready_version=self._pgready_version,
         )
         return self._tables.record(migration, outcome)
+
+
+def is_concurrent(script: Script, segment: Segment) -> bool:
+    """Whether the single of *segment* may be CONCURRENTLY: then a lock timeout would leave half of it."""
+    return any("concurrently" in script.text[each.start : each.end].lower() for each in segment.statements)
+
+
+def waits(script: Script, segment: Segment, lock_timeout_ms: int) -> str:
+    """The statement by which the single of *segment* waits no longer than that for a relation."""
+    timeout_ms = 0 if is_concurrent(script, segment) else lock_timeout_ms
+    return fill("SET lock_timeout = :value", value=f"{timeout_ms}ms")
 
 
 def _own(script: CompiledScript, lock_timeout_ms: int) -> int:

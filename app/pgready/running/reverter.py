@@ -36,7 +36,7 @@ from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import JOURNAL, Native, keeper
 from pgready.running import handover, peers, reasons
-from pgready.running.frames import BEGIN, NO_LOCK_TIMEOUT, READ_WRITE
+from pgready.running.frames import BEGIN, READ_WRITE, waits
 from pgready.running.look import Sight
 from pgready.running.recording import Author, locked
 from pgready.running.refused import explained
@@ -265,7 +265,8 @@ class Reverter:
         settings = [text[each.start : each.end] for each in segment.settings]
         settings += _timeout(reversal.script, local=False)
         own = [*execute.RESETS[1:], self._own_settings]
-        await self._session.execute("\n;".join([*own, READ_WRITE, NO_LOCK_TIMEOUT, *settings]))
+        timeout = waits(reversal.revert, segment, reversal.script.lock_timeout_ms or 0)
+        await self._session.execute("\n;".join([*own, READ_WRITE, timeout, *settings]))
         try:
             yield
         finally:

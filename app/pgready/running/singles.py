@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from pgready.core import steps
 from pgready.core.events import Event
+from pgready.core.ladder import LAST_MS
 from pgready.core.model import Migration
 from pgready.core.segments import CompiledScript, Segment, Single
 from pgready.database import catalog, execute, journal, lock
@@ -36,7 +37,9 @@ class Singles:
         self._emit = emit
         self._lock_seconds = lock_seconds
 
-    async def run(self, migration: Migration, segment: Segment, script: CompiledScript) -> None:
+    async def run(
+        self, migration: Migration, segment: Segment, script: CompiledScript, lock_timeout_ms: int
+    ) -> None:
         """Run it, while no run of the peer's waits for its key, which is held here. Raises StatementRefused.
 
         One that begins meanwhile ends in a deadlock, of which the server picks the victim: if that is this
@@ -46,7 +49,7 @@ class Singles:
             await peers.until_nobody_waits(
                 self._session, self._keys, self._lock_seconds, migration.version, self._emit
             )
-            await self._prepare(migration, segment, script)
+            await self._prepare(migration, segment, script, lock_timeout_ms)
             if segment.single is Single.CREATE_INDEX:
                 await catalog.drop_invalid_index(self._session, segment)
             if segment.single is Single.REINDEX:
@@ -98,5 +101,7 @@ class Singles:
         """Take back what a single left in the session."""
         await self._session.execute(self._frames.reset())
 
-    async def _prepare(self, migration: Migration, segment: Segment, script: CompiledScript) -> None:
-        await self._session.execute(self._frames.prepare(migration, segment, script))
+    async def _prepare(
+        self, migration: Migration, segment: Segment, script: CompiledScript, lock_timeout_ms: int = LAST_MS
+    ) -> None:
+        await self._session.execute(self._frames.prepare(migration, segment, script, lock_timeout_ms))
