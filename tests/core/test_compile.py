@@ -512,3 +512,18 @@ def test_a_part_with_others_behind_it_ends_with_its_last_statement_or_its_data()
     script = compile_script(Script("1_a.sql", text))
 
     assert [part_end(script, number) for number in range(3)] == [15, text.index("\\."), None]
+
+
+@pytest.mark.parametrize(
+    ("line", "cure"),
+    [
+        ("\\set ON_ERROR_STOP on", "remove it: pgready stops at the first error anyway"),
+        ("\\set ON_ERROR_ROLLBACK on", "rolls back"),
+        ("\\set AUTOCOMMIT off", "a script is one transaction anyway"),
+        ("\\set QUIET 1", "only changes what psql shows"),
+        ("\\set name 'value'", "write the value itself"),
+        ("\\set", "write the value itself"),
+    ],
+)
+def test_a_setting_of_psql_is_refused_with_what_it_is_for(line: str, cure: str) -> None:
+    assert cure in (refusal(f"{line}\nSELECT 1;").hint or "")

@@ -516,3 +516,40 @@ async def plant_while_it_sleeps(database: Database, statement: str) -> None:
         while not await database.value(asleep):
             await anyio.lowlevel.checkpoint()
     await database.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("text", "sqlstate", "cure"),
+    [
+        (
+            "SET transaction_read_only = on;",
+            "25006",
+            "the script made its transaction read-only: remove that",
+        ),
+        ("DROP SCHEMA pgready CASCADE;", "42P01", "the script removed that table"),
+    ],
+)
+async def test_a_script_that_keeps_its_record_from_being_written_is_told_so(
+    text: str, sqlstate: str, cure: str, database: Database, sql_folder: Folder
+) -> None:
+    error, _ = await failed(database, sql_folder({"1_a.sql": text}))
+
+    assert error.sqlstate == sqlstate
+    assert cure in (error.hint or "")
+    assert "not at fault" not in (error.hint or "")
+
+
+async def test_who_refuses_the_history_itself_is_told_with_what_was_done_and_what_next(
+    database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(
+        "CREATE FUNCTION no() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE 'no DDL for you' USING ERRCODE = '22P02'; END $$;"
+        "CREATE EVENT TRIGGER no ON ddl_command_start EXECUTE FUNCTION no()"
+    )
+
+    error, _ = await failed(database, sql_folder({"1_a.sql": "SELECT 1;"}))
+
+    assert error.what == "the history's tables could not be made: no DDL for you"
+    assert error.done == "no migration was run"
+    assert (error.hint or "").endswith("then: pgready up")

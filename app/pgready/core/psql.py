@@ -31,6 +31,14 @@ _CURES = {
     "encoding": "save the file as UTF-8 and remove it",
     "q": "remove it and what stands behind it",
 }
+# What `\\set` tells psql itself, most of it in the first lines of a script.
+_SET = re.compile(r"\\set[ \t]+(\w+)")
+_CURES_OF_SET = {
+    "ON_ERROR_STOP": "remove it: pgready stops at the first error anyway",
+    "ON_ERROR_ROLLBACK": "remove it: pgready stops at the first error, and rolls back",
+    "AUTOCOMMIT": "remove it: a script is one transaction anyway",
+    **dict.fromkeys(("ECHO", "ECHO_HIDDEN", "QUIET", "VERBOSITY", "SHOW_CONTEXT"), _OUTPUT),
+}
 # A line of data's end in a statement: its COPY was written as none, or its data stands there twice.
 _IN_STATEMENT = re.compile(
     r"\\(?:gset|gexec|gdesc|gx|g|watch|crosstabview|bind|parse|if|elif|else|endif|set)\b|(?<=\n)\\\."
@@ -61,7 +69,9 @@ def refuse_commands_within(script: Script, statement: Statement) -> None:
 
 
 def _not_sql(script: Script, offset: int, name: str) -> ScriptError:
+    own = _SET.match(script.text, offset)
     cure = _CURES.get(name, "only psql understands it: remove it")
+    cure = _CURES_OF_SET.get(own[1], cure) if own else cure
     return refused(script, offset, f"`\\{name}` is a command of psql, not SQL", cure)
 
 

@@ -48,6 +48,18 @@ def unexpected(problem: BaseException) -> PgreadyError:
     return PgreadyError(text, sqlstate=sqlstate, detail=getattr(problem, "detail", None), hint=hint)
 
 
+def history_not_made(problem: asyncpg.PostgresError) -> PgreadyError:
+    """The server, or an event trigger of somebody's, refuses the tables that say what is applied."""
+    error = unexpected(problem)
+    return type(error)(
+        f"the history's tables could not be made: {error.what}",
+        sqlstate=error.sqlstate,
+        detail=error.detail,
+        hint=f"{(error.hint or 'see what refuses them').removesuffix('.')}; then: pgready up",
+        done="no migration was run",
+    )
+
+
 def _said(problem: BaseException) -> str:
     if isinstance(problem, asyncpg.InternalClientError):
         # A server that shuts down says so unasked, and the driver, asked something before it sees the

@@ -13,6 +13,18 @@ from pgready.database.refusals import UNCONVERTED, StatementRefused
 from pgready.database.session import Session
 from pgready.dialects.native import JOURNAL
 
+_GONE = "the script removed that table, or somebody else did: it keeps what is applied, so let it stand"
+_CURES = {
+    "25006": "the script made its transaction read-only: remove that",
+    "3F000": _GONE,
+    "42P01": _GONE,
+    **dict.fromkeys(
+        UNCONVERTED,
+        "the script is not at fault: the database's encoding lacks a character of the file's name",
+    ),
+}
+_NOT_THE_SCRIPT = "the script is not at fault: look at that table"
+
 
 async def explained(
     session: Session,
@@ -43,12 +55,7 @@ async def explained(
             done=done,
         )
     denied = report.sqlstate == "42501"
-    if denied:
-        cure = await _grants(session, records)
-    elif report.sqlstate in UNCONVERTED:
-        cure = "the script is not at fault: the database's encoding lacks a character of the file's name"
-    else:
-        cure = "the script is not at fault: look at that table"
+    cure = await _grants(session, records) if denied else _CURES.get(report.sqlstate, _NOT_THE_SCRIPT)
     hints = (report.hint, cure, f"then: {then}")
     error = AccessDenied if denied else MigrationFailed
     return error(

@@ -166,8 +166,8 @@ class Run:
             return steps.Unreached(anyio.current_time())
         except OpeningRefused:
             return steps.FenceLost(anyio.current_time())
-        except StatementRefused as refused:  # outside any script, such as CREATE SCHEMA pgready
-            self._error = reasons.unexpected(refused.problem)
+        except StatementRefused as refused:  # outside any script
+            self._error = reasons.history_not_made(refused.problem)
             return steps.Failed(anyio.current_time())
         except DRIVER_ERRORS as problem:
             closed = self._session is None or self._session.closed
