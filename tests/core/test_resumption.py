@@ -1,11 +1,20 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from pgready.core.model import Applied, Folder, History, JournalRow, Kind, Migration, Script, SegmentState
 from pgready.core.planning import Entry, Finding, Outdated, Policies, Severity, Work, plan
-from pgready.core.resumption import left_over, orphans, outdated, told_left_over, verify_resumption, work
-from pgready.core.segments import Segment, SegmentKind, Statement
+from pgready.core.resumption import (
+    hindrance,
+    left_over,
+    orphans,
+    outdated,
+    told_left_over,
+    verify_resumption,
+    work,
+)
+from pgready.core.segments import Segment, SegmentKind, Statement, Temporary
 
 T, S = SegmentKind.TRANSACTION, SegmentKind.SINGLE
 DONE, STARTED = SegmentState.DONE, SegmentState.STARTED
@@ -128,6 +137,13 @@ def test_what_may_run_again_goes_on_where_what_is_done_is_unchanged() -> None:
     assert outdated(view, history, segments("a", "new")) is None
 
 
+def test_what_may_run_again_begins_anew_where_its_temporary_table_went_with_its_session() -> None:
+    view, history = of_view((0, DONE, "a"))
+
+    assert outdated(view, history, segments("a", "b")) is None
+    assert outdated(view, history, BOUND) == Outdated(history.journal[0], None)
+
+
 def test_what_may_run_once_never_begins_anew() -> None:
     assert outdated(entry(AT_C), AT_C, segments("A", "b", "c")) is None
 
@@ -182,3 +198,39 @@ def test_parts_beside_a_row_that_says_it_is_applied_are_left_over() -> None:
     assert left_over(plan(folder, recorded, Policies()), recorded) == ("1",)
     assert left_over(plan(folder, AT_C, Policies()), AT_C) == ()
     assert "pgready repair 1" in (told_left_over("1").hint or "")
+
+
+BOUND = (*segments("a", "b"), *(replace(each, temporary=Temporary("k", 0)) for each in segments("c", "d")))
+NEEDS = "1_x.sql: part 3 needs k, which part 1"
+
+
+@pytest.mark.parametrize(
+    ("history", "severity", "message"),
+    [
+        (
+            journal(),
+            Severity.WARNING,
+            f"{NEEDS} makes for its session alone: a run that is cut off between them ",
+        ),
+        (
+            journal((0, DONE, "a")),
+            Severity.ERROR,
+            f"{NEEDS} made for a session that has ended: it cannot go on",
+        ),
+        (AT_C, Severity.ERROR, f"{NEEDS} made for a session that has ended: it cannot go on"),
+    ],
+)
+def test_what_needs_a_table_of_a_session_that_ended_cannot_go_on_which_is_warned_of(
+    history: History, severity: Severity, message: str
+) -> None:
+    finding = hindrance(entry(history), history, BOUND)
+
+    assert finding is not None
+    assert (finding.severity, finding.message.startswith(message)) == (severity, True)
+    assert ("repair 1 --done | --not-done" in (finding.hint or "")) is (history is AT_C)
+
+
+def test_what_needs_no_more_of_its_session_goes_on() -> None:
+    history = journal((0, DONE, "a"), (1, DONE, "b"), (2, DONE, "c"), (3, DONE, "d"))
+
+    assert hindrance(entry(history), history, BOUND) is None

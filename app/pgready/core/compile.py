@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from pgready.core import backslashes, directives, kinds, psql, statements, unlocks
+from pgready.core import backslashes, directives, kinds, psql, statements, temporary, unlocks
 from pgready.core.directives import Directives
 from pgready.core.errors import ScriptError
 from pgready.core.kinds import Reading, Refusal, Role
@@ -30,13 +30,17 @@ from pgready.core.segments import (
     SegmentKind,
     Single,
     Statement,
+    Temporary,
     refused,
 )
 from pgready.core.sql import Unscannable
 from pgready.core.statements import Batch
+from pgready.core.temporary import Temporaries
 
 # Settings under which the server reads the text of later statements differently.
 _READING_SETTINGS = (backslashes.SETTING, "backslash_quote", "escape_string_warning")
+
+_NOTHING = Reading()
 
 _CAN_SET = frozenset({"set", "reset", "select", "with", "do", "call"})
 
@@ -87,6 +91,7 @@ class _Compiler:
         self._settings: dict[str, Statement] = {}
         self._settings_before: tuple[Statement, ...] = ()
         self._settings_changed = False
+        self._temporaries = Temporaries()
         self._directives: Directives | None = None
         self._transactional = script.transactional
         self._stepwise = False
@@ -96,6 +101,7 @@ class _Compiler:
         start = self._read_directives(batch)
         directives.refuse_misplaced(self._script, start, batch.stop, batch.statements)
         guarded = self._guarded(batch.lowered)
+        leaving = self._temporaries.any or temporary.GATE in batch.lowered
         for statement, word in zip(batch.statements, batch.words, strict=True):
             if guarded:
                 self._guard(statement, word)
@@ -104,6 +110,8 @@ class _Compiler:
                 self._open_is_settings = False
             else:
                 self._take_special(statement, word)
+            if leaving:
+                self._notice(statement, word)
 
     def finish(self) -> CompiledScript:
         if self._block:
@@ -115,7 +123,7 @@ class _Compiler:
             )
         self._close()
         if not self._segments:
-            self._segments.append(_transaction(self._script, [], ()))
+            self._add(SegmentKind.TRANSACTION, [])
         found = self._directives or Directives()
         return CompiledScript(
             segments=tuple(self._segments),
@@ -151,6 +159,11 @@ class _Compiler:
             default = _is_default(text)
             self._stepwise = self._stepwise or not default
             self._backslashes = not default and (self._backslashes or backslashes.SETTING in text)
+
+    def _notice(self, statement: Statement, word: str) -> None:
+        """See what *statement*, which was taken, leaves in the session."""
+        text = self._script.text[statement.start : statement.end]
+        self._temporaries.read(word, text, len(self._segments) - (not self._open))
 
     def _take_special(self, statement: Statement, word: str) -> None:
         try:
@@ -200,27 +213,41 @@ class _Compiler:
                 "move it out: COMMIT before it, or remove BEGIN and COMMIT",
             )
         self._close()
-        self._segments.append(
-            Segment(
-                kind=SegmentKind.SINGLE,
-                statements=(statement,),
-                checksum=_checksum(self._script.text, [statement]),
-                single=single,
-                target=reading.target,
-                table=reading.table,
-                settings=self._settings_before,
-            )
-        )
+        self._add(SegmentKind.SINGLE, [statement], single, reading)
 
     def _close(self) -> None:
         """End the transaction segment that is open, if it holds anything."""
         if self._open:
-            self._segments.append(_transaction(self._script, self._open, self._settings_before))
+            self._add(SegmentKind.TRANSACTION, self._open)
         self._open = []
         self._open_is_settings = True
         if self._settings_changed:
             self._settings_before = tuple(self._settings.values())
             self._settings_changed = False
+
+    def _add(
+        self,
+        kind: SegmentKind,
+        held: list[Statement],
+        single: Single | None = None,
+        reading: Reading = _NOTHING,
+    ) -> None:
+        self._segments.append(
+            Segment(
+                kind=kind,
+                statements=tuple(held),
+                checksum=_checksum(self._script.text, held),
+                single=single,
+                target=reading.target,
+                table=reading.table,
+                settings=self._settings_before,
+                temporary=self._needed(held) if self._temporaries.any else None,
+            )
+        )
+
+    def _needed(self, held: list[Statement]) -> Temporary | None:
+        text = self._script.text[held[0].start : held[-1].end]
+        return self._temporaries.needed(text, len(self._segments))
 
     def _remember(self, statement: Statement, setting: str) -> None:
         """Keep the last statement of each setting, in the order in which they were said."""
@@ -241,15 +268,6 @@ def _is_default(setting: str) -> bool:
     """Whether `SET standard_conforming_strings = on`, which every dump starts with, is all that it says."""
     words = setting.replace("=", " ").replace("'", " ").split()
     return words[:1] == ["set"] and words[-1] in ("on", "true", "default") and (backslashes.SETTING in words)
-
-
-def _transaction(script: Script, held: list[Statement], settings: tuple[Statement, ...]) -> Segment:
-    return Segment(
-        kind=SegmentKind.TRANSACTION,
-        statements=tuple(held),
-        checksum=_checksum(script.text, held),
-        settings=settings,
-    )
 
 
 _STATEMENTS_A_TIME = 1024

@@ -11,7 +11,7 @@ from pgready.core.errors import typed
 from pgready.core.model import History, JournalRow, Kind, SegmentState
 from pgready.core.planning import Entry, Finding, Outdated, Plan, Severity, State, Work
 from pgready.core.quoting import fill
-from pgready.core.segments import Segment, SegmentKind
+from pgready.core.segments import Segment, SegmentKind, Temporary
 
 
 def work(entry: Entry, segments: tuple[Segment, ...] | None = None, outdated: Outdated | None = None) -> Work:
@@ -27,7 +27,8 @@ def work(entry: Entry, segments: tuple[Segment, ...] | None = None, outdated: Ou
 
 
 def outdated(entry: Entry, history: History, segments: tuple[Segment, ...]) -> Outdated | None:
-    """What to forget of *entry*, which may run again, where its file was edited behind what is done of it.
+    """What to forget of *entry*, which may run again, where its file was edited behind what is done of it, or
+    that went with its session.
 
     Its row goes, too: the file may have the text that was applied last, or be given it back, and what was
     done since has made something else of it. Where a statement was started, a person is asked first.
@@ -35,10 +36,16 @@ def outdated(entry: Entry, history: History, segments: tuple[Segment, ...]) -> O
     if entry.kind is Kind.VERSIONED or entry.segment_started or entry.migration is None:
         return None
     given_back = entry.applied is not None and entry.applied.checksum == entry.migration.checksum
+    lost = _gone(entry, segments)
     for row in _marks(entry, history):
-        if given_back or _problem(entry, row, segments):
+        if given_back or lost or _problem(entry, row, segments):
             return Outdated(row, entry.applied)
     return None
+
+
+def hindrance(entry: Entry, history: History, segments: tuple[Segment, ...]) -> Finding | None:
+    """Why *entry* cannot go on where its journal ends, or might not were it cut off."""
+    return verify_resumption(entry, history, segments) or session_bound(entry, segments)
 
 
 def verify_resumption(entry: Entry, history: History, segments: tuple[Segment, ...]) -> Finding | None:
@@ -51,6 +58,35 @@ def verify_resumption(entry: Entry, history: History, segments: tuple[Segment, .
         if problem is not None:
             return _finding(entry, problem)
     return None
+
+
+def session_bound(entry: Entry, segments: tuple[Segment, ...]) -> Finding | None:
+    """What is wrong where a part of *entry* needs a temporary table that another makes: cut off between the
+    two it cannot go on, which is warned of before it happens."""
+    gone = _gone(entry, segments)
+    for number, needs in gone or _bound(entry, segments):
+        label = entry.migration.script.path if entry.migration else entry.version
+        need = f"{label}: part {number + 1} needs {needs.name}, which part {needs.segment + 1}"
+        if not gone:
+            message = f"{need} makes for its session alone: a run that is cut off between them cannot go on"
+            hint = "to be safe, let it be an ordinary table, and drop that at the end"
+            return Finding(Severity.WARNING, entry.version, None, message, hint)
+        hint = "finish it by hand, cut what is left off the file, and start again"
+        if entry.segment_started:
+            hint = f"say what became of what was started: {_answer(entry)}; then {hint}"
+        message = f"{need} made for a session that has ended: it cannot go on"
+        return Finding(Severity.ERROR, entry.version, None, message, hint)
+    return None
+
+
+def _bound(entry: Entry, segments: tuple[Segment, ...]) -> list[tuple[int, Temporary]]:
+    """The segments that are left and need what another makes for its session alone, and that."""
+    found = ((number, segment.temporary) for number, segment in enumerate(segments))
+    return [(number, needs) for number, needs in found if needs and number >= entry.segments_done]
+
+
+def _gone(entry: Entry, segments: tuple[Segment, ...]) -> list[tuple[int, Temporary]]:
+    return [each for each in _bound(entry, segments) if each[1].segment < entry.segments_done]
 
 
 def _marks(entry: Entry, history: History) -> list[JournalRow]:
@@ -120,14 +156,16 @@ def _problem(entry: Entry, row: JournalRow, segments: tuple[Segment, ...]) -> st
     return None
 
 
+def _answer(entry: Entry) -> str:
+    return f"pgready repair {typed(entry.version)} --done | --not-done"
+
+
 def _finding(entry: Entry, problem: str) -> Finding:
     label = entry.migration.script.path if entry.migration else entry.version
     if entry.kind is not Kind.VERSIONED:
         then = f"have it run as it is now: pgready repair {typed(entry.version)} --not-done"
     elif entry.segment_started:
-        then = (
-            f"say what became of what was started: pgready repair {typed(entry.version)} --done | --not-done"
-        )
+        then = f"say what became of what was started: {_answer(entry)}"
     else:
         then = f"take its parts as they are now for done: pgready repair {typed(entry.version)}"
     hint = f"restore the file and start again, or {then}"

@@ -48,6 +48,13 @@ class Single(Enum):
     UNKNOWN = "no probe can tell"
 
 
+class Temporary(Struct, frozen=True):
+    """Something that only the session has, such as a temporary table, and the segment that made it."""
+
+    name: str
+    segment: int
+
+
 class Segment(Struct, frozen=True):
     """Statements that are sent under one rule. *checksum* is hex SHA-256 of their text.
 
@@ -57,7 +64,8 @@ class Segment(Struct, frozen=True):
     Of a REINDEX, *table* is the table or index and *target* the schema; neither where it is the database.
 
     *settings* are the session settings (SET, RESET, set_config) of earlier segments: a run that resumes
-    here, on a new connection, must repeat them first, or the text means something else.
+    here, on a new connection, must repeat them first, or the text means something else. *temporary* is what
+    earlier segments made and no new connection has, if this one speaks of it.
     """
 
     kind: SegmentKind
@@ -67,6 +75,7 @@ class Segment(Struct, frozen=True):
     target: str | None = None
     table: str | None = None
     settings: tuple[Statement, ...] = ()
+    temporary: Temporary | None = None
 
 
 class CompiledScript(Struct, frozen=True):

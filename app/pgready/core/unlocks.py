@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pgready.core import sql
+from pgready.core.bodies import body
 from pgready.core.model import Script
 from pgready.core.segments import Statement, refused
 from pgready.core.sql import TokenKind, Unscannable
@@ -15,7 +16,6 @@ _ALL = "pg_advisory_unlock_all"
 _LOCKS = "pg_locks"
 
 _MAKES_FUNCTION = re.compile(r"create\s+(or\s+replace\s+)?(function|procedure)\b", re.IGNORECASE)
-_DOLLAR = re.compile(r"\$[^$]*\$")
 _STRINGS_IN_STRINGS = 16
 # Their strings are code that runs.
 _HOLDS_CODE = frozenset({"do", "create", "execute"})
@@ -59,18 +59,8 @@ def _find(text: str, name: str, code: bool, depth: int = 0) -> int | None:
         if token.kind is not TokenKind.STRING:
             return token.start
         if code:
-            start, body = _body(token.text)
-            inner = _find(body, name, code, depth + 1)
+            start, inside = body(token.text)
+            inner = _find(inside, name, code, depth + 1)
             if inner is not None:
                 return token.start + start + inner
     return None
-
-
-def _body(string: str) -> tuple[int, str]:
-    """What stands between the quotes of *string*, and where."""
-    dollar = _DOLLAR.match(string)
-    if dollar:
-        return dollar.end(), string[dollar.end() : len(string) - dollar.end()]
-    start = string.index("'") + 1
-    # A doubled quote is one quote inside; the blank keeps the offsets.
-    return start, string[start:-1].replace("''", "' ")

@@ -184,7 +184,7 @@ class Applier:
 
     async def record_done(self, action: steps.RecordDone) -> Observation:
         migration, script, _ = await self._at(action)
-        await self._singles.reset()
+        await self._singles.reset(ends=action.segment + 1 >= len(script.segments))
         self._completes(action, script)
         earlier_ms = self._durations.so_far_ms(migration)
         records = self._frames.single_records(

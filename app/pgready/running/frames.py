@@ -2,9 +2,10 @@
 
 Each transaction opens with the fence and "not recorded yet", which of a version that is one transaction the
 primary key of our own history says at its end. It closes by resetting what the script left in the session
-before its own, schema-qualified record. Between the segments of one script only what would make the record
-somebody else's is reset; the script's own settings are repeated at the next opening, so that a run that
-resumes there after a crash sees the same session as one that never stopped.
+before its own, schema-qualified record. Between the segments of one script, whether they run in a transaction
+or not, only what would make the record somebody else's is reset; the script's own settings are repeated at
+the next opening, so that a run that resumes there after a crash sees the same settings as one that never
+stopped.
 """
 
 from __future__ import annotations
@@ -150,14 +151,16 @@ class Frames:
         of_ladder_ms = 0 if segment.single is Single.UNKNOWN else lock_timeout_ms
         timeout = waits(migration.script, segment, _own(script, of_ladder_ms))
         own = [self._own_settings, READ_WRITE, timeout]
-        statements = [*execute.RESETS[1:], *own, *_repeated(migration, segment)]
+        statements = [*_BETWEEN_SEGMENTS[1:], *own, *_repeated(migration, segment)]
         if script.statement_timeout_ms is not None:
             statements.append(_statement_timeout(script.statement_timeout_ms, local=False))
         return "\n;".join(statements)
 
-    def reset(self) -> str:
-        """Take back what `prepare` and a single left in the session."""
-        return "\n;".join((*execute.RESETS[1:], self._own_settings))
+    def reset(self, *, ends: bool) -> str:
+        """Take back what `prepare` and a single left in the session; of what only the session has, such as
+        temporary tables, where the script *ends* with it: its next segments may need them."""
+        resets = execute.RESETS if ends else _BETWEEN_SEGMENTS
+        return "\n;".join((*resets[1:], self._own_settings))
 
     @property
     def _own_settings(self) -> str:

@@ -235,7 +235,7 @@ class Looker:
                 refused.append(problem)
                 continue
             outdated = resumption.outdated(entry, found, script.segments)
-            finding = None if outdated else resumption.verify_resumption(entry, found, script.segments)
+            finding = None if outdated else resumption.hindrance(entry, found, script.segments)
             if finding is not None:
                 findings.append(finding)
             if script.is_empty and entry.kind is Kind.VERSIONED:

@@ -97,9 +97,9 @@ class Singles:
                 await execute.run_plain(self._session, opening, [forget, "COMMIT"])
         return undone
 
-    async def reset(self) -> None:
-        """Take back what a single left in the session."""
-        await self._session.execute(self._frames.reset())
+    async def reset(self, *, ends: bool = False) -> None:
+        """Take back what a single left in the session; where the script *ends*, also what only that has."""
+        await self._session.execute(self._frames.reset(ends=ends))
 
     async def _prepare(
         self, migration: Migration, segment: Segment, script: CompiledScript, lock_timeout_ms: int = LAST_MS
