@@ -9,7 +9,7 @@ import pytest
 
 import pgready
 from harness.database import Database
-from pgready.core.errors import Diverged, MigrationFailed
+from pgready.core.errors import Diverged, MigrationFailed, ScriptError
 
 Folder = Callable[[Mapping[str, str | bytes]], Path]
 
@@ -81,3 +81,59 @@ async def test_that_a_temporary_table_is_needed_by_a_later_part_is_warned_of(
 
     (warning,) = status.warnings
     assert warning.startswith("1_a.sql: part 3 needs keep, which part 1 makes for its session alone")
+
+
+BEHIND = "CREATE TABLE one (a int);\nVACUUM one;\nCREATE TABLE two (a int);"
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        "SELECT set_config('seed.org', make_org('acme')::text, false);",
+        "SELECT set_config('seed.at', nextval('numbers')::text, false);",
+        "DO $$ BEGIN PERFORM set_config('search_path', 's', false); END $$;",
+        "SELECT set_config('lock_timeout', '1s', true), set_config('search_path', 's', false);",
+    ],
+)
+async def test_a_setting_that_only_its_own_code_could_tell_again_is_refused_before_anything_runs(
+    sets: str, database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(
+        "CREATE SCHEMA s; CREATE SEQUENCE numbers; CREATE TABLE org (a int);"
+        "CREATE FUNCTION make_org(n text) RETURNS int LANGUAGE sql AS"
+        " $$ INSERT INTO public.org VALUES (1) RETURNING a $$"
+    )
+
+    with pytest.raises(ScriptError) as refused:
+        await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": f"{sets}\n{BEHIND}"}))
+    status = await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": f"{BEHIND}\n{sets}"}))
+
+    assert str(refused.value.place) == "1_a.sql:1:1"
+    assert status.ready
+    assert await columns(database, "org") == [1] * ("acme" in sets)
+    assert await database.value("SELECT last_value FROM numbers") == 1
+
+
+async def test_settings_that_are_said_plainly_hold_to_the_end_of_the_script(
+    database: Database, sql_folder: Folder
+) -> None:
+    await database.execute("CREATE SCHEMA s")
+    sets = "SELECT set_config('lock_timeout', '1s', false), pg_catalog.set_config('search_path', 's', false);"
+
+    await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": f"{sets}\n{BEHIND}"}))
+
+    assert await database.value("SELECT to_regclass('s.two') IS NOT NULL")
+
+
+async def test_a_role_that_was_given_up_and_dropped_is_not_taken_on_again(
+    database: Database, sql_folder: Folder
+) -> None:
+    role = f"gone_{database.name}"
+    text = (
+        f"CREATE ROLE {role}; SET ROLE {role}; SELECT set_config('role', 'none', false); DROP ROLE {role};\n"
+        "CREATE TABLE t (a int);\nCREATE INDEX CONCURRENTLY ti ON t (a);"
+    )
+
+    status = await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": text}))
+
+    assert status.ready

@@ -18,11 +18,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from pgready.core import backslashes, directives, kinds, psql, statements, temporary, unlocks
+from pgready.core import backslashes, directives, kinds, psql, set_config, statements, temporary, unlocks
 from pgready.core.directives import Directives
 from pgready.core.errors import ScriptError
 from pgready.core.kinds import Reading, Refusal, Role
 from pgready.core.model import Script
+from pgready.core.remembered import Remembered
 from pgready.core.segments import (
     BYTE_ORDER_MARK,
     CompiledScript,
@@ -39,6 +40,14 @@ from pgready.core.temporary import Temporaries
 
 # Settings under which the server reads the text of later statements differently.
 _READING_SETTINGS = (backslashes.SETTING, "backslash_quote", "escape_string_warning")
+
+_RUNS_LATER = frozenset({"create", "alter", "prepare"})
+
+_LOST = "what this sets in the session cannot be set again for the later parts of the script"
+_SAY_PLAINLY = (
+    "set it by itself and plainly (SET name = value, SELECT set_config('name', 'value', false)), or for one "
+    "transaction (SET LOCAL, set_config(…, true)); or give what stands behind that a file of its own"
+)
 
 _NOTHING = Reading()
 
@@ -88,9 +97,7 @@ class _Compiler:
         self._open: list[Statement] = []
         self._open_is_settings = True
         self._block: Statement | None = None
-        self._settings: dict[str, Statement] = {}
-        self._settings_before: tuple[Statement, ...] = ()
-        self._settings_changed = False
+        self._remembered = Remembered()
         self._temporaries = Temporaries()
         self._directives: Directives | None = None
         self._transactional = script.transactional
@@ -101,7 +108,7 @@ class _Compiler:
         start = self._read_directives(batch)
         directives.refuse_misplaced(self._script, start, batch.stop, batch.statements)
         guarded = self._guarded(batch.lowered)
-        leaving = self._temporaries.any or temporary.GATE in batch.lowered
+        leaving = self._leaving(batch)
         for statement, word in zip(batch.statements, batch.words, strict=True):
             if guarded:
                 self._guard(statement, word)
@@ -160,10 +167,20 @@ class _Compiler:
             self._stepwise = self._stepwise or not default
             self._backslashes = not default and (self._backslashes or backslashes.SETTING in text)
 
+    def _leaving(self, batch: Batch) -> bool:
+        """Whether a statement of the window may leave what `_notice` looks for."""
+        gates = (temporary.GATE, set_config.GATE)
+        return self._temporaries.any or "do" in batch.words or any(gate in batch.lowered for gate in gates)
+
     def _notice(self, statement: Statement, word: str) -> None:
         """See what *statement*, which was taken, leaves in the session."""
         text = self._script.text[statement.start : statement.end]
         self._temporaries.read(word, text, len(self._segments) - (not self._open))
+        sets = word == "do" or (word not in _RUNS_LATER and set_config.GATE in text.lower())
+        if sets and set_config.computes(word, text):
+            self._remembered.lose(statement)
+            if not self._open:
+                self._remembered.end_segment()
 
     def _take_special(self, statement: Statement, word: str) -> None:
         try:
@@ -199,7 +216,7 @@ class _Compiler:
             return
         self._open.append(statement)
         if reading.role is Role.SETTING:
-            self._remember(statement, reading.setting)
+            self._remembered.set(statement, reading.settings)
         else:
             self._open_is_settings = False
         if not self._transactional and not self._block:
@@ -221,9 +238,7 @@ class _Compiler:
             self._add(SegmentKind.TRANSACTION, self._open)
         self._open = []
         self._open_is_settings = True
-        if self._settings_changed:
-            self._settings_before = tuple(self._settings.values())
-            self._settings_changed = False
+        self._remembered.end_segment()
 
     def _add(
         self,
@@ -232,6 +247,8 @@ class _Compiler:
         single: Single | None = None,
         reading: Reading = _NOTHING,
     ) -> None:
+        if self._remembered.lost:
+            raise self._refused(self._remembered.lost, _LOST, _SAY_PLAINLY)
         self._segments.append(
             Segment(
                 kind=kind,
@@ -240,7 +257,7 @@ class _Compiler:
                 single=single,
                 target=reading.target,
                 table=reading.table,
-                settings=self._settings_before,
+                settings=self._remembered.before,
                 temporary=self._needed(held) if self._temporaries.any else None,
             )
         )
@@ -248,17 +265,6 @@ class _Compiler:
     def _needed(self, held: list[Statement]) -> Temporary | None:
         text = self._script.text[held[0].start : held[-1].end]
         return self._temporaries.needed(text, len(self._segments))
-
-    def _remember(self, statement: Statement, setting: str) -> None:
-        """Keep the last statement of each setting, in the order in which they were said."""
-        if setting == kinds.EVERY_SETTING:
-            # RESET ALL leaves these two alone.
-            kept = ('"role"', '"authorization"')
-            self._settings = {name: self._settings[name] for name in kept if name in self._settings}
-        else:
-            self._settings.pop(setting, None)
-            self._settings[setting] = statement
-        self._settings_changed = True
 
     def _refused(self, statement: Statement, what: str, hint: str) -> ScriptError:
         return refused(self._script, statement.start, what, hint)

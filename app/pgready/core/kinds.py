@@ -12,6 +12,8 @@ from enum import Enum
 
 from msgspec import Struct
 
+from pgready.core import set_config
+from pgready.core.remembered import EVERY_SETTING
 from pgready.core.segments import Single
 from pgready.core.sql import SCAN_LIMIT_CHARACTERS, tokens
 from pgready.core.words import UnreadableName, Words
@@ -35,14 +37,11 @@ class Role(Enum):
     SINGLE = "single"
 
 
-EVERY_SETTING = "*"
-
-
 class Reading(Struct, frozen=True):
     """What the leading words of a statement say; see Segment for *single*, *target* and *table*.
 
     *alone* is set where it runs in a transaction or not, so that a script without one is taken at its word.
-    *setting* is what a SETTING sets, EVERY_SETTING for RESET ALL.
+    *settings* are what a SETTING sets, EVERY_SETTING for RESET ALL; none where it cannot be said again.
     """
 
     role: Role = Role.ORDINARY
@@ -50,7 +49,7 @@ class Reading(Struct, frozen=True):
     target: str | None = None
     table: str | None = None
     alone: Single | None = None
-    setting: str = ""
+    settings: tuple[str, ...] = ()
 
 
 _ORDINARY = Reading()
@@ -148,7 +147,7 @@ def _set(words: Words) -> Reading:
     if setting in ('"names"', '"client_encoding"'):
         words.skip("to", "=")
         _refuse_encoding(words.values[:1])
-    return _ORDINARY if local else Reading(Role.SETTING, setting=setting)
+    return _ORDINARY if local else Reading(Role.SETTING, settings=(setting.lower(),))
 
 
 def _refuse_encoding(values: list[str]) -> None:
@@ -161,14 +160,13 @@ def _refuse_encoding(values: list[str]) -> None:
 
 def _reset(words: Words) -> Reading:
     every = words.next == "all"
-    return Reading(Role.SETTING, setting=EVERY_SETTING if every else words.name() or words.rest)
+    setting = EVERY_SETTING if every else words.name() or words.rest
+    return Reading(Role.SETTING, settings=(setting.lower(),))
 
 
 def _select(words: Words) -> Reading:
-    words.take("pg_catalog", ".")
-    if words.take("set_config", "(") and not words.has(",", "true", ")"):
-        return Reading(Role.SETTING, setting=words.rest)
-    return _ORDINARY
+    settings = set_config.selected(words.left)
+    return _ORDINARY if settings is None else Reading(Role.SETTING, settings=settings)
 
 
 def _discard(words: Words) -> Reading:
@@ -330,7 +328,7 @@ GATES: dict[str, tuple[str, ...]] = {
     "alter": ("concurrently", "system", "tablespace", "subscription"),
     "create": ("concurrently", "database", "tablespace", "subscription"),
     "drop": ("concurrently", "database", "tablespace", "subscription"),
-    "select": ("set_config",),
+    "select": (set_config.GATE,),
 }
 
 

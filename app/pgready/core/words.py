@@ -38,6 +38,10 @@ class Words:
         return _folded(self._tokens[self._at]) if self._at < len(self._tokens) else ""
 
     @property
+    def left(self) -> Sequence[Token]:
+        return self._tokens[self._at :]
+
+    @property
     def rest(self) -> str:
         """What is left, joined by blanks, words in lower case."""
         return " ".join(token.text for token in self._tokens[self._at :])

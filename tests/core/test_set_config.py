@@ -1,0 +1,89 @@
+"""Which settings are said again for a script's later segments, and which could not be and are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgready.core.compile import compile_script
+from pgready.core.errors import ScriptError
+from pgready.core.model import Script
+
+
+def repeated(text: str, transactional: bool = True) -> list[str]:
+    """What the last segment is told again."""
+    segments = compile_script(Script("1_a.sql", text, transactional=transactional)).segments
+    return [text[each.start : each.end] for each in segments[-1].settings]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SELECT set_config('a', 'b', false)", ["SELECT set_config('a', 'b', false)"]),
+        ("SELECT pg_catalog.set_config($$a$$, 'b'::text, false) AS x", None),
+        ("SELECT set_config('a', 'b', false), pg_catalog.set_config('c', 'd', false)", None),
+        ("SELECT set_config('a', 'b', true), set_config('c', now()::text, true)", []),
+        ("SELECT set_config('a', 'b', is_local := true)", []),
+        ("SELECT set_config('a'", []),
+        ("SELECT 'set_config'; SELECT 1 AS set_config", []),
+        ("SELECT set_config('A.b', 'c', false); SET a.b = d", ["SET a.b = d"]),
+        ("SET ROLE x; SELECT set_config('role', 'y', false)", ["SELECT set_config('role', 'y', false)"]),
+        (
+            "SET SESSION AUTHORIZATION x; SELECT set_config('session_authorization', 'y', false); RESET ALL",
+            ["SELECT set_config('session_authorization', 'y', false)"],
+        ),
+        (
+            "SELECT set_config('a', 'b', false), set_config('c', 'd', false); SET c = 1; RESET a",
+            ["SET c = 1", "RESET a"],
+        ),
+        ("CREATE FUNCTION f() RETURNS text RETURN set_config('a', 'b', false)", []),
+        ("INSERT INTO t VALUES ('set_config(a, b, false)')", []),
+        ("DO $$ BEGIN PERFORM set_config('a', f((1), ARRAY[2]), true); END $$", []),
+        ("DO $$ BEGIN SET LOCAL a = 1; UPDATE t SET a = 1; EXECUTE 'SET LOCAL a = 1'; END $$", []),
+        ("DO $$ BEGIN EXECUTE 'ALTER TABLE t ALTER a ' || ' SET NOT NULL'; END $$", []),
+    ],
+)
+def test_settings_that_are_said_plainly_are_told_again(text: str, said: list[str] | None) -> None:
+    assert repeated(f"{text}; VACUUM") == ([text] if said is None else said)
+
+
+LOST = [
+    "SELECT set_config('a', f(), false)",
+    "SELECT set_config('a' || 'b', 'c', false)",
+    "SELECT set_config(E'a\\\\', 'c', false)",
+    "SELECT set_config('a', 'b'::name, false)",
+    "SELECT set_config('a', 'b', 1 > 2)",
+    "SELECT set_config('a', 'b', true), set_config('c', 'd', false)",
+    "SELECT set_config('a', 'b', false), make()",
+    "SELECT set_config('a', 'b', false) FROM t",
+    "SELECT 1 FROM \"set_config\"('a', 'b', false)",
+    "WITH x AS (SELECT set_config('a', 'b', false)) TABLE x",
+    "DO $$ BEGIN PERFORM set_config('a', 'b', false); END $$",
+    "DO $$ BEGIN SET a = 1; END $$",
+    "DO $$ BEGIN IF x THEN RESET ROLE; END IF; END $$",
+    "DO $$ BEGIN EXECUTE 'SET a = 1'; END $$",
+    "DO $$ BEGIN EXECUTE format('set role %I', 'x'); END $$",
+]
+
+
+@pytest.mark.parametrize("text", LOST)
+def test_what_could_not_be_set_again_is_refused_where_a_later_part_follows(text: str) -> None:
+    for script, transactional in (
+        (f"SELECT 1; {text}; VACUUM", True),
+        (f"SELECT 1; {text}; COMMIT; SELECT 2", True),
+        (f"SELECT 1; {text}; SELECT 2", False),
+    ):
+        with pytest.raises(ScriptError, match="cannot be set again") as refused:
+            repeated(script, transactional)
+
+        assert refused.value.place is not None
+        assert refused.value.place.column == 11
+
+
+@pytest.mark.parametrize("text", LOST)
+def test_what_could_not_be_set_again_runs_where_no_later_part_follows(text: str) -> None:
+    assert repeated(f"VACUUM; {text}") == []
+    assert repeated(f"VACUUM; {text}", transactional=False) == []
+
+
+def test_what_is_set_before_a_begin_belongs_to_its_transaction() -> None:
+    assert repeated("SELECT set_config('a', f(), false); BEGIN; SELECT 1; COMMIT") == []
