@@ -87,3 +87,23 @@ def test_what_could_not_be_set_again_runs_where_no_later_part_follows(text: str)
 
 def test_what_is_set_before_a_begin_belongs_to_its_transaction() -> None:
     assert repeated("SELECT set_config('a', f(), false); BEGIN; SELECT 1; COMMIT") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SET a = 1; SAVEPOINT s; SET a = 2; ROLLBACK TO s", ["SET a = 1"]),
+        ("SAVEPOINT s; SET a = 2; ROLLBACK WORK TO SAVEPOINT S", []),
+        ("SAVEPOINT s; SET a = 2; RELEASE SAVEPOINT s; ROLLBACK TO s", ["SET a = 2"]),
+        ("SAVEPOINT s; SET a = 1; SAVEPOINT t; SET a = 2; ROLLBACK TO t", ["SET a = 1"]),
+        ("SAVEPOINT s; SET a = 1; SAVEPOINT t; SET a = 2; RELEASE s; SET b = 3", ["SET a = 2", "SET b = 3"]),
+        ("SAVEPOINT s; SET a = 1; SAVEPOINT s; SET a = 2; ROLLBACK TO s; RELEASE s", ["SET a = 1"]),
+        ("SAVEPOINT s; SET a = 1; ROLLBACK TO s; SET a = 2; ROLLBACK TO s", []),
+        ("SAVEPOINT s; RESET ALL; SET a = 1; ROLLBACK TO other", ["SET a = 1"]),
+        ("SAVEPOINT s; SELECT set_config('a', f(), false); ROLLBACK TO s", []),
+        ("SAVEPOINT s; SET a = 1; COMMIT; SELECT 1; ROLLBACK TO s", ["SET a = 1"]),
+        ("SAVEPOINT; SET a = 1; ROLLBACK TO", []),
+    ],
+)
+def test_what_was_set_behind_a_savepoint_is_taken_back_to_it(text: str, said: list[str]) -> None:
+    assert repeated(f"{text}; VACUUM") == said

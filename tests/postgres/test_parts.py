@@ -137,3 +137,18 @@ async def test_a_role_that_was_given_up_and_dropped_is_not_taken_on_again(
     status = await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": text}))
 
     assert status.ready
+
+
+async def test_a_setting_that_was_rolled_back_to_a_savepoint_is_not_set_again(
+    database: Database, sql_folder: Folder
+) -> None:
+    await database.execute("CREATE SCHEMA s; CREATE TABLE public.t (a int); CREATE TABLE s.t (a int);")
+    text = (
+        "SAVEPOINT a; SET search_path = s; ROLLBACK TO a; CREATE TABLE before (a int);\n"
+        "CREATE INDEX CONCURRENTLY ti ON t (a);\nCREATE TABLE behind (a int);"
+    )
+
+    await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": text}))
+
+    made = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname IN ('before', 'ti', 'behind')"
+    assert await database.fetch(made) == [("public",)] * 3

@@ -196,7 +196,7 @@ class _Compiler:
                 pass
             case Role.SINGLE:
                 self._single(statement, reading, reading.single or Single.UNKNOWN)
-            case Role.ORDINARY | Role.SETTING:  # pragma: no branch (there is no other role)
+            case _:
                 self._ordinary(statement, reading)
 
     def _begin(self, statement: Statement) -> None:
@@ -215,12 +215,21 @@ class _Compiler:
             self._single(statement, reading, reading.alone)
             return
         self._open.append(statement)
-        if reading.role is Role.SETTING:
-            self._remembered.set(statement, reading.settings)
-        else:
-            self._open_is_settings = False
+        self._open_is_settings &= reading.role is Role.SETTING
+        self._remember(statement, reading)
         if not self._transactional and not self._block:
             self._close()
+
+    def _remember(self, statement: Statement, reading: Reading) -> None:
+        match reading.role:
+            case Role.SETTING:
+                self._remembered.set(statement, reading.settings)
+            case Role.SAVEPOINT:
+                self._remembered.begin_savepoint(reading.target or "")
+            case Role.RELEASE:
+                self._remembered.release(reading.target or "")
+            case Role.ROLLBACK_TO:
+                self._remembered.roll_back(reading.target or "")
 
     def _single(self, statement: Statement, reading: Reading, single: Single) -> None:
         if self._block:

@@ -34,11 +34,15 @@ class Role(Enum):
     COMMIT = "commit"
     SETTING = "setting"  # changes the session for the statements that follow
     ABSORBED = "absorbed"  # asks for what the run does anyway
+    SAVEPOINT = "savepoint"
+    RELEASE = "release"
+    ROLLBACK_TO = "rollback to"
     SINGLE = "single"
 
 
 class Reading(Struct, frozen=True):
-    """What the leading words of a statement say; see Segment for *single*, *target* and *table*.
+    """What the leading words of a statement say; see Segment for *single*, *target* and *table*. Of what is
+    about a savepoint *target* is its name.
 
     *alone* is set where it runs in a transaction or not, so that a script without one is taken at its word.
     *settings* are what a SETTING sets, EVERY_SETTING for RESET ALL; none where it cannot be said again.
@@ -107,13 +111,23 @@ def _rollback(words: Words) -> Reading:
     if words.take("prepared"):
         raise Refusal("ROLLBACK PREPARED is not possible in a migration", _TWO_PHASE)
     words.skip("work", "transaction")
-    if words.next == "to":
-        return _ORDINARY
+    if words.take("to"):
+        words.skip("savepoint")
+        return Reading(Role.ROLLBACK_TO, target=words.name())
     _refuse_chain(words, "ROLLBACK")
     raise Refusal(
         "ROLLBACK would undo what the migration is recorded to have done",
         "remove it with the statements that it undoes, or use SAVEPOINT and ROLLBACK TO",
     )
+
+
+def _savepoint(words: Words) -> Reading:
+    return Reading(Role.SAVEPOINT, target=words.name())
+
+
+def _release(words: Words) -> Reading:
+    words.skip("savepoint")
+    return Reading(Role.RELEASE, target=words.name())
 
 
 def _refuse_chain(words: Words, command: str) -> None:
@@ -305,8 +319,10 @@ _RULES: dict[str, Callable[[Words], Reading]] = {
     "end": _commit,
     "prepare": _prepare,
     "reindex": _reindex,
+    "release": _release,
     "reset": _reset,
     "rollback": _rollback,
+    "savepoint": _savepoint,
     "select": _select,
     "set": _set,
     "start": _start,
@@ -318,7 +334,7 @@ _RULES: dict[str, Callable[[Words], Reading]] = {
 _KNOWN = frozenset((
     "analyse", "analyze", "checkpoint", "close", "comment", "copy", "deallocate", "declare", "delete",
     "execute", "explain", "fetch", "grant", "import", "insert", "listen", "load", "lock", "merge", "move",
-    "notify", "reassign", "refresh", "release", "revoke", "savepoint", "security", "show", "table",
+    "notify", "reassign", "refresh", "revoke", "security", "show", "table",
     "truncate", "unlisten", "update", "values", "with",
 ))
 # fmt: on
