@@ -152,3 +152,25 @@ async def test_a_setting_that_was_rolled_back_to_a_savepoint_is_not_set_again(
 
     made = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname IN ('before', 'ti', 'behind')"
     assert await database.fetch(made) == [("public",)] * 3
+
+
+@pytest.mark.parametrize("behind", ["VACUUM t;", "CREATE INDEX CONCURRENTLY ti ON t (a);", "SELECT 1;"])
+async def test_a_setting_that_cannot_be_made_again_is_told_with_its_place_and_cure(
+    behind: str, database: Database, sql_folder: Folder
+) -> None:
+    text = (
+        "CREATE TEXT SEARCH CONFIGURATION c (COPY = simple); CREATE TABLE t (a int);\n"
+        "SET default_text_search_config = 'public.c';\nDROP TEXT SEARCH CONFIGURATION c;\n"
+        f"COMMIT;\n{behind}"
+    )
+
+    with pytest.raises(MigrationFailed) as failed:
+        await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": text}))
+    await database.execute("CREATE TEXT SEARCH CONFIGURATION c (COPY = simple)")
+    status = await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": text}))
+
+    error = failed.value
+    assert (str(error.place), error.sqlstate) == ("1_a.sql:2:1", "22023")
+    assert error.done == "part 1 of 2 of 1 (up to line 3) stays applied; nothing else was run"
+    assert "it is set again for each later part of the script" in (error.hint or "")
+    assert status.ready

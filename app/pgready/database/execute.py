@@ -1,10 +1,11 @@
 """Sending a segment to the server: few round trips, one commit, the failing statement known.
 
-A transaction segment is framed by an *opening* (BEGIN, the fence, "not recorded yet") and a *closing*
-(what the script may have left in the session is reset, its record, COMMIT). A small script travels with
-both in one message, which may be sent while the server works on another; a large one in messages of about
-`MESSAGE_CHARACTERS`, so that neither side holds more than that of it at once. COPY data goes through the
-copy protocol between two messages: inside a message there is no way to send it (FIELD-NOTES 1).
+A transaction segment is framed by an *opening* (BEGIN, the fence, "not recorded yet"), behind which the
+settings of the segments before it are said again, and a *closing* (what the script may have left in the
+session is reset, its record, COMMIT). A small script travels with both in one message, which may be sent
+while the server works on another; a large one in messages of about `MESSAGE_CHARACTERS`, so that neither side
+holds more than that of it at once. COPY data goes through the copy protocol between two messages: inside a
+message there is no way to send it (FIELD-NOTES 1).
 """
 
 from __future__ import annotations
@@ -73,8 +74,15 @@ class _Message:
         for sql in opening:
             self.add(sql)
         self.opened = len(opening)
+        self._repeated = 0
         self.closes = False
         self.ours = 0
+
+    def repeat(self, text: str, segment: Segment) -> None:
+        """Add the settings of the segments before *segment*, which is to come next."""
+        for statement in segment.settings:
+            self.add(text[statement.start : statement.end], statement)
+        self._repeated = len(segment.settings)
 
     def close(self, closing: Sequence[str]) -> None:
         self.ours = len(self) + sum(sql in RESETS for sql in closing)
@@ -97,8 +105,8 @@ class _Message:
         return "\n;".join(self._texts)
 
     def statements_before(self, index: int) -> int:
-        """How many of the script's statements stand before the one at *index*."""
-        return sum(source is not None for source in self._sources[:index])
+        """How many of the segment's statements stand before the one at *index*."""
+        return max(0, sum(source is not None for source in self._sources[:index]) - self._repeated)
 
     def blame(
         self, problem: asyncpg.PostgresError, completed: int, *, in_bytes: bool
@@ -245,6 +253,7 @@ def _parts(
     total = len(segment.statements)
     marked_every = max(1, total // _MARKERS) if total >= MARKED_FROM_STATEMENTS else total + 1
     message = _Message(opening)
+    message.repeat(text, segment)
     for number, statement in enumerate(segment.statements):
         sql = text[statement.start : statement.end]
         copies = statement.copy_data is not None
@@ -273,6 +282,18 @@ class _Transaction(Struct, frozen=True):
     """A backend counts its transactions: *number* is that of the one in which it is read."""
 
     number: int
+
+
+async def prepare(
+    session: Session, text: str, segment: Segment, *, opening: Sequence[str], closing: Sequence[str]
+) -> None:
+    """Set what holds for *segment* of the script *text*, which runs outside a transaction, between *opening*
+    and *closing*. Raises StatementRefused."""
+    message = _Message(opening)
+    message.repeat(text, segment)
+    for sql in closing:
+        message.add(sql)
+    await _answered(session, Sent(message, session.send(message.text)), Progress())
 
 
 async def run_single(session: Session, text: str, statement: Statement, *, may_commit: bool = False) -> None:

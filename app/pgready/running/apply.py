@@ -7,8 +7,9 @@ session: of that a setting is the proof, which its closing has set, and which a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from itertools import pairwise
+from typing import TypeVar
 
 import anyio
 
@@ -40,6 +41,8 @@ network of 20 ms eight take as long as one."""
 _AHEAD_BYTES = 32 * 1024
 """How long they may be together. What a busy server has no room to receive keeps the end of a connection back
 as well, and then it works for a client that died until the statement ends (test_ahead_of_commit)."""
+
+_Answer = TypeVar("_Answer")
 
 
 class Applier:
@@ -137,8 +140,9 @@ class Applier:
 
     async def mark_started(self, action: steps.MarkStarted) -> Observation:
         migration, script, segment = await self._at(action)
-        index = segment.single is Single.CREATE_INDEX
-        if index and await self._singles.index_is_there(migration, segment, script):
+        if segment.single is Single.CREATE_INDEX and await self._asked(
+            action, self._singles.index_is_there(migration, segment, script)
+        ):
             # Whoever made it, it was not us: the server's own answer to a second one is wanted, and a
             # mark would let a later probe take it for ours.
             return steps.Marked(anyio.current_time())
@@ -176,7 +180,7 @@ class Applier:
             )
         except OpeningRefused:
             return steps.FenceLost(anyio.current_time())
-        answer = await self._singles.probe(migration, segment, script)
+        answer = await self._asked(action, self._singles.probe(migration, segment, script))
         if answer is steps.ProbeAnswer.HAPPENED:
             self._single_ms = None
             self._durations.add(migration, None)
@@ -280,6 +284,14 @@ class Applier:
             self._watcher.end()
         return steps.Marked(anyio.current_time())
 
+    async def _asked(self, action: steps.SegmentAction, question: Awaitable[_Answer]) -> _Answer:
+        """The answer to *question*, for which the settings of the script were made again."""
+        migration, script, _ = await self._at(action)
+        try:
+            return await question
+        except StatementRefused as refused:
+            raise await self._explained(action, migration, script, refused) from refused
+
     # What is told
 
     async def _at(self, action: steps.SegmentAction) -> tuple[Migration, CompiledScript, Segment]:
@@ -358,7 +370,7 @@ class Applier:
         # What is refused of a RecordDone is the record: its statement is done.
         parts = action.segment + isinstance(action, steps.RecordDone)
         before = self._applied_before + self.applied
-        left = None if undone else "what it left is seen to by: pgready up"
+        _, _, segment = await self._at(action)
         return await explained(
             self._session,
             refused,
@@ -367,7 +379,7 @@ class Applier:
             records=self._tables.table(migration),
             done=reasons.done_so_far(migration, script, parts, before, undone=undone),
             then="pgready up",
-            cure=reasons.say_so(migration.version) if refused.committed else left,
+            cure=reasons.cure(migration, segment, refused, undone=undone),
             part_end=part_end(script, action.segment),
         )
 

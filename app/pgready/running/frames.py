@@ -3,8 +3,8 @@
 Each transaction opens with the fence and "not recorded yet", which of a version that is one transaction the
 primary key of our own history says at its end. It closes by resetting what the script left in the session
 before its own, schema-qualified record. Between the segments of one script, whether they run in a transaction
-or not, only what would make the record somebody else's is reset; the script's own settings are repeated at
-the next opening, so that a run that resumes there after a crash sees the same settings as one that never
+or not, only what would make the record somebody else's is reset; the script's own settings are said again
+behind the next opening, so that a run that resumes there after a crash sees the same ones as one that never
 stopped.
 """
 
@@ -76,7 +76,7 @@ class Frames:
             statements.append(self._marks.refuse_other_than(migration, number))
         if script.statement_timeout_ms is not None:
             statements.append(_statement_timeout(script.statement_timeout_ms, local=True))
-        return statements + _repeated(migration, script.segments[number])
+        return statements
 
     def closing(
         self,
@@ -143,22 +143,20 @@ class Frames:
             self._marks.forget(migration.kind, migration.version),
         )
 
-    def prepare(
+    def preparing(
         self, migration: Migration, segment: Segment, script: CompiledScript, lock_timeout_ms: int
-    ) -> str:
-        """Put the session into the state that the script's earlier segments left, for a single."""
+    ) -> tuple[list[str], list[str]]:
+        """What precedes and follows the settings of the script's earlier segments, for a single."""
         # A procedure may have committed a part when it times out, and then only a person can go on.
         of_ladder_ms = 0 if segment.single is Single.UNKNOWN else lock_timeout_ms
-        timeout = waits(migration.script, segment, _own(script, of_ladder_ms))
-        own = [self._own_settings, READ_WRITE, timeout]
-        statements = [*_BETWEEN_SEGMENTS[1:], *own, *_repeated(migration, segment)]
-        if script.statement_timeout_ms is not None:
-            statements.append(_statement_timeout(script.statement_timeout_ms, local=False))
-        return "\n;".join(statements)
+        waiting = waits(migration.script, segment, _own(script, of_ladder_ms))
+        timeout_ms = script.statement_timeout_ms
+        timeout = [] if timeout_ms is None else [_statement_timeout(timeout_ms, local=False)]
+        return [*_BETWEEN_SEGMENTS[1:], self._own_settings, READ_WRITE, waiting], timeout
 
     def reset(self, *, ends: bool) -> str:
-        """Take back what `prepare` and a single left in the session; of what only the session has, such as
-        temporary tables, where the script *ends* with it: its next segments may need them."""
+        """Take back what was set for a single, and what it left in the session: temporary tables and the like
+        where the script *ends* with it, since its next segments may need them."""
         resets = execute.RESETS if ends else _BETWEEN_SEGMENTS
         return "\n;".join((*resets[1:], self._own_settings))
 
@@ -190,11 +188,6 @@ def waits(script: Script, segment: Segment, lock_timeout_ms: int) -> str:
 
 def _own(script: CompiledScript, lock_timeout_ms: int) -> int:
     return lock_timeout_ms if script.lock_timeout_ms is None else script.lock_timeout_ms
-
-
-def _repeated(migration: Migration, segment: Segment) -> list[str]:
-    text = migration.script.text
-    return [text[statement.start : statement.end] for statement in segment.settings]
 
 
 def _statement_timeout(timeout_ms: int, *, local: bool) -> str:

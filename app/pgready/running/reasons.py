@@ -24,8 +24,9 @@ from pgready.core.events import MigrationRetried
 from pgready.core.model import LockHolder, Migration
 from pgready.core.patience import Patience
 from pgready.core.planning import Plan
-from pgready.core.segments import CompiledScript, place
+from pgready.core.segments import CompiledScript, Segment, place
 from pgready.core.steps import GiveUp, GiveUpReason
+from pgready.database.refusals import StatementRefused
 
 _LOCK_TIMEOUT = "55P03"
 
@@ -208,6 +209,15 @@ def fence_lost(version: str | None) -> PgreadyError:
 def say_so(version: str) -> str:
     """The way out where only a person can tell what became of a statement."""
     return f"look, then say so: pgready repair {typed(version)} --done | --not-done"
+
+
+def cure(migration: Migration, segment: Segment, refused: StatementRefused, *, undone: bool) -> str | None:
+    """What to do about what was *refused* for *segment*, where that is not to mend it, and start again."""
+    if refused.committed:
+        return say_so(migration.version)
+    if refused.statement in segment.settings:
+        return "it is set again for each later part of the script: have what it names again, then: pgready up"
+    return None if undone else "what it left is seen to by: pgready up"
 
 
 def uncertain(version: str, place: Place | None, applied: int) -> PgreadyError:

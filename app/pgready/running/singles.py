@@ -104,4 +104,5 @@ class Singles:
     async def _prepare(
         self, migration: Migration, segment: Segment, script: CompiledScript, lock_timeout_ms: int = LAST_MS
     ) -> None:
-        await self._session.execute(self._frames.prepare(migration, segment, script, lock_timeout_ms))
+        opening, closing = self._frames.preparing(migration, segment, script, lock_timeout_ms)
+        await execute.prepare(self._session, migration.script.text, segment, opening=opening, closing=closing)
