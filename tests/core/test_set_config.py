@@ -107,3 +107,35 @@ def test_what_is_set_before_a_begin_belongs_to_its_transaction() -> None:
 )
 def test_what_was_set_behind_a_savepoint_is_taken_back_to_it(text: str, said: list[str]) -> None:
     assert repeated(f"{text}; VACUUM") == said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT set_config('client_encoding', 'LATIN1', false)",
+        "SELECT 1, set_config('Client_Encoding', f(), true)",
+        'SET "Client_Encoding" = latin1',
+        "DO $$ BEGIN PERFORM set_config('client_encoding', 'LATIN1', true); END $$",
+        "DO $$ BEGIN SET LOCAL client_encoding TO 'LATIN1'; END $$",
+        "DO 'BEGIN SET NAMES latin1; END'",
+    ],
+)
+def test_an_encoding_that_is_none_of_ours_is_refused_however_it_is_set(text: str) -> None:
+    with pytest.raises(ScriptError, match="scripts are sent as UTF-8") as refused:
+        repeated(f"SELECT 1; {text}")
+
+    assert refused.value.place is not None
+    assert refused.value.place.column == 11
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT set_config('client_encoding', 'UTF8', false)",
+        "SELECT set_config('a', 'client_encoding', false)",
+        "DO $$ BEGIN SET client_encoding = 'utf-8'; UPDATE t SET names = 'x'; SET; END $$",
+        "CREATE FUNCTION f() RETURNS text RETURN set_config('client_encoding', 'LATIN1', true)",
+    ],
+)
+def test_what_sets_no_other_encoding_is_taken(text: str) -> None:
+    assert repeated(text) == []

@@ -162,6 +162,15 @@ async def test_an_empty_file_is_recorded(
             1, "2_bad.sql:3:11", "pg_advisory_unlock", "pg_advisory_xact_lock", id="unlock in a block",
         ),
         pytest.param(
+            "CREATE TABLE b (x text);\nSELECT set_config('CLIENT_ENCODING', 'LATIN1', false);\n",
+            1, "2_bad.sql:2:1", "client_encoding 'latin1' is not possible", "as UTF-8", id="encoding",
+        ),
+        pytest.param(
+            "DO $$ BEGIN PERFORM set_config('client_encoding', 'LATIN1', false); END $$;\n",
+            1, "2_bad.sql:1:1", "client_encoding 'latin1' is not possible", "as UTF-8",
+            id="encoding in a block",
+        ),
+        pytest.param(
             "COPY b FROM stdin;\n1\n", 1, "2_bad.sql:1:1", "has no end", "`\\.`", id="copy without an end"
         ),
         pytest.param(

@@ -176,8 +176,15 @@ class _Compiler:
         """See what *statement*, which was taken, leaves in the session."""
         text = self._script.text[statement.start : statement.end]
         self._temporaries.read(word, text, len(self._segments) - (not self._open))
-        sets = word == "do" or (word not in _RUNS_LATER and set_config.GATE in text.lower())
-        if sets and set_config.computes(word, text):
+        if word == "do" or (word not in _RUNS_LATER and set_config.GATE in text.lower()):
+            self._notice_settings(statement, word, text)
+
+    def _notice_settings(self, statement: Statement, word: str, text: str) -> None:
+        try:
+            kinds.refuse_encoding(*set_config.encodings(word, text))
+        except Refusal as refusal:
+            raise self._refused(statement, refusal.what, refusal.hint) from None
+        if set_config.computes(word, text):
             self._remembered.lose(statement)
             if not self._open:
                 self._remembered.end_segment()

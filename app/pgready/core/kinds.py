@@ -157,19 +157,21 @@ def _set(words: Words) -> Reading:
         return _ORDINARY
     local = words.take("local")
     words.skip("session")
-    setting = words.name() or words.rest
+    setting = (words.name() or words.rest).lower()
     if setting in ('"names"', '"client_encoding"'):
         words.skip("to", "=")
-        _refuse_encoding(words.values[:1])
-    return _ORDINARY if local else Reading(Role.SETTING, settings=(setting.lower(),))
+        refuse_encoding(*words.values[:1])
+    return _ORDINARY if local else Reading(Role.SETTING, settings=(setting,))
 
 
-def _refuse_encoding(values: list[str]) -> None:
-    if values and values[0] not in _UTF8:
-        raise Refusal(
-            f"client_encoding {values[0]!r} is not possible: scripts are sent as UTF-8",
-            "save the file as UTF-8 and remove the statement, or write SET client_encoding = 'UTF8'",
-        )
+def refuse_encoding(*values: str) -> None:
+    """Raise Refusal where client_encoding is set to one of *values* that is none of ours."""
+    for value in values:
+        if value not in _UTF8:
+            raise Refusal(
+                f"client_encoding {value!r} is not possible: scripts are sent as UTF-8",
+                "save the file as UTF-8 and remove the statement, or write SET client_encoding = 'UTF8'",
+            )
 
 
 def _reset(words: Words) -> Reading:

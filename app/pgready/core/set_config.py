@@ -7,7 +7,7 @@ would tell what it sets, and no code runs twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
@@ -18,14 +18,17 @@ GATE = "set_config"
 """Stands, in lower case, in the text of what calls it."""
 
 _BEGINS_STATEMENT = (";", "begin", "then", "else", "loop")
-_FOR_A_TRANSACTION = ("local", "transaction", "constraints")
-_SETS = re.compile(rf"\s*(?:set|reset)\s+(?!{'|'.join(_FOR_A_TRANSACTION)})", re.IGNORECASE)
+_BETWEEN = ("local", "session", "to", "=")
+_FOR_A_TRANSACTION = (["local"], ["transaction"], ["constraints"])
+_SETS = re.compile(r"\s*(?:set|reset)\s+(?!local|transaction|constraints)", re.IGNORECASE)
 
 
 class _Call(Struct, frozen=True):
-    """One call; *name* is None where it is computed, *end* the index of the token behind it."""
+    """One call; *name* is None where it is computed, *value* what is said there, *end* the index of the token
+    behind the call."""
 
     name: str | None
+    value: str
     plain: bool
     local: bool
     end: int
@@ -44,6 +47,19 @@ def computes(word: str, statement: str) -> bool:
     if word == "select" and _plain(own[1:]):
         return False
     return _last(own) or any(_last(block) or _sets(block) for block in blocks)
+
+
+def encodings(word: str, statement: str) -> Iterator[str]:
+    """What *statement*, whose first word is *word*, sets client_encoding to by a call, or in a DO block."""
+    own, *blocks = executed(word, statement)
+    for tokens in (own, *blocks):
+        calls = (_call(tokens, at) for at in range(len(tokens)))
+        yield from (each.value for each in calls if each and (each.name or "").lower() == "client_encoding")
+    for tokens in blocks:
+        for at in _set_at(tokens):
+            said = [each for each in tokens[at + 1 : at + 6] if each.text not in _BETWEEN]
+            if _texts(said[:1]) in (["client_encoding"], ["names"]):
+                yield _said(said[1:2])
 
 
 def _plain(tokens: Sequence[Token]) -> tuple[str, ...]:
@@ -83,6 +99,7 @@ def _call(tokens: Sequence[Token], at: int) -> _Call | None:
     name, value, local = (*arguments, [], [], [])[:3]
     return _Call(
         name=_literal(name),
+        value=_said(value),
         plain=_literal(value) is not None and _texts(local) == ["false"],
         local=_texts(local)[-1:] == ["true"],
         end=end,
@@ -116,18 +133,30 @@ def _literal(argument: Sequence[Token]) -> str | None:
     return body(argument[0].text)[1]
 
 
+def _said(argument: Sequence[Token]) -> str:
+    plain = _literal(argument)
+    return (" ".join(_texts(argument)) if plain is None else plain).lower()
+
+
 def _sets(tokens: Sequence[Token]) -> bool:
-    """Whether a block has a SET or RESET of its own, or executes one."""
+    """Whether a block has a SET or RESET of its own that holds on, or executes one."""
+    if any(_texts(tokens[at + 1 : at + 2]) not in _FOR_A_TRANSACTION for at in _set_at(tokens)):
+        return True
     for at, token in enumerate(tokens):
-        before = tokens[at - 1].text if at else ";"
-        if token.text in ("set", "reset") and before in _BEGINS_STATEMENT:
-            if _texts(tokens[at + 1 : at + 2]) not in [[word] for word in _FOR_A_TRANSACTION]:
-                return True
-        elif token.kind is TokenKind.STRING and _SETS.match(body(token.text)[1]):
-            said = _texts(tokens[max(at - 3, 0) : at])
-            if before == "execute" or said == ["execute", "format", "("]:
+        if token.kind is TokenKind.STRING and _SETS.match(body(token.text)[1]):
+            before = _texts(tokens[max(at - 3, 0) : at])
+            if before[-1:] == ["execute"] or before == ["execute", "format", "("]:
                 return True
     return False
+
+
+def _set_at(tokens: Sequence[Token]) -> Iterator[int]:
+    """Where a SET or RESET of a block's own begins; that of an UPDATE is none."""
+    before = ";"
+    for at, token in enumerate(tokens):
+        if token.text in ("set", "reset") and before in _BEGINS_STATEMENT:
+            yield at
+        before = token.text
 
 
 def _texts(tokens: Sequence[Token]) -> list[str]:
