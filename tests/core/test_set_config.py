@@ -56,6 +56,7 @@ LOST = [
     "SELECT set_config('a', 'b', false), make()",
     "SELECT set_config('a', 'b', false) FROM t",
     "SELECT 1 FROM \"set_config\"('a', 'b', false)",
+    "INSERT INTO t SELECT SET_CONFIG /* so */ ('a', 'b', false)",
     "WITH x AS (SELECT set_config('a', 'b', false)) TABLE x",
     "DO $$ BEGIN PERFORM set_config('a', 'b', false); END $$",
     "DO $$ BEGIN SET a = 1; END $$",

@@ -41,8 +41,6 @@ from pgready.core.temporary import Temporaries
 # Settings under which the server reads the text of later statements differently.
 _READING_SETTINGS = (backslashes.SETTING, "backslash_quote", "escape_string_warning")
 
-_RUNS_LATER = frozenset({"create", "alter", "prepare"})
-
 _LOST = "what this sets in the session cannot be set again for the later parts of the script"
 _SAY_PLAINLY = (
     "set it by itself and plainly (SET name = value, SELECT set_config('name', 'value', false)), or for one "
@@ -176,7 +174,7 @@ class _Compiler:
         """See what *statement*, which was taken, leaves in the session."""
         text = self._script.text[statement.start : statement.end]
         self._temporaries.read(word, text, len(self._segments) - (not self._open))
-        if word == "do" or (word not in _RUNS_LATER and set_config.GATE in text.lower()):
+        if set_config.may_set(word, text):
             self._notice_settings(statement, word, text)
 
     def _notice_settings(self, statement: Statement, word: str, text: str) -> None:

@@ -17,6 +17,8 @@ from pgready.core.sql import Token, TokenKind
 GATE = "set_config"
 """Stands, in lower case, in the text of what calls it."""
 
+_CALLED = re.compile(r'set_config"?\s*(?:\(|--|/\*)', re.IGNORECASE)
+_RUNS_LATER = frozenset({"create", "alter", "prepare"})
 _BEGINS_STATEMENT = (";", "begin", "then", "else", "loop")
 _BETWEEN = ("local", "session", "to", "=")
 _FOR_A_TRANSACTION = (["local"], ["transaction"], ["constraints"])
@@ -38,6 +40,11 @@ def selected(tokens: Sequence[Token]) -> tuple[str, ...] | None:
     """The settings of a SELECT of which *tokens* are the list, if that is nothing but plain calls; none where
     it sets what cannot be said again, and None where nothing holds longer than its transaction."""
     return _plain(tokens) or (() if _last(tokens) else None)
+
+
+def may_set(word: str, statement: str) -> bool:
+    """Whether *statement*, whose first word is *word*, is worth a closer look."""
+    return word == "do" or (word not in _RUNS_LATER and _CALLED.search(statement) is not None)
 
 
 def computes(word: str, statement: str) -> bool:

@@ -15,6 +15,9 @@ from pgready.core.sql import TokenKind
 GATE = "temp"
 """Stands, in lower case, in the text of what makes something temporary."""
 
+_MAKES = frozenset({"create", "do", "select", "with"})
+_SAYS_SO = re.compile(r"\b(?:pg_)?temp(?:orary)?\b", re.IGNORECASE)
+
 # Of a text whose tokens are joined by blanks.
 _MADE = re.compile(
     r"(?<!\S)(?:"
@@ -44,7 +47,7 @@ class Temporaries:
         elif word == "drop":
             for name in [name for name in self._made if _speaks_of(name, statement)]:
                 del self._made[name]
-        elif GATE in statement.lower():
+        elif word in _MAKES and _SAYS_SO.search(statement):
             self._made.update(dict.fromkeys(_made(word, statement), segment))
 
     def needed(self, text: str, segment: int) -> Temporary | None:
