@@ -267,4 +267,4 @@ async def test_a_schema_that_is_missing_is_told_with_its_cure(database: Database
     with pytest.raises(PgreadyError, match='schema "ops" does not exist') as failure:
         await pgready.migrate(database.url, dir=folder, history_table="ops.goose_db_version")
 
-    assert failure.value.hint == "create it, or declare it in pgready.toml ([[schema]])"
+    assert failure.value.hint == "create it, or declare it in pgready.toml ([[schema]]); then: pgready up"
