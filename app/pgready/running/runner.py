@@ -15,10 +15,8 @@ import anyio
 from asyncpg import PostgresError
 
 from pgready.core import run, steps
-from pgready.core.dsn import Dsn
 from pgready.core.errors import DatabaseMissing, PgreadyError
 from pgready.core.events import (
-    Connected,
     ConnectFailed,
     ConnectionLost,
     Event,
@@ -33,14 +31,14 @@ from pgready.core.model import LockHolder
 from pgready.core.phases import Phase, phase_of
 from pgready.core.run import RunState
 from pgready.database import lock
-from pgready.database.connect import CannotConnect, attempt_seconds, open_session
+from pgready.database.connect import CannotConnect
 from pgready.database.refusals import DRIVER_ERRORS, OpeningRefused, StatementRefused, lost_connection
 from pgready.database.session import GRACE_SECONDS, Pooling, Session
 from pgready.running import reasons
 from pgready.running.ahead import FirstSession
 from pgready.running.assignment import Assignment
-from pgready.running.host import application_name
 from pgready.running.look import Looker, Sight
+from pgready.running.opening import Opener, connected
 from pgready.running.tally import Tally
 from pgready.running.watch import Watcher
 
@@ -79,7 +77,8 @@ class Run:
         self._lock_since = 0.0
         self._tell_holder_at = 0.0
         self._migrates = False
-        self._watcher = Watcher(self._open_another, emit)
+        self._opener = Opener(assignment)
+        self._watcher = Watcher(self._opener.open_target, emit)
 
     async def to_end(self) -> None:
         """Run until the target is ready. Raises PgreadyError; nothing is left held, whatever happens."""
@@ -188,7 +187,7 @@ class Run:
         left = self._assignment.patience.connect_seconds - (now - self._state.connect_since)
         try:
             first, self._first = self._first, None
-            session = await (first() if first else self._open(self._assignment.target, left))
+            session = await (first() if first else self._opener.open(self._assignment.target, left))
         except CannotConnect as problem:
             made_by = self._assignment.admin if self._state.cluster_bootstrapped else None
             self._error = reasons.in_spite_of_bootstrap(problem.error, made_by)
@@ -203,28 +202,8 @@ class Run:
         self._session = session
         self._error = self._said = None
         self._attempts_before = self._attempts
-        self._emit(
-            Connected(
-                attempt=self._attempts,
-                server_version=session.server_version,
-                database=session.database,
-                user=session.user,
-                pooler=session.pooling is not Pooling.DIRECT,
-            )
-        )
+        self._emit(connected(session, self._attempts))
         return steps.Connected(anyio.current_time(), deadlock_timeout_ms=session.deadlock_timeout_ms)
-
-    async def _open(self, dsn: Dsn, left_seconds: float | None = None) -> Session:
-        left = self._assignment.patience.connect_seconds if left_seconds is None else left_seconds
-        return await open_session(
-            dsn,
-            application_name=application_name(self._assignment.applied_by),
-            vouched_pooler=self._assignment.vouched_pooler,
-            timeout_seconds=attempt_seconds(dsn, left),
-        )
-
-    async def _open_another(self) -> Session:
-        return await self._open(self._assignment.target)
 
     # Bootstrapping
 
@@ -244,7 +223,7 @@ class Run:
     def _bootstrapper(self) -> Bootstrapper:
         from pgready.running.bootstrapper import Bootstrapper
 
-        return Bootstrapper(self._assignment, self._open, self._emit)
+        return Bootstrapper(self._assignment, self._opener.open, self._emit)
 
     # Looking and locking
 
@@ -302,7 +281,7 @@ class Run:
         """Refuse a proven transaction pooler."""
         from pgready.database import pooler
 
-        await pooler.examine(session, self._open_another)
+        await pooler.examine(session, self._opener.open_target)
         if session.pooling is Pooling.TRANSACTION:
             raise pooler.transaction_pooler(session)
 
