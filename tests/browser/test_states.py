@@ -82,5 +82,6 @@ async def test_without_javascript_the_same_is_said_and_kept_fresh(visiting: Visi
         async with visitor.page.expect_event("load", timeout=20_000):
             pass  # it has loaded itself again
 
-        await expect(visitor.page.locator("h1")).to_have_text(scene.word)
+        # Between two tries for a table it may have loaded what is so for a moment.
+        await expect(visitor.page.locator("h1")).to_have_text(scene.word, timeout=20_000)
         await expect(visitor.page.locator("main")).to_contain_text(scene.detail)
