@@ -22,6 +22,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 import asyncpg
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pgready.core import scram
@@ -32,6 +33,7 @@ from pgready.core.extensions import lacking, unavailable
 from pgready.core.facts import Ask, CatalogFacts, Held, asks, default_asks, question
 from pgready.core.model import LockHolder
 from pgready.core.needs import Drift, Needs, Task
+from pgready.core.quoting import exact, fill, literals
 from pgready.core.reconcile import Step, drift, missing, password_drift, uncompared_passwords
 from pgready.database import lock
 from pgready.database.connect import CannotConnect, open_session
@@ -274,19 +276,24 @@ async def _with_logins(session: Session, declared: Declared, facts: CatalogFacts
     uncompared = uncompared_passwords(declared, facts)
     if not uncompared:
         return facts
-    names = [role.name for role in uncompared]
-    expired = frozenset(row["name"] for row in await session.fetch(_EXPIRED, names))
+    names = literals(role.name for role in uncompared)
+    expired = frozenset(row.name for row in await session.read(fill(_EXPIRED, names=names), _Expired))
     answers = {role.name: await _logs_in(session, role) for role in uncompared if role.name not in expired}
     logins = {name: answer for name, answer in answers.items() if answer is not None}
     return replace(facts, logins={**facts.logins, **logins}, expired=expired)
 
 
-_EXPIRED = """
+_EXPIRED = exact(
+    """
 SELECT r.rolname::pg_catalog.text AS name
 FROM pg_catalog.pg_roles AS r
-WHERE r.rolname OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.name[])
-  AND r.rolvaliduntil OPERATOR(pg_catalog.<=) pg_catalog.now()
+WHERE r.rolname = ANY (ARRAY[:names]::pg_catalog.name[]) AND r.rolvaliduntil <= pg_catalog.now()
 """
+)
+
+
+class _Expired(Struct, frozen=True):
+    name: str
 
 
 async def _logs_in(session: Session, role: Role) -> bool | None:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import secrets
 
-from pgready.core.quoting import fill
+from pgready.core.quoting import exact, fill
 from pgready.database.session import Session
 
 # For the transaction only, which keeps a pooler on one backend too.
 _HOLD = "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(:first, :second)"
-_HELD = """
+_HELD = exact(
+    """
 SELECT EXISTS (
   SELECT FROM pg_catalog.pg_locks AS l
-  WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.objsubid OPERATOR(pg_catalog.=) 2
-    AND l.classid OPERATOR(pg_catalog.=) $1::pg_catalog.oid
-    AND l.objid OPERATOR(pg_catalog.=) $2::pg_catalog.oid)
+  WHERE l.locktype = 'advisory' AND l.objsubid = 2
+    AND l.classid = $1::pg_catalog.oid
+    AND l.objid = $2::pg_catalog.oid)
 """
+)
 _KEY_BITS = 31
 
 
