@@ -90,7 +90,7 @@ class Applier:
         self._completing: tuple[Kind, str] | None = None
 
     async def run_transaction(self, action: steps.RunTransaction) -> Observation:
-        migration, script, segment = await self._at(action)
+        migration, script, segment = await self._due(action)
         started = self._begin(migration, script, action.segment)
         sent = self._ahead.pop((action.kind, action.version), None)
         self._completes(action, script)
@@ -131,7 +131,7 @@ class Applier:
         return steps.SegmentDone(now)
 
     async def begin_anew(self, action: steps.BeginAnew) -> Observation:
-        migration, script, _ = await self._at(action)
+        migration, script, _ = await self._due(action)
         outdated = self._outdated[_key(migration)]
         assert outdated, "asked for no other"
         self._durations.begin_anew(migration)
@@ -139,7 +139,7 @@ class Applier:
         return await self._commit(action, migration, script, *forgetting, outdated=outdated)
 
     async def mark_started(self, action: steps.MarkStarted) -> Observation:
-        migration, script, segment = await self._at(action)
+        migration, script, segment = await self._due(action)
         if segment.single is Single.CREATE_INDEX and await self._asked(
             action, self._singles.index_is_there(migration, segment, script)
         ):
@@ -150,7 +150,7 @@ class Applier:
         return await self._commit(action, migration, script, mark)
 
     async def run_single(self, action: steps.RunSingle) -> Observation:
-        migration, script, segment = await self._at(action)
+        migration, script, segment = await self._due(action)
         started = self._begin(migration, script, action.segment)
         try:
             await self._singles.run(migration, segment, script, action.lock_timeout_ms)
@@ -173,7 +173,7 @@ class Applier:
         return steps.SegmentDone(now)
 
     async def probe(self, action: steps.Probe) -> Observation:
-        migration, script, segment = await self._at(action)
+        migration, script, segment = await self._due(action)
         try:
             await execute.run_plain(
                 self._session, self._frames.opening_alone(action.lock_timeout_ms), ["COMMIT"]
@@ -187,7 +187,7 @@ class Applier:
         return steps.Probed(anyio.current_time(), answer)
 
     async def record_done(self, action: steps.RecordDone) -> Observation:
-        migration, script, _ = await self._at(action)
+        migration, script, _ = await self._due(action)
         await self._singles.reset(ends=action.segment + 1 >= len(script.segments))
         self._completes(action, script)
         earlier_ms = self._durations.so_far_ms(migration)
@@ -294,10 +294,13 @@ class Applier:
 
     # What is told
 
-    async def _at(self, action: steps.SegmentAction) -> tuple[Migration, CompiledScript, Segment]:
+    async def _due(self, action: steps.SegmentAction) -> tuple[Migration, CompiledScript, Segment]:
         """What *action* is about, once it is time for it."""
         if action.delay_seconds:
             await anyio.sleep(action.delay_seconds)
+        return await self._at(action)
+
+    async def _at(self, action: steps.SegmentAction) -> tuple[Migration, CompiledScript, Segment]:
         migration = self._source.migration(action.kind, action.version)
         script = await self._source.compiled(action.kind, action.version)
         index = min(action.segment, len(script.segments) - 1)
