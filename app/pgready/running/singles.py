@@ -89,12 +89,14 @@ class Singles:
         """
         undone = False
         with suppress(OpeningRefused, StatementRefused, *DRIVER_ERRORS):
-            undone = not committed and await catalog.undo(self._session, segment)
+            nothing_left = not committed and await catalog.undo(self._session, segment)
             await self.reset()
-            if undone:
+            if nothing_left:
                 forget = self._marks.forget_segment(action.kind, action.version, action.segment)
-                opening = self._frames.opening_alone(action.lock_timeout_ms)
-                await execute.run_plain(self._session, opening, [forget, "COMMIT"])
+                await execute.run_plain(
+                    self._session, self._frames.opening_alone(LAST_MS), [forget, "COMMIT"]
+                )
+                undone = True
         return undone
 
     async def reset(self, *, ends: bool = False) -> None:
