@@ -445,3 +445,71 @@ async def test_a_procedure_that_may_have_committed_waits_as_long_as_it_takes(
 
     assert not [event for event in events if isinstance(event, MigrationRetried)]
     assert await database.fetch("SELECT x FROM done") == [(1,)]
+
+
+async def test_each_pause_between_two_tries_is_made_once(
+    database: Database, sql_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[Event] = []
+    slept: list[float] = []
+    sleep = anyio.sleep
+
+    async def noted(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr(anyio, "sleep", noted)
+    async with held(database):
+        with pytest.raises(LockNotObtained):
+            await pgready.migrate(
+                database.url, dir=sql_folder(ADD), on_event=events.append, relation_lock_timeout="2s"
+            )
+
+    paused = [event.delay_seconds for event in events if isinstance(event, MigrationRetried)]
+    assert [slept.count(seconds) for seconds in paused] == [1] * len(paused)
+
+
+async def test_a_script_that_resets_its_lock_timeout_has_the_servers_own(
+    database: Database, sql_folder: Folder
+) -> None:
+    text = (
+        "CREATE TABLE seen (said text); CREATE PROCEDURE see() LANGUAGE plpgsql AS $$ BEGIN\n"
+        "INSERT INTO seen VALUES (current_setting('lock_timeout')); COMMIT; END $$;\n"
+        "SET lock_timeout = '2s'; RESET lock_timeout;\nCOMMIT;\nCALL see();"
+    )
+
+    await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": f"-- pgready: no-transaction\n{text}"}))
+
+    assert await database.value("SELECT said FROM seen") == "0"
+
+
+async def test_a_mark_that_cannot_be_taken_back_is_not_told_as_taken_back(
+    database: Database, sql_folder: Folder
+) -> None:
+    await pgready.migrate(database.url, dir=sql_folder(MADE))
+    await database.execute(
+        "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN\n"
+        "PERFORM pg_advisory_xact_lock(77); RAISE 'nope'; END $$"
+    )
+    folder = sql_folder(MADE | {"1_a.sql": "-- pgready: no-transaction\nCALL p();"})
+    failures: list[MigrationFailed] = []
+
+    async def migrate() -> None:
+        with pytest.raises(MigrationFailed) as failed:
+            await pgready.migrate(database.url, dir=folder)
+        failures.append(failed.value)
+
+    async with database.connect() as other, database.connect() as keeper:
+        await other.fetchval("SELECT pg_advisory_lock(77)")
+        async with anyio.create_task_group() as group:
+            group.start_soon(migrate)
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            while not await database.value(waits):
+                await anyio.sleep(0.02)
+            await keeper.execute("BEGIN; LOCK TABLE pgready.journal")
+            await other.fetchval("SELECT pg_advisory_unlock_all()")
+
+    (failure,) = failures
+    assert failure.what.startswith("nope")
+    assert "nothing of 1 was applied" not in (failure.done or "")
+    assert await database.value("SELECT count(*) FROM pgready.journal WHERE state = 'started'") == 1

@@ -161,6 +161,7 @@ async def test_a_setting_that_cannot_be_made_again_is_told_with_its_place_and_cu
     text = (
         "CREATE TEXT SEARCH CONFIGURATION c (COPY = simple); CREATE TABLE t (a int);\n"
         "SET default_text_search_config = 'public.c';\nDROP TEXT SEARCH CONFIGURATION c;\n"
+        "SET my.a = '1'; SET my.b = '2'; SET my.c = '3'; SET my.d = '4'; SET my.e = '5';\n"
         f"COMMIT;\n{behind}"
     )
 
@@ -171,6 +172,6 @@ async def test_a_setting_that_cannot_be_made_again_is_told_with_its_place_and_cu
 
     error = failed.value
     assert (str(error.place), error.sqlstate) == ("1_a.sql:2:1", "22023")
-    assert error.done == "part 1 of 2 of 1 (up to line 3) stays applied; nothing else was run"
+    assert error.done == "part 1 of 2 of 1 (up to line 4) stays applied; nothing else was run"
     assert "it is set again for each later part of the script" in (error.hint or "")
     assert status.ready

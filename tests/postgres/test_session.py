@@ -96,7 +96,20 @@ async def test_a_script_that_resets_all_comes_back_to_the_settings_of_the_start(
 
 
 async def test_what_the_server_comes_back_to_is_not_set_again(session: Session) -> None:
-    assert not [name for name in START_SETTINGS if name in session.own_settings(0)]
+    own = "; ".join(session.own_settings(0))
+
+    assert own
+    assert not [name for name in START_SETTINGS if name in own]
+
+
+async def test_looks_do_not_wait_for_ever_and_a_script_comes_back_to_the_servers_own_patience(
+    session: Session,
+) -> None:
+    assert await session.fetchval("SHOW lock_timeout") == "1s"
+
+    await session.execute("RESET lock_timeout")
+
+    assert await session.fetchval("SHOW lock_timeout") == "0"
 
 
 async def test_who_refuses_a_setting_at_the_start_is_reached_without(
@@ -106,7 +119,7 @@ async def test_who_refuses_a_setting_at_the_start_is_reached_without(
 
     opened = await open_session(parse(database.url), application_name="pgready test")
     try:
-        assert "tcp_keepalives_idle" in opened.own_settings(0)
+        assert "tcp_keepalives_idle" in "; ".join(opened.own_settings(0))
     finally:
         await opened.close()
 
@@ -115,7 +128,7 @@ async def test_what_a_pooler_dropped_is_set_with_the_rest(database: Database) ->
     connection = await asyncpg.connect(database.url)
     try:
         dropped = Session(connection, parse(database.url), await identify(connection), Pooling.DIRECT)
-        await dropped.execute(dropped.own_settings(0))
+        await dropped.set_own(0)
         rows = await dropped.fetch("SELECT name, setting FROM pg_settings WHERE source = 'session'")
     finally:
         await connection.close()

@@ -195,7 +195,7 @@ async def _carry_out(
                 raise
             emit(DriftFound(step.what, step.name, f"{problem.what}; optional, so left out"))
     for session in sessions if steps else ():
-        await session.execute("RESET lock_timeout")
+        await session.bound_looks()
 
 
 async def _run(sessions: Sequence[Session], step: Step, left_now: _LeftNow, emit: Emit) -> bool:

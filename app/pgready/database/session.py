@@ -26,8 +26,12 @@ GRACE_SECONDS = 3.0
 _STOP_AGAIN_SECONDS = 0.05
 """How long a farewell (ROLLBACK, unlock, close) may take before the connection is dropped hard."""
 
+LOOK_LOCK_MS = 1000
+"""How long a look waits for a history that somebody locks; who else waits for a table says how long."""
+
 OWN_SETTINGS = (
     ("standard_conforming_strings", "on", 0),
+    ("lock_timeout", f"{LOOK_LOCK_MS}ms", 0),
     ("idle_in_transaction_session_timeout", "0", 0),
     ("idle_session_timeout", "0", 0),
     ("transaction_timeout", "0", 17),
@@ -37,19 +41,14 @@ each script, whose reset undoes them."""
 
 _WITNESS, _WITNESSED = "client_connection_check_interval", "1001ms"
 
-LOOK_LOCK_MS = 1000
-"""How long a look waits for a history that somebody locks; who else waits for a table says how long."""
-
 START_SETTINGS = {
     _WITNESS: _WITNESSED,
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "3",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10000",
-    "lock_timeout": f"{LOOK_LOCK_MS}ms",
 }
-"""They make the server notice within seconds that we died, and so free the lock (SAFETY 4), and no look wait
-without end.
+"""They make the server notice within seconds that we died, and so free the lock (SAFETY 4).
 
 A server that is given them as it lets us in comes back to them at RESET ALL; setting them after each script
 would cost more than all else that is set there. A pooler may refuse start-up parameters, or drop them
@@ -73,6 +72,8 @@ SELECT pg_catalog.pg_backend_pid() AS pid,
        current_user::pg_catalog.text AS "user",
        coalesce(pg_catalog.current_setting(:witness, true) OPERATOR(pg_catalog.=) :witnessed, false)
          AS start_settings_kept,
+       CASE WHEN pg_catalog.current_setting(:witness, true) OPERATOR(pg_catalog.=) :witnessed
+         THEN pg_catalog.set_config('lock_timeout', :look_lock, false) END AS look_lock,
        (extract(epoch FROM pg_catalog.current_setting('deadlock_timeout')::interval)
          OPERATOR(pg_catalog.*) 1000)::int AS deadlock_timeout_ms
 """
@@ -126,7 +127,7 @@ class Session:
         self.pooling = pooling
         self._start_settings_kept = identity.start_settings_kept and pooling is Pooling.DIRECT
         self._wire = wired(connection)
-        self._own_settings: dict[int, str] = {}
+        self._own_settings: dict[int, tuple[str, ...]] = {}
 
     @property
     def server_major(self) -> int:
@@ -260,22 +261,32 @@ class Session:
         if scope.cancelled_caught:
             self.connection.terminate()
 
-    def own_settings(self, statement_timeout_ms: int) -> str:
+    def own_settings(self, statement_timeout_ms: int) -> tuple[str, ...]:
         """The statements that set, after RESET ALL, what it does not come back to by itself; on a pooled
         backend that is not ours they set nothing."""
         if self.pooling is Pooling.UNPROVEN:
-            return "SELECT"
+            return ()
         if statement_timeout_ms not in self._own_settings:
             self._own_settings[statement_timeout_ms] = self._set_own(statement_timeout_ms)
         return self._own_settings[statement_timeout_ms]
 
-    def _set_own(self, statement_timeout_ms: int) -> str:
+    async def set_own(self, statement_timeout_ms: int) -> None:
+        """Set `own_settings`."""
+        if own := self.own_settings(statement_timeout_ms):
+            await self.execute("\n;".join(own))
+
+    async def bound_looks(self) -> None:
+        """Let a look wait no longer than LOOK_LOCK_MS again, for whoever has set that otherwise."""
+        pooled = self.pooling is Pooling.UNPROVEN
+        await self.execute("RESET lock_timeout" if pooled else f"SET lock_timeout = {LOOK_LOCK_MS}")
+
+    def _set_own(self, statement_timeout_ms: int) -> tuple[str, ...]:
         values = [(name, value) for name, value, since in OWN_SETTINGS if self.server_major >= since]
         if not self._start_settings_kept:
             values += START_SETTINGS.items()
         values.append(("statement_timeout", f"{statement_timeout_ms}ms"))
         # SET costs the server a third of what set_config in a SELECT does, and this runs after each script.
-        return "\n;".join(fill("SET :name = :value", name=Name(name), value=value) for name, value in values)
+        return tuple(fill("SET :name = :value", name=Name(name), value=value) for name, value in values)
 
     async def close(self) -> None:
         """Say goodbye within the grace period; whatever happens, the connection is gone afterwards.
@@ -296,8 +307,9 @@ class Session:
 
 
 async def identify(connection: asyncpg.Connection[Any]) -> Identity:
-    """Who and where we are on the server, in one round trip."""
-    query = fill(_IDENTIFY, witness=_WITNESS, witnessed=_WITNESSED)
+    """Who and where we are on the server, in one round trip, which bounds the look that follows: a start
+    setting would be what a script's RESET comes back to."""
+    query = fill(_IDENTIFY, witness=_WITNESS, witnessed=_WITNESSED, look_lock=f"{LOOK_LOCK_MS}ms")
     return (await _read(connection, query, Identity))[0]
 
 

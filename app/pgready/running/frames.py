@@ -92,7 +92,7 @@ class Frames:
 
         Its record waits as little as the script did, whose locks are held meanwhile, and never without end.
         """
-        own = [self._own_settings, lock.timeout(_own(script, lock_timeout_ms) or lock_timeout_ms)]
+        own = [*self._own_settings, lock.timeout(_own(script, lock_timeout_ms) or lock_timeout_ms)]
         if number + 1 < len(script.segments):
             took = journal.THIS_TRANSACTION
             mark = self._marks.record(
@@ -152,16 +152,16 @@ class Frames:
         waiting = waits(migration.script, segment, _own(script, of_ladder_ms))
         timeout_ms = script.statement_timeout_ms
         timeout = [] if timeout_ms is None else [_statement_timeout(timeout_ms, local=False)]
-        return [*_BETWEEN_SEGMENTS[1:], self._own_settings, READ_WRITE, waiting], timeout
+        return [*_BETWEEN_SEGMENTS[1:], *self._own_settings, READ_WRITE, waiting], timeout
 
     def reset(self, *, ends: bool) -> str:
         """Take back what was set for a single, and what it left in the session: temporary tables and the like
         where the script *ends* with it, since its next segments may need them."""
         resets = execute.RESETS if ends else _BETWEEN_SEGMENTS
-        return "\n;".join((*resets[1:], self._own_settings))
+        return "\n;".join((*resets[1:], *self._own_settings))
 
     @property
-    def _own_settings(self) -> str:
+    def _own_settings(self) -> tuple[str, ...]:
         return self._session.own_settings(self._statement_timeout_ms)
 
     def _record(self, migration: Migration, segments: int, earlier_ms: int | None) -> str:

@@ -144,7 +144,7 @@ async def locked(
     PoolerError where no session lock would hold, whoever vouches for it.
     """
     await _examine(session)
-    await session.execute(session.own_settings(0))
+    await session.set_own(0)
     await _take(session, keys, patience_seconds, emit)
     yield
     await lock.release(session, keys)

@@ -203,7 +203,7 @@ class Reverter:
             ],
             closing=[
                 *execute.RESETS,
-                self._own_settings,
+                *self._own_settings,
                 lock.timeout(timeout_ms or lock_timeout_ms),
                 *closing,
                 "COMMIT",
@@ -264,7 +264,7 @@ class Reverter:
         text = reversal.revert.text
         settings = [text[each.start : each.end] for each in segment.settings]
         settings += _timeout(reversal.script, local=False)
-        own = [*execute.RESETS[1:], self._own_settings]
+        own = [*execute.RESETS[1:], *self._own_settings]
         timeout = waits(reversal.revert, segment, reversal.script.lock_timeout_ms or 0)
         await self._session.execute("\n;".join([*own, READ_WRITE, timeout, *settings]))
         try:

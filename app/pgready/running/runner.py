@@ -265,7 +265,7 @@ class Run:
         if not self._lock_since:
             self._lock_since = anyio.current_time()
             await self._examine(session)
-            await session.execute(session.own_settings(self._assignment.statement_timeout_ms))
+            await session.set_own(self._assignment.statement_timeout_ms)
         waited = anyio.current_time() - self._lock_since
         if await lock.try_take(session, keys):
             self._lock_since = 0.0

@@ -177,7 +177,7 @@ class Vigil:
         )
         self._session = session
         if session.pooling is not Pooling.UNPROVEN:  # there the next transaction may be on another backend
-            await session.execute(session.own_settings(round(1000 * _ANSWER_SECONDS)))
+            await session.set_own(round(1000 * _ANSWER_SECONDS))
         return session
 
     def _hear(self, event: Event) -> None:
