@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from pgready.core import steps
-from pgready.core.ladder import rungs_ms
+from pgready.core.ladder import Ladder, rungs_ms
 from pgready.core.model import JournalRow, Kind, SegmentState
 from pgready.core.patience import Patience
 from pgready.core.phases import Phase, phase_of
@@ -310,6 +310,44 @@ def test_the_waits_for_another_connection_grow_up_to_what_is_left() -> None:
     assert max(waits[:2]) < min(waits[-2:])
     assert isinstance(last, steps.Connect)
     assert last.delay_seconds <= 0.011
+
+
+def test_the_wait_behind_another_connection_has_the_patience_of_a_first_one() -> None:
+    player = Player().lock(work(T))
+    player.see(steps.Unreached, after_seconds=500)
+
+    assert isinstance(player.see(steps.ConnectRefused, after_seconds=59, transient=True), steps.Connect)
+    assert player.see(steps.ConnectRefused, after_seconds=1, transient=True) == GiveUp(
+        GiveUpReason.UNREACHABLE
+    )
+
+
+def test_each_wait_for_another_connection_is_drawn_from_the_next_rung() -> None:
+    player = Player().lock(work(T))
+    for tries in (1, 2, 3):
+        player.see(steps.Unreached)
+        assert player.state.unreached == tries
+        player.lock(work(T))
+
+
+@pytest.mark.parametrize("lost", [steps.Lost, steps.Unreached])
+def test_behind_another_connection_the_ladder_begins_at_its_foot(
+    lost: Callable[..., steps.Observation],
+) -> None:
+    player = Player().lock(work(T))
+    player.see(steps.LockTimedOut, elapsed_seconds=0.1)
+    player.see(lost)
+
+    assert player.state.ladder == Ladder()
+
+
+def test_behind_a_look_that_had_to_wait_the_ladder_begins_at_its_foot() -> None:
+    player = Player().connect()
+    player.see(steps.LockTimedOut, elapsed_seconds=1.0)
+    assert player.state.ladder != Ladder()
+    player.look(work(T))
+
+    assert player.state.ladder == Ladder()
 
 
 def test_the_lock_is_gone_with_the_connection_that_is_given_up_for_another() -> None:

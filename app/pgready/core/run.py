@@ -276,7 +276,7 @@ def _lock_timed_out(state: RunState, timed_out: steps.LockTimedOut) -> Step:
     delay, seed = _wait(state, backoff.RELATION_LOCK, ladder.tries - 1, left)
     state = replace(state, ladder=ladder, seed=seed)
     if isinstance(state.action, steps.RunSingle):
-        state, _ = _ask(replace(state, current=replace(_current(state), started=False)), steps.MarkStarted)
+        state, _ = _ask(state, steps.MarkStarted)  # its mark was taken back
     elif isinstance(state.action, steps.SegmentAction):
         state, _ = _ask(state, type(state.action), state.action.segment)
     assert isinstance(state.action, steps.Look | steps.SegmentAction), "nothing else waits for a relation"
