@@ -343,9 +343,11 @@ def test_behind_another_connection_the_ladder_begins_at_its_foot(
 
 def test_behind_a_look_that_had_to_wait_the_ladder_begins_at_its_foot() -> None:
     player = Player().connect()
+    player.look(work(T))
+    player.see(steps.LockTaken)
     player.see(steps.LockTimedOut, elapsed_seconds=1.0)
     assert player.state.ladder != Ladder()
-    player.look(work(T))
+    player.look(work(T))  # the same as before, which is no progress
 
     assert player.state.ladder == Ladder()
 

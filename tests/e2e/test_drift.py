@@ -40,5 +40,5 @@ async def test_drift_in_the_target_is_told_where_a_password_takes_the_servers_bo
 
     assert (first.exit_code, second.exit_code) == (0, 0), first.stderr
     for result in (first, second):
-        assert "owner is pg_database_owner" in result.stderr
+        assert f", not {role.name}" in result.stderr
         assert "public.later does not exist yet" in result.stderr

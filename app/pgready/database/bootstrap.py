@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from pgready.core import scram
 from pgready.core.bootstrap import Declared, Role
-from pgready.core.errors import LockNotObtained, PgreadyError
+from pgready.core.errors import LockNotObtained, PgreadyError, Unreachable
 from pgready.core.events import Bootstrapped, DriftFound, Event, LockWaited, ServerNotice
 from pgready.core.extensions import lacking, unavailable
 from pgready.core.facts import Ask, CatalogFacts, Held, asks, default_asks, question
@@ -208,6 +208,9 @@ async def _run(sessions: Sequence[Session], step: Step, left_now: _LeftNow, emit
             return True
         if not await _is_left(step, left_now):
             return False
+        if await _is_standbys(problem, sessions[0]):
+            what = f"{step.what} {step.name}: {problem.args[0]}, for the server is a standby"
+            raise CannotConnect(Unreachable(what, sqlstate=problem.sqlstate), transient=True) from problem
         now = anyio.current_time()
         if not _is_passing(problem) or now > start + RETRY_SECONDS:
             raise explained(step, problem, sessions) from problem
@@ -215,6 +218,11 @@ async def _run(sessions: Sequence[Session], step: Step, left_now: _LeftNow, emit
             emit(ServerNotice("WARNING", f"{step.what} {step.name}: {problem.args[0]}; tried again", None))
             next_tell = now + _TELL_SECONDS
         await anyio.sleep(random.uniform(*_RETRY_PAUSE_SECONDS))
+
+
+async def _is_standbys(problem: asyncpg.PostgresError, session: Session) -> bool:
+    """Whether a promotion would cure the refusal, as where a client came to a standby a moment too early."""
+    return problem.sqlstate == "25006" and await session.fetchval("SELECT pg_catalog.pg_is_in_recovery()")
 
 
 async def _is_left(step: Step, left_now: _LeftNow) -> bool:
