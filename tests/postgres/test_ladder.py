@@ -513,3 +513,45 @@ async def test_a_mark_that_cannot_be_taken_back_is_not_told_as_taken_back(
     assert failure.what.startswith("nope")
     assert "nothing of 1 was applied" not in (failure.done or "")
     assert await database.value("SELECT count(*) FROM pgready.journal WHERE state = 'started'") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-- pgready: no-transaction\nCALL made();",
+        f"{OWN}DO $$ BEGIN INSERT INTO done VALUES (1); COMMIT; END $$;",
+    ],
+    ids=["call", "do"],
+)
+async def test_the_record_of_what_no_probe_can_tell_of_waits_as_long_as_it_takes(
+    text: str, database: Database, sql_folder: Folder
+) -> None:
+    blocked: list[Blocked] = []
+    again = anyio.Event()
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Blocked):
+            blocked.append(event)
+            if len(blocked) == 2:
+                again.set()
+
+    await database.execute(
+        "CREATE TABLE done (x int);"
+        "CREATE PROCEDURE made() LANGUAGE sql BEGIN ATOMIC INSERT INTO done VALUES (1); END"
+    )
+    await pgready.migrate(database.url, dir=sql_folder(MADE))
+    folder = sql_folder({**MADE, "1_a.sql": text})
+    async with (
+        anyio.create_task_group() as group,
+        held(database, lock="LOCK TABLE pgready.history IN SHARE MODE") as pid,
+    ):
+        group.start_soon(
+            lambda: pgready.migrate(
+                database.url, dir=folder, on_event=on_event, relation_lock_timeout="500ms"
+            )
+        )
+        await again.wait()
+
+    assert {holder.pid for event in blocked for holder in event.holders} == {pid}
+    assert await database.fetch("SELECT x FROM done") == [(1,)]
+    assert await database.value("SELECT count(*) FROM pgready.history") == 2

@@ -92,6 +92,8 @@ class RecordDone(SegmentAction, frozen=True):
     """Commit `done` (or, for the last segment, the history row) of a single, fenced.
     → Marked | LockTimedOut | Lost | FenceLost | Failed
 
+    Of what no probe can tell of it waits for the history as long as that takes.
+
     Also asked for the last segment, of whatever kind, where all of them are journaled done and only the
     history row lacks: somebody cut the failing end off a partly applied script.
     """

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 import anyio
+from msgspec.structs import replace
 
 from pgready.core import steps
 from pgready.core.errors import LockNotObtained, PgreadyError
@@ -187,7 +188,9 @@ class Applier:
         return steps.Probed(anyio.current_time(), answer)
 
     async def record_done(self, action: steps.RecordDone) -> Observation:
-        migration, script, _ = await self._due(action)
+        migration, script, segment = await self._due(action)
+        if segment.single is Single.UNKNOWN:  # nobody could tell later that it happened
+            action = replace(action, lock_timeout_ms=0)
         await self._singles.reset(ends=action.segment + 1 >= len(script.segments))
         self._completes(action, script)
         earlier_ms = self._durations.so_far_ms(migration)
