@@ -145,6 +145,22 @@ async def test_a_drop_that_was_refused_leaves_all_as_it_was(target: Target) -> N
     assert (await target("up")).exit_code == 0
 
 
+async def test_a_drop_that_was_refused_is_told_though_its_mark_cannot_be_taken_back(target: Target) -> None:
+    await target("down", "--yes")
+    async with target.database.connect() as reader, target.database.connect() as other:
+        await reader.execute("BEGIN; LOCK TABLE cats IN SHARE UPDATE EXCLUSIVE MODE")
+        running = target.start("down", "--yes", "--relation-lock-timeout", "500ms")
+        with anyio.fail_after(30):
+            while not (pid := await target.database.value(BACKENDS_DROPPING)):
+                await anyio.lowlevel.checkpoint()
+        await other.execute("BEGIN; LOCK TABLE pgready.journal IN SHARE MODE")
+        await other.execute("SELECT pg_cancel_backend($1)", pid)
+        result = await running.wait()
+
+    assert result.exit_code == 1
+    assert "0002_index.down.sql:1:1: canceling statement due to user request" in result.stderr
+
+
 @pytest.fixture
 async def half_taken_back(target: Target) -> Target:
     """0003 is gone, and of 0002 one of two drops: the other is refused."""
@@ -341,6 +357,28 @@ async def test_a_locked_table_is_waited_for_without_a_queue_behind(target: Targe
 
     assert result.exit_code == 0
     assert await target.recorded() == ["0001", "0002"]
+
+
+async def test_the_record_of_what_ran_alone_is_tried_again_while_the_history_is_locked(
+    target: Target,
+) -> None:
+    target.write("0003_dogs.down.sql", "VACUUM FULL dogs;\n")
+    async with target.database.connect() as other:
+        await other.execute("BEGIN; LOCK TABLE pgready.history IN SHARE MODE")
+        given_up = await target("down", "--yes", "--relation-lock-timeout", "1s")
+        running = target.start("down", "--yes")
+        await running.until(lambda: "migration.retried" in running.stderr, "the ladder to be climbed")
+        await other.execute("ROLLBACK")
+        result = await running.wait()
+
+    assert given_up.exit_code == 5
+    assert "migration.retried" in given_up.stderr
+    assert "could not be recorded in pgready.history: canceling statement" in given_up.stderr
+    assert "done: 0003 is recorded as applied still; nothing else was run" in given_up.stderr
+    assert "hint: end what holds it, then: pgready down" in given_up.stderr
+    assert result.exit_code == 0
+    assert await target.recorded() == ["0001", "0002"]
+    assert await target.database.fetch("SELECT segment FROM pgready.journal") == []
 
 
 async def test_a_version_that_does_not_exist_is_named(target: Target) -> None:

@@ -7,15 +7,15 @@ before, lest an `up` meanwhile take for applied what is half gone.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 from msgspec import Struct
 
-from pgready.core.errors import Diverged, LockLost, PgreadyError, Uncertain, Unreachable
+from pgready.core.errors import Diverged, LockLost, LockNotObtained, PgreadyError, Uncertain, Unreachable
 from pgready.core.events import Event, MigrationFailed, MigrationReverted
-from pgready.core.ladder import LAST_MS, Ladder
+from pgready.core.ladder import Ladder
 from pgready.core.model import TAKING_BACK, Kind, SegmentState
 from pgready.core.patience import Patience
 from pgready.core.planning import Entry, Plan, State
@@ -167,13 +167,16 @@ class Reverter:
         self._emit(MigrationReverted(migration.version, migration.name, duration_ms))
 
     async def _in_transaction(self, reversal: Reversal, closing: Sequence[str]) -> None:
-        """Climb the ladder of lock timeouts, as a migration does."""
+        await self._climb(reversal, lambda timeout_ms: self._try(reversal, closing, timeout_ms))
+
+    async def _climb(self, reversal: Reversal, attempt: Callable[[int], Awaitable[None]]) -> None:
+        """Climb the ladder of lock timeouts with *attempt*, as a migration does."""
         ladder, version = Ladder(), reversal.migration.version
         deadlock_ms = self._session.deadlock_timeout_ms
         while True:
             began = anyio.current_time()
             try:
-                await self._try(reversal, closing, ladder.timeout_ms(deadlock_ms))
+                await attempt(ladder.timeout_ms(deadlock_ms))
             except StatementRefused as refused:
                 if refused.problem.sqlstate not in LOCK_CODES:
                     raise
@@ -216,17 +219,18 @@ class Reverter:
         first, *others = reversal.script.segments
         version = reversal.migration.version
         forget = self._marks.forget_segment(Kind.VERSIONED, version, TAKING_BACK)
-        await self._fenced([*self._begun(reversal), "COMMIT"])
+        await self._fenced(reversal, self._begun(reversal))
         try:
             await self._alone(reversal, first)
         except (StatementRefused, Uncertain):
             if version not in self._taken_back and await self._is_untouched(reversal, first):
-                await self._fenced([forget, "COMMIT"])
+                with suppress(LockNotObtained):  # what was refused first is told
+                    await self._fenced(reversal, [forget])
             raise
         for segment in others:
-            await self._fenced(["COMMIT"])
+            await self._fenced(reversal, [])
             await self._alone(reversal, segment)
-        await self._fenced([*closing, forget, "COMMIT"])
+        await self._fenced(reversal, [*closing, forget])
 
     def _begun(self, reversal: Reversal) -> list[str]:
         """Statements that journal that *reversal* has begun."""
@@ -236,9 +240,12 @@ class Reverter:
         self._has_journal = True
         return [*create, mark]
 
-    async def _fenced(self, statements: Sequence[str]) -> None:
-        opening = [BEGIN, *lock.fence(self._session, self._keys, LAST_MS)]
-        await execute.run_plain(self._session, opening, statements)
+    async def _fenced(self, reversal: Reversal, statements: Sequence[str]) -> None:
+        async def attempt(timeout_ms: int) -> None:
+            opening = [BEGIN, *lock.fence(self._session, self._keys, timeout_ms)]
+            await execute.run_plain(self._session, opening, [*statements, "COMMIT"])
+
+        await self._climb(reversal, attempt)
 
     async def _alone(self, reversal: Reversal, segment: Segment) -> None:
         version = reversal.migration.version
