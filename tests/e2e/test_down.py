@@ -161,6 +161,20 @@ async def test_a_drop_that_was_refused_is_told_though_its_mark_cannot_be_taken_b
     assert "0002_index.down.sql:1:1: canceling statement due to user request" in result.stderr
 
 
+async def test_what_keeps_a_half_built_index_is_told_as_the_way_back_s_own(target: Target) -> None:
+    build = "CREATE INDEX CONCURRENTLY dogs_id ON dogs (id);"
+    target.write("0003_dogs.down.sql", f"-- pgready: statement-timeout=200ms\n{build}\n")
+    async with target.database.connect() as other:
+        await other.execute("BEGIN; INSERT INTO dogs VALUES (1)")
+        downs = [await target("down", "--yes") for _ in range(2)]
+
+    for down in downs:
+        assert down.exit_code == 1
+        assert "0003_dogs.down.sql:2:1: canceling statement due to statement timeout" in down.stderr
+        assert "done: 0003 is recorded as applied still; nothing else was run" in down.stderr
+    assert (await target("down", "--yes")).exit_code == 0
+
+
 @pytest.fixture
 async def half_taken_back(target: Target) -> Target:
     """0003 is gone, and of 0002 one of two drops: the other is refused."""

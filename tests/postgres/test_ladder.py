@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import asyncpg
 import pytest
 
 import pgready
@@ -240,6 +241,34 @@ async def test_a_concurrent_index_under_the_script_s_own_timeout_fails_by_name_a
     assert str(failed.value.place) == "1_a.sql:3:1"
     assert await database.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'busy_x'::regclass")
     assert await database.value("SELECT count(*) FROM pg_class WHERE relname LIKE 'busy_x%'") == 1
+
+
+@pytest.mark.parametrize("made_by_us", [True, False], ids=["healed", "found"])
+async def test_what_keeps_a_half_built_index_from_being_dropped_is_told_as_its_own(
+    made_by_us: bool, database: Database, sql_folder: Folder
+) -> None:
+    build = "CREATE INDEX CONCURRENTLY busy_x ON busy (x);"
+    folder = sql_folder({**MADE, "1_a.sql": f"SELECT 1;\nSET lock_timeout = '200ms';\n{build}"})
+    await database.execute("CREATE TABLE busy (x int)")
+    async with held(database, lock="INSERT INTO busy VALUES (1)"):
+        async with database.connect() as other:
+            if not made_by_us:
+                await other.execute("SET lock_timeout = '200ms'")
+                with pytest.raises(asyncpg.LockNotAvailableError):
+                    await other.execute(build)
+            with pytest.raises(MigrationFailed):
+                await pgready.migrate(database.url, dir=folder)
+        with pytest.raises(MigrationFailed) as failed:
+            await pgready.migrate(database.url, dir=folder)
+
+    assert (failed.value.sqlstate, str(failed.value.place)) == ("55P03", "1_a.sql:3:1")
+    assert failed.value.done == (
+        "part 1 of 2 of 1 (up to line 2) stays applied, and the statement that failed may have happened in "
+        "part; nothing else was run"
+    )
+    assert failed.value.hint == "what it left is seen to by: pgready up"
+    await pgready.migrate(database.url, dir=folder)
+    assert await database.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'busy_x'::regclass")
 
 
 async def test_a_locked_history_does_not_make_a_script_keep_its_tables_from_others(

@@ -8,6 +8,9 @@ search_path while names are looked up here, as they are written in the script.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import anyio
 import asyncpg
 from msgspec import Struct
@@ -16,7 +19,7 @@ from pgready.core.model import TableName
 from pgready.core.quoting import exact, fill
 from pgready.core.segments import Segment, Single
 from pgready.core.steps import ProbeAnswer
-from pgready.database.refusals import lost_connection
+from pgready.database.refusals import StatementRefused, lost_connection
 from pgready.database.session import Session
 
 _BUILD_POLL_SECONDS = 0.5
@@ -108,6 +111,17 @@ class Index(Struct, frozen=True):
     name: TableName
     valid: bool
     building: bool
+
+
+@contextmanager
+def healing(session: Session, segment: Segment) -> Iterator[None]:
+    """What the server refuses meanwhile is told as refused of the single of *segment*."""
+    try:
+        yield
+    except asyncpg.PostgresError as problem:
+        if session.closed or lost_connection(problem):
+            raise
+        raise StatementRefused(problem, segment.statements[0], None) from problem
 
 
 async def find_index(session: Session, segment: Segment) -> Index | None:

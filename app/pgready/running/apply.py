@@ -181,7 +181,11 @@ class Applier:
             )
         except OpeningRefused:
             return steps.FenceLost(anyio.current_time())
-        answer = await self._asked(action, self._singles.probe(migration, segment, script))
+        try:
+            answer = await self._singles.probe(migration, segment, script)
+        except StatementRefused as refused:
+            left = refused.statement not in segment.settings  # what is to be healed
+            raise await self._explained(action, migration, script, refused, undone=not left) from refused
         if answer is steps.ProbeAnswer.HAPPENED:
             self._single_ms = None
             self._durations.add(migration, None)

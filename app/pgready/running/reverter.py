@@ -253,10 +253,11 @@ class Reverter:
             self._session, self._keys, self._patience.lock_seconds, version, self._emit
         )
         async with self._prepared(reversal, segment):
-            if segment.single is Single.CREATE_INDEX:
-                await catalog.drop_invalid_index(self._session, segment)
-            if segment.single is Single.REINDEX:
-                await catalog.drop_leftovers(self._session, segment)
+            with catalog.healing(self._session, segment):
+                if segment.single is Single.CREATE_INDEX:
+                    await catalog.drop_invalid_index(self._session, segment)
+                if segment.single is Single.REINDEX:
+                    await catalog.drop_leftovers(self._session, segment)
             # On a first attempt the server answers: what is there, or gone, was not this way back's doing.
             if version not in self._taken_back or not await self._happened(reversal, segment):
                 await execute.run_single(self._session, reversal.revert.text, segment.statements[0])
@@ -283,7 +284,8 @@ class Reverter:
     async def _happened(self, reversal: Reversal, segment: Segment) -> bool:
         if segment.single is Single.REPEATABLE:
             return False
-        answer = await catalog.probe(self._session, segment)
+        with catalog.healing(self._session, segment):
+            answer = await catalog.probe(self._session, segment)
         if answer is ProbeAnswer.UNKNOWN:
             raise Uncertain(
                 f"{reversal.revert.path}: nothing can tell whether this happened already",

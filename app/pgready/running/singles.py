@@ -50,10 +50,11 @@ class Singles:
                 self._session, self._keys, self._lock_seconds, migration.version, self._emit
             )
             await self._prepare(migration, segment, script, lock_timeout_ms)
-            if segment.single is Single.CREATE_INDEX:
-                await catalog.drop_invalid_index(self._session, segment)
-            if segment.single is Single.REINDEX:
-                await catalog.drop_leftovers(self._session, segment)
+            with catalog.healing(self._session, segment):
+                if segment.single is Single.CREATE_INDEX:
+                    await catalog.drop_invalid_index(self._session, segment)
+                if segment.single is Single.REINDEX:
+                    await catalog.drop_leftovers(self._session, segment)
             unknown = segment.single is Single.UNKNOWN
             try:
                 await execute.run_single(
@@ -69,11 +70,14 @@ class Singles:
     async def probe(
         self, migration: Migration, segment: Segment, script: CompiledScript
     ) -> steps.ProbeAnswer:
-        """Whether it happened, as `catalog.probe`."""
+        """Whether it happened, as `catalog.probe`. Raises StatementRefused."""
         await self._prepare(migration, segment, script)
-        answer = await catalog.probe(self._session, segment)
-        await self.reset()
-        return answer
+        try:
+            with catalog.healing(self._session, segment):
+                return await catalog.probe(self._session, segment)
+        finally:
+            if not self._session.closed:
+                await self.reset()
 
     async def index_is_there(self, migration: Migration, segment: Segment, script: CompiledScript) -> bool:
         await self._prepare(migration, segment, script)  # names mean what the script's search_path says
