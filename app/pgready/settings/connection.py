@@ -229,7 +229,7 @@ class Connections:
 
     def _with_password(self, target: Dsn, passfile: str | None) -> tuple[Dsn, str] | None:
         own = self._variables.get("PGPASSWORD")
-        found = own if own and own.text else self._family.find(PASSWORD)
+        found = own if own and own.text else self._family.filling()
         if found:
             return target.with_password(Secret(found.text)), found.origin
         home = self._variables.get("HOME")

@@ -4,6 +4,7 @@
 2. A real variable wins over one of `.env`, which is noted where they differ.
 3. Two of the same place that differ are a problem that names both: which one is meant, nobody can tell.
 4. What is left out because another source supplies the connection is noted where it says something else.
+5. A password that another source lacks is nobody's in particular: the first one fills it, others are noted.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 
 PASSWORD = "password"
 
+_FILLING = ("POSTGRES_PASSWORD", "DB_PASSWORD", "DB_PASS")
 _PLACES = tuple(parameter for parameter in NAMES if parameter != PASSWORD)
 _ADDRESS = r"(POSTGRES|POSTGRESQL|PG|DB|DATABASE)_?(URL|URI|DSN)(_FILE)?"
 _SCHEMES = ("postgres://", "postgresql://")
@@ -61,6 +63,20 @@ class Family:
                 )
             else:
                 self._notices.append(f"{found.origin} is ignored: {chosen.origin} is set")
+        return chosen
+
+    def filling(self) -> Found | None:
+        """The password for a source that has none. Files of those that come later are not asked for."""
+        given = (
+            found for name in _FILLING if (found := self._variables.get(name)) and _is_meant(name, found)
+        )
+        if chosen := nearest(given):
+            others = (self._variables.plain(name) for name in _FILLING)
+            self._notices += [
+                f"{found.origin} is ignored: {chosen.origin} is set"
+                for found in others
+                if found and found.text != chosen.text
+            ]
         return chosen
 
     def left_out(self, dsn: Dsn) -> Iterator[Found]:
