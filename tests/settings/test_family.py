@@ -77,3 +77,49 @@ def test_passwords_that_differ_are_a_problem_of_the_family_itself() -> None:
     (problem,) = problems({"DB_HOST": "h", "DB_PASSWORD": "app", "POSTGRES_PASSWORD": "p"})
 
     assert problem.startswith("DB_PASSWORD and POSTGRES_PASSWORD differ; ")
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"DB_USER": "app", "POSTGRES_USER": "postgres"},
+        {"DB_HOST": "h", "DB_PASSWORD": "app", "POSTGRES_PASSWORD": "p"},
+        {"DB_PORT": "abc"},
+        {"PGPORT": "abc", "PGHOST": "h"},
+        {"DATABASE_URL": "nothing of the kind"},
+    ],
+)
+def test_what_is_wrong_with_a_connection_that_embedded_wins_over_is_no_problem(
+    environ: dict[str, str],
+) -> None:
+    dotenv = {".env": "\n".join(f"{name}='{value}'" for name, value in environ.items())}
+
+    by_flag = read(environ, flags={"embedded": "/data"})
+    assert (by_flag.target, by_flag.embedded) == (None, "/data")
+    assert [note for note in by_flag.notices if "asks for an embedded one" not in note] == []
+    assert read({"PGREADY_EMBEDDED": "/data"}, dotenv).embedded == "/data"
+
+
+def test_a_connection_that_embedded_wins_over_is_noted_although_it_is_wrong() -> None:
+    environ = {"DB_USER": "app", "POSTGRES_USER": "postgres"}
+
+    assert read(environ, flags={"embedded": True}).notices == (
+        "DB_USER is ignored: --embedded asks for an embedded one",
+    )
+
+
+def test_what_is_wrong_with_a_connection_that_is_as_near_as_embedded_stays_a_problem() -> None:
+    found = problems({"DB_USER": "app", "POSTGRES_USER": "postgres", "PGREADY_EMBEDDED": "on"})
+
+    assert [problem.partition(";")[0] for problem in found] == [
+        "DB_USER and POSTGRES_USER differ",
+        "PGREADY_EMBEDDED and DB_USER are both set",
+    ]
+    assert len(problems({"DB_PORT": "abc"}, {"embedded": "off"})) == 1
+
+
+def test_a_file_of_the_family_that_is_missing_is_no_problem_of_embedded_by_flag() -> None:
+    environ = {"DB_NAME_FILE": "/not/mounted/here"}
+
+    assert read(environ, flags={"embedded": True}).embedded == ""
+    assert len(problems({**environ, "PGREADY_EMBEDDED": "on"})) == 1

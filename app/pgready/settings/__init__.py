@@ -18,7 +18,15 @@ from pgready.core.planning import Policies, Policy
 from pgready.core.secrets import Secret
 from pgready.settings.catalogue import BY_NAME, CATALOGUE
 from pgready.settings.connection import Connection, Connections
-from pgready.settings.sources import Files, ReadFile, Sources, Variables, read_settings_file, read_text_file
+from pgready.settings.sources import (
+    Files,
+    Rank,
+    ReadFile,
+    Sources,
+    Variables,
+    read_settings_file,
+    read_text_file,
+)
 
 __all__ = ["CATALOGUE", "Settings", "load", "read_text_file", "required_target"]
 
@@ -157,12 +165,18 @@ class _Loader:
 
     def _target(self) -> tuple[Connection | None, str | None]:
         """The target or the embedded PostgreSQL, whichever a nearer source asks for; never both."""
-        connection = self._connections.target()
         embedded = self._optional("embedded", str)
         chosen = self._sources.find(BY_NAME["embedded"])
+        before = len(self.problems), len(self.notices)
+        connection = self._connections.target()
         self.origins["target"] = connection.origin if connection else self._not_configured()
-        if embedded is None or connection is None or chosen is None:
+        if embedded is None or chosen is None:
             return connection, embedded
+        if chosen.rank < (connection.rank if connection else Rank.ENVIRONMENT):
+            # What is wrong with a connection that nobody uses is no problem.
+            del self.problems[before[0] :], self.notices[before[1] :]
+        if connection is None:
+            return None, embedded
         if chosen.rank == connection.rank:
             self.problems.append(f"{chosen.origin} and {connection.source} are both set; set one of them")
         elif chosen.rank < connection.rank:

@@ -46,9 +46,12 @@ _DEFAULT_PASSWORD = "postgres"
 
 
 class Connection(Struct, frozen=True):
-    """A target and where it came from; *rank* tells how near that source is, *of_family* its kind."""
+    """A target and where it came from; *rank* tells how near that source is, *of_family* its kind.
 
-    dsn: Dsn
+    *dsn* is None where the source has one that cannot be used, which is a problem.
+    """
+
+    dsn: Dsn | None
     source: str
     rank: Rank
     password_from: str | None = None
@@ -80,8 +83,8 @@ class Connections:
 
     def target(self) -> Connection | None:
         connection = self._nearest()
-        if connection:
-            self._tell_left_out(connection)
+        if connection and connection.dsn:
+            self._tell_left_out(connection, connection.dsn)
         return connection
 
     @property
@@ -89,7 +92,7 @@ class Connections:
         """Variables that look like an address of the target, and are none of those that are read."""
         return unread_addresses(self._variables)
 
-    def _tell_left_out(self, connection: Connection) -> None:
+    def _tell_left_out(self, connection: Connection, target: Dsn) -> None:
         """Note what else would have been a source. One that is pgready's own was chosen over them."""
         left_out: list[Found] = []
         if connection.rank is Rank.DOTENV:
@@ -97,7 +100,7 @@ class Connections:
             left_out += (found for found in given if found and found.rank is Rank.ENVIRONMENT)
         own = connection.rank is Rank.FLAG or connection.source.startswith(_OWN_URLS)
         if not own and not connection.of_family:
-            left_out += self._family.left_out(connection.dsn)
+            left_out += self._family.left_out(target)
         source = connection.source.partition(", ")[0]
         self._notices += [f"{found.origin} is ignored: {source} is set" for found in left_out]
 
@@ -130,7 +133,7 @@ class Connections:
         if (found := self._variables.get("DATABASE_URL")) and found.text:
             yield found
 
-    def _from_url(self, found: Found, defaults: Mapping[str, str] | None = None) -> Connection | None:
+    def _from_url(self, found: Found, defaults: Mapping[str, str] | None = None) -> Connection:
         for name in _PG_IGNORED:
             if found.rank < Rank.FILE and self._variables.get(name):
                 self._notices.append(f"{name} is ignored: {found.origin} supplies the whole connection")
@@ -138,10 +141,10 @@ class Connections:
             written = conninfo.split(found.text)
         except DsnError as error:
             self._problems += [f"{found.origin}: {problem}" for problem in error.problems]
-            return None
+            return Connection(None, found.origin, found.rank)
         return self._connect(found.origin, found.rank, written, defaults or {})
 
-    def _from_libpq(self) -> Connection | None:
+    def _from_libpq(self) -> Connection:
         given = {
             parameter: found
             for variable, parameter in known.VARIABLES.items()
@@ -158,7 +161,7 @@ class Connections:
         # A service wins over the variables, as in libpq.
         return self._connect(", ".join(origins), min(ranks), Conninfo({}), parameters)
 
-    def _from_family(self, given: Mapping[str, Found]) -> Connection | None:
+    def _from_family(self, given: Mapping[str, Found]) -> Connection:
         password = self._family.find(PASSWORD)
         parameters = {parameter: found.text for parameter, found in given.items()}
         parameters.setdefault("host", "localhost")
@@ -170,15 +173,13 @@ class Connections:
         if "host" not in given:
             self._notices += [f"{name} is not read: {sources[0].origin} is set" for name in self.unread]
         connection = self._connect(origin, rank, Conninfo(parameters), {})
-        if connection is None or connection.dsn.has_password:
-            return connection and replace(connection, of_family=True)
+        if connection.dsn is None or connection.dsn.has_password:
+            return replace(connection, of_family=True)
         self._notices.append("no password is configured: the default `postgres` is used")
         target = connection.dsn.with_password(Secret(_DEFAULT_PASSWORD))
         return Connection(target, origin, rank, "the default", of_family=True)
 
-    def _connect(
-        self, origin: str, rank: Rank, written: Conninfo, defaults: Mapping[str, str]
-    ) -> Connection | None:
+    def _connect(self, origin: str, rank: Rank, written: Conninfo, defaults: Mapping[str, str]) -> Connection:
         """Resolve what names files, make the Dsn, fill a missing password."""
         parameters = self._with_service({**defaults, **written.parameters}, written, origin)
         passfile = parameters.pop("passfile", None)
@@ -188,7 +189,7 @@ class Connections:
             target = dsn.build(Conninfo(parameters, written.hidden))
         except DsnError as error:
             self._problems += [f"{origin}: {problem}" for problem in error.problems]
-            return None
+            return Connection(None, origin, rank)
         self._notices += [f"{origin}: {note}" for note in target.notes]
         if target.password is None and (filled := self._with_password(target, passfile)):
             target, password_origin = filled
