@@ -123,3 +123,12 @@ def test_a_file_of_the_family_that_is_missing_is_no_problem_of_embedded_by_flag(
 
     assert read(environ, flags={"embedded": True}).embedded == ""
     assert len(problems({**environ, "PGREADY_EMBEDDED": "on"})) == 1
+
+
+@pytest.mark.parametrize("environ", [{"DB_HOST": "h", "DB_PASSWORD": "p"}, {"POSTGRES_PASSWORD": "p"}])
+@pytest.mark.parametrize("name", ["PGSSLMODE", "PGSSLCRL", "PGREQUIREAUTH", "PGOPTIONS"])
+def test_the_family_says_which_of_libpq_s_variables_it_leaves_out(environ: dict[str, str], name: str) -> None:
+    settings = read({**environ, name: "verify-full"})
+
+    assert target(settings).sslmode == "prefer"
+    assert settings.notices == (f"{name} is ignored: {next(iter(environ))} supplies the whole connection",)

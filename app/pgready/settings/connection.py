@@ -35,12 +35,18 @@ _PG_IGNORED = (
     "PGSSLROOTCERT",
     "PGSSLCERT",
     "PGSSLKEY",
+    "PGSSLCRL",
+    "PGSSLCRLDIR",
+    "PGSSLCERTMODE",
     "PGSSLNEGOTIATION",
     "PGSSLMINPROTOCOLVERSION",
     "PGSSLMAXPROTOCOLVERSION",
     "PGOPTIONS",
     "PGTARGETSESSIONATTRS",
     "PGCHANNELBINDING",
+    "PGREQUIREAUTH",
+    "PGREQUIREPEER",
+    "PGGSSENCMODE",
 )
 _DEFAULT_PASSWORD = "postgres"
 
@@ -134,15 +140,22 @@ class Connections:
             yield found
 
     def _from_url(self, found: Found, defaults: Mapping[str, str] | None = None) -> Connection:
-        for name in _PG_IGNORED:
-            if found.rank < Rank.FILE and self._variables.get(name):
-                self._notices.append(f"{name} is ignored: {found.origin} supplies the whole connection")
+        if found.rank < Rank.FILE:
+            self._tell_ignored(found)
         try:
             written = conninfo.split(found.text)
         except DsnError as error:
             self._problems += [f"{found.origin}: {problem}" for problem in error.problems]
             return Connection(None, found.origin, found.rank)
         return self._connect(found.origin, found.rank, written, defaults or {})
+
+    def _tell_ignored(self, source: Found) -> None:
+        """Note what of libpq's variables would have changed how *source* connects: TLS above all."""
+        self._notices += [
+            f"{name} is ignored: {source.origin} supplies the whole connection"
+            for name in _PG_IGNORED
+            if self._variables.get(name)
+        ]
 
     def _from_libpq(self) -> Connection:
         given = {
@@ -170,6 +183,7 @@ class Connections:
             parameters["password"] = password.text
         sources = [*given.values(), *([password] if password else [])]
         origin, rank = ", ".join(found.origin for found in sources), min(found.rank for found in sources)
+        self._tell_ignored(sources[0])
         if "host" not in given:
             self._notices += [f"{name} is not read: {sources[0].origin} is set" for name in self.unread]
         connection = self._connect(origin, rank, Conninfo(parameters), {})
