@@ -132,3 +132,44 @@ def test_the_family_says_which_of_libpq_s_variables_it_leaves_out(environ: dict[
 
     assert target(settings).sslmode == "prefer"
     assert settings.notices == (f"{name} is ignored: {next(iter(environ))} supplies the whole connection",)
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"DB_PORT": "abc"}, "DB_PORT: a port is not a number from 1 to 65535"),
+        ({"PGDATABASE": "d", "PGPORT": "0"}, "a port is not a number from 1 to 65535"),
+        ({"DB_HOST": "a b"}, "DB_HOST: a host is no name, address or /directory"),
+    ],
+)
+def test_the_cure_of_an_address_is_not_told_of_a_variable_of_its_own(
+    environ: dict[str, str], expected: str
+) -> None:
+    (problem,) = problems(environ)
+
+    assert problem.endswith(expected)
+
+
+@pytest.mark.parametrize("url", ["postgres://u@h:abc/d", "postgres://u@h/d?port=abc"])
+def test_the_cure_of_an_address_is_told_of_one(url: str) -> None:
+    (problem,) = problems({"DATABASE_URL": url})
+
+    assert "if it is part of a password, percent-encode" in problem
+
+
+@pytest.mark.parametrize("value", ["postgres://u:sekrit@h/db", '"mysql+x://u:sekrit@h/db"'])
+@pytest.mark.parametrize(
+    "name", [*NAMES["host"], *NAMES["port"], *NAMES["user"], *NAMES["dbname"], "PGDATABASE"]
+)
+def test_an_address_in_the_place_of_a_name_is_a_problem_that_does_not_show_it(name: str, value: str) -> None:
+    found = problems({name: value, "PGUSER": "u", "HOME": "/home"})
+
+    assert all(problem.startswith(name) for problem in found)
+    assert "sekrit" not in "".join(found)
+
+
+def test_a_name_may_have_whatever_a_name_may_have() -> None:
+    settings = read({"DB_NAME": "a:/b@c", "DB_USER": "//u", "DB_PASSWORD": "postgres://p"})
+
+    assert (target(settings).database, target(settings).user) == ("a:/b@c", "//u")
+    assert password(settings) == "postgres://p"

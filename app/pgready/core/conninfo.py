@@ -50,10 +50,14 @@ class DsnError(SettingsError, ValueError):
 
 
 class Conninfo(Struct, frozen=True):
-    """Parameters by name, as written; *hidden* are those whose names may be a piece of a password."""
+    """Parameters by name, as written; *hidden* are those whose names may be a piece of a password.
+
+    *of_address* is for those of one text, where a part may have been taken for another.
+    """
 
     parameters: dict[str, str]
     hidden: frozenset[str] = frozenset()
+    of_address: bool = False
 
 
 def split(text: str) -> Conninfo:
@@ -67,6 +71,11 @@ def split(text: str) -> Conninfo:
     if _KEYWORDS.match(text):
         return _split_keywords(text)
     raise _error("neither a URL (postgresql://user@host:5432/database) nor keywords (host=… dbname=… user=…)")
+
+
+def is_url(text: str) -> bool:
+    """Whether *text* begins as a URL does, of whatever scheme."""
+    return _URL.match(_unwrap(text)) is not None
 
 
 def _unwrap(text: str) -> str:
@@ -138,7 +147,7 @@ def _split_query(query: str, parameters: dict[str, str], *, trusted: bool) -> Co
         if not trusted or "password" in seen or "sslpassword" in seen:
             hidden.add(name)
         seen[name] = f"{seen[name]},{value}" if name in seen else value
-    return Conninfo({**parameters, **seen}, frozenset(hidden))
+    return Conninfo({**parameters, **seen}, frozenset(hidden), of_address=True)
 
 
 def _split_keywords(text: str) -> Conninfo:
@@ -162,7 +171,7 @@ def _split_keywords(text: str) -> Conninfo:
         position = match.end()
     if not parameters.keys() & MEANT:  # a password by itself may end in = (base64)
         hidden.update(parameters)
-    return Conninfo(parameters, frozenset(hidden))
+    return Conninfo(parameters, frozenset(hidden), of_address=True)
 
 
 def _decode(text: str, what: str) -> str:

@@ -28,6 +28,7 @@ DEFAULT_HOSTS = "/var/run/postgresql,/tmp,localhost"
 """Tried in this order where no host is given: the places where servers on this machine listen."""
 
 _HOST = re.compile(r"/.*|[\w.-]+|[0-9A-Fa-f:.]+(%[\w.-]+)?", re.DOTALL)
+_PLAIN = ("user", "dbname")
 # Compiled where they are used: for parameters that nobody knows.
 _NAME = r"(?a)[A-Za-z][\w.-]*"
 _FOREIGN = r"(?a)x-[a-z-]+|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+"
@@ -127,6 +128,7 @@ class _Builder:
         self.settings: dict[str, str] = {}
         self.values: dict[str, str] = {}
         self.hidden = written.hidden
+        self.of_address = written.of_address
         given = {known.ALIASES.get(name, name): value for name, value in written.parameters.items() if value}
         for name, value in {**defaults, **given}.items():
             self._take(name, value)
@@ -152,6 +154,8 @@ class _Builder:
             return f"{name} cannot be kept: {known.REFUSED[name]}"
         if name in known.FILES:
             return f"{name} works in settings only (environment, flags), where files are read"
+        if name in _PLAIN and conninfo.is_url(value):
+            return f"{name} holds an address (not shown), where only a name belongs"
         choices = known.CHOICES.get(name) or known.ONLY.get(name)
         if choices and value.lower() not in choices:
             return f"{name} must be one of {', '.join(choices)}"
@@ -193,7 +197,8 @@ class _Builder:
         text = self.values.get("hostaddr") or self.values.get("host") or DEFAULT_HOSTS
         hosts = [_host_and_port(host) for host in text.split(",")]
         if not all(not host or _HOST.fullmatch(host) for host, _ in hosts):
-            self.problems.append(f"a host is no name, address or /directory; {conninfo.ENCODE}")
+            encode = f"; {conninfo.ENCODE}" if self.of_address else ""
+            self.problems.append(f"a host is no name, address or /directory{encode}")
         ports = self.values.get("port", "").split(",")
         if len(ports) == 1:
             ports *= len(hosts)
@@ -219,7 +224,8 @@ class _Builder:
             return DEFAULT_PORT
         if text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536:
             return int(text)
-        problem = f"a port is not a number from 1 to 65535; if it is part of a password, {conninfo.ENCODE}"
+        encode = f"; if it is part of a password, {conninfo.ENCODE}" if self.of_address else ""
+        problem = f"a port is not a number from 1 to 65535{encode}"
         if problem not in self.problems:
             self.problems.append(problem)
         return DEFAULT_PORT

@@ -200,7 +200,7 @@ class Connections:
         if not (parameters.get("user") or parameters.get("username")):
             parameters["user"] = self._user(origin)
         try:
-            target = dsn.build(Conninfo(parameters, written.hidden))
+            target = dsn.build(Conninfo(parameters, written.hidden, written.of_address))
         except DsnError as error:
             self._problems += [f"{origin}: {problem}" for problem in error.problems]
             return Connection(None, origin, rank)
