@@ -173,3 +173,18 @@ def test_a_name_may_have_whatever_a_name_may_have() -> None:
 
     assert (target(settings).database, target(settings).user) == ("a:/b@c", "//u")
     assert password(settings) == "postgres://p"
+
+
+@pytest.mark.parametrize("name", ["PGDATABASE", "PGHOSTADDR", "PGSERVICE"])
+def test_what_is_left_out_for_libpq_s_variables_names_the_one_that_makes_them_a_source(name: str) -> None:
+    environ = {
+        name: "10.0.0.1",
+        "PGPORT": "1",
+        "PGUSER": "u",
+        "PGPASSWORD": "p",
+        "PGSERVICEFILE": "/services",
+    }
+    settings = read({**environ, "DB_HOST": "other"}, {"/services": "[10.0.0.1]\nhost=h"})
+
+    assert settings.notices == (f"DB_HOST is ignored: {name} is set",)
+    assert settings.origins["target"].startswith(f"{name}, PGPORT, PGUSER")

@@ -158,21 +158,18 @@ class Connections:
         ]
 
     def _from_libpq(self) -> Connection:
+        meant = {**known.VARIABLES, "PGSERVICE": "service", "PGSERVICEFILE": "servicefile"}
+        # Those that make it a source come first: the first one is named where another is left out for it.
         given = {
-            parameter: found
-            for variable, parameter in known.VARIABLES.items()
+            meant[variable]: found
+            for variable in dict.fromkeys((*_PG_SOURCES, *meant))
             if (found := self._variables.get(variable))
         }
         parameters = {parameter: found.text for parameter, found in given.items()}
-        origins = [found.origin for found in given.values()]
-        ranks = [found.rank for found in given.values()]
-        for variable, parameter in (("PGSERVICE", "service"), ("PGSERVICEFILE", "servicefile")):
-            if found := self._variables.get(variable):
-                parameters[parameter] = found.text
-                origins.append(found.origin)
-                ranks.append(found.rank)
+        origin = ", ".join(found.origin for found in given.values())
+        rank = min(found.rank for found in given.values())
         # A service wins over the variables, as in libpq.
-        return self._connect(", ".join(origins), min(ranks), Conninfo({}), parameters)
+        return self._connect(origin, rank, Conninfo({}), parameters)
 
     def _from_family(self, given: Mapping[str, Found]) -> Connection:
         password = self._family.find(PASSWORD)
