@@ -15,8 +15,11 @@ CHROMIUM := $(shell command -v chromium)
 # The same words as in pyproject.toml: pytest takes only the last -m.
 MARKS := not peers and not containers and not promtool and not regress$(if $(BOUNCER),, and not pgbouncer)$(if $(CHROMIUM),, and not browser)
 
-# Any of these in the environment or in .env says that a database is configured.
-CONFIGURED := ^((PGREADY_|MIGRATION_)?DATABASE_URL|PGHOST|PGHOSTADDR|PGSERVICE|POSTGRES_(HOST|USER|PASSWORD|DB)|DB_(HOST|USER|NAME))(_FILE)?=.
+# Any of these in the environment or in .env says that a database is configured: those that the settings take for one
+# where nothing else is set, in any form of a line of .env.
+SOURCES := (PGREADY_|MIGRATION_)?DATABASE_URL|PG(HOST|HOSTADDR|DATABASE|SERVICE)|POSTGRES_(SERVER|DATABASE|PASSWORD)
+SOURCES := $(SOURCES)|DB_(USERNAME|DATABASE|NAME)|POSTGRES_DB|(DB|POSTGRES)_(HOST|PORT|USER)
+CONFIGURED := ^[[:space:]]*(export[[:space:]]+)?($(SOURCES))(_FILE)?[[:space:]]*=[[:space:]]*["']?[^"'[:space:]]
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test coverage mutants lint format test-all chaos screenshots test-peers test-containers \
@@ -36,7 +39,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@touch $@
 
 run: install  ## Serve on the configured database; where there is none, on one in .pgready/, applying sql/ as it changes.
-	@if { env; cat .env 2>/dev/null; } | grep -qE '$(CONFIGURED)'; \
+	@if { env; cat .env 2>/dev/null; } | grep -qE '$(subst ','\'',$(CONFIGURED))'; \
 	then exec $(BIN)/pgready serve; \
 	else exec $(BIN)/pgready serve --embedded --watch; fi
 
