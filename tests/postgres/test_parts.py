@@ -50,18 +50,20 @@ CUT_OFF = (
     "CREATE TEMP TABLE keep AS TABLE t; TRUNCATE t;\nCREATE INDEX CONCURRENTLY ti ON t (a);\n"
     "INSERT INTO t TABLE keep;"
 )
+AT_ITS_END = pytest.mark.parametrize("end", ["", " DROP TABLE keep;", " DISCARD TEMP;"])
 
 
+@AT_ITS_END
 async def test_a_script_whose_temporary_table_went_with_its_session_is_not_gone_on_with(
-    database: Database, sql_folder: Folder
+    end: str, database: Database, sql_folder: Folder
 ) -> None:
     await database.execute("CREATE TABLE t AS SELECT generate_series(1, 5) AS a; CREATE TABLE keep (a int);")
-    failing = sql_folder({"1_a.sql": f"{CUT_OFF} SELECT 1 / 0;"})
+    failing = sql_folder({"1_a.sql": f"{CUT_OFF} SELECT 1 / 0;{end}"})
     with pytest.raises(MigrationFailed):
         await pgready.migrate(database.url, dir=failing)
 
     with pytest.raises(Diverged) as refused:
-        await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": CUT_OFF}))
+        await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": f"{CUT_OFF}{end}"}))
     await database.execute("INSERT INTO t VALUES (6)")
     status = await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": CUT_OFF.partition("INSERT")[0]}))
 
@@ -70,14 +72,16 @@ async def test_a_script_whose_temporary_table_went_with_its_session_is_not_gone_
     )
     assert status.ready
     assert await columns(database, "t") == [6]
+    assert await columns(database, "keep") == []
 
 
+@AT_ITS_END
 async def test_that_a_temporary_table_is_needed_by_a_later_part_is_warned_of(
-    database: Database, sql_folder: Folder
+    end: str, database: Database, sql_folder: Folder
 ) -> None:
     await database.execute("CREATE TABLE t AS SELECT 1 AS a")
 
-    status = await pgready.status(database.url, dir=sql_folder({"1_a.sql": CUT_OFF}))
+    status = await pgready.status(database.url, dir=sql_folder({"1_a.sql": f"{CUT_OFF}{end}"}))
 
     (warning,) = status.warnings
     assert warning.startswith("1_a.sql: part 3 needs keep, which part 1 makes for its session alone")

@@ -18,6 +18,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from pgready.core import backslashes, directives, kinds, psql, set_config, statements, temporary, unlocks
 from pgready.core.directives import Directives
 from pgready.core.errors import ScriptError
@@ -31,7 +33,6 @@ from pgready.core.segments import (
     SegmentKind,
     Single,
     Statement,
-    Temporary,
     refused,
 )
 from pgready.core.sql import Unscannable
@@ -130,8 +131,11 @@ class _Compiler:
         if not self._segments:
             self._add(SegmentKind.TRANSACTION, [])
         found = self._directives or Directives()
+        segments, needs = self._segments, self._temporaries.needs
+        if needs:
+            segments = [replace(each, temporary=needs.get(at)) for at, each in enumerate(segments)]
         return CompiledScript(
-            segments=tuple(self._segments),
+            segments=tuple(segments),
             stepwise=self._stepwise,
             lock_timeout_ms=found.lock_timeout_ms,
             statement_timeout_ms=found.statement_timeout_ms,
@@ -171,7 +175,7 @@ class _Compiler:
         return self._temporaries.any or "do" in batch.words or any(gate in batch.lowered for gate in gates)
 
     def _notice(self, statement: Statement, word: str) -> None:
-        """See what *statement*, which was taken, leaves in the session."""
+        """See what *statement*, which was taken, leaves in the session, and needs of what was left there."""
         text = self._script.text[statement.start : statement.end]
         self._temporaries.read(word, text, len(self._segments) - (not self._open))
         if set_config.may_set(word, text):
@@ -272,13 +276,8 @@ class _Compiler:
                 target=reading.target,
                 table=reading.table,
                 settings=self._remembered.before,
-                temporary=self._needed(held) if self._temporaries.any else None,
             )
         )
-
-    def _needed(self, held: list[Statement]) -> Temporary | None:
-        text = self._script.text[held[0].start : held[-1].end]
-        return self._temporaries.needed(text, len(self._segments))
 
     def _refused(self, statement: Statement, what: str, hint: str) -> ScriptError:
         return refused(self._script, statement.start, what, hint)
