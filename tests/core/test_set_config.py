@@ -31,6 +31,9 @@ def repeated(text: str, transactional: bool = True) -> list[str]:
             "SET SESSION AUTHORIZATION x; SELECT set_config('session_authorization', 'y', false); RESET ALL",
             ["SELECT set_config('session_authorization', 'y', false)"],
         ),
+        ("SET SESSION AUTHORIZATION x; RESET SESSION AUTHORIZATION", ["RESET SESSION AUTHORIZATION"]),
+        ("SET SESSION AUTHORIZATION x; RESET session_authorization", ["RESET session_authorization"]),
+        ("SET session_authorization = x; RESET SESSION AUTHORIZATION", ["RESET SESSION AUTHORIZATION"]),
         (
             "SELECT set_config('a', 'b', false), set_config('c', 'd', false); SET c = 1; RESET a",
             ["SET c = 1", "RESET a"],

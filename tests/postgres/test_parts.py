@@ -129,12 +129,19 @@ async def test_settings_that_are_said_plainly_hold_to_the_end_of_the_script(
     assert await database.value("SELECT to_regclass('s.two') IS NOT NULL")
 
 
+@pytest.mark.parametrize(
+    ("takes_on", "gives_up"),
+    [
+        ("SET ROLE", "SELECT set_config('role', 'none', false)"),
+        ("SET SESSION AUTHORIZATION", "RESET SESSION AUTHORIZATION"),
+    ],
+)
 async def test_a_role_that_was_given_up_and_dropped_is_not_taken_on_again(
-    database: Database, sql_folder: Folder
+    takes_on: str, gives_up: str, database: Database, sql_folder: Folder
 ) -> None:
     role = f"gone_{database.name}"
     text = (
-        f"CREATE ROLE {role}; SET ROLE {role}; SELECT set_config('role', 'none', false); DROP ROLE {role};\n"
+        f"CREATE ROLE {role}; {takes_on} {role}; {gives_up}; DROP ROLE {role};\n"
         "CREATE TABLE t (a int);\nCREATE INDEX CONCURRENTLY ti ON t (a);"
     )
 

@@ -156,8 +156,7 @@ def _set(words: Words) -> Reading:
     if words.next == "constraints":
         return _ORDINARY
     local = words.take("local")
-    words.skip("session")
-    setting = (words.name() or words.rest).lower()
+    setting = _setting(words)
     if setting in ('"names"', '"client_encoding"'):
         words.skip("to", "=")
         refuse_encoding(*words.values[:1])
@@ -175,9 +174,15 @@ def refuse_encoding(*values: str) -> None:
 
 
 def _reset(words: Words) -> Reading:
-    every = words.next == "all"
-    setting = EVERY_SETTING if every else words.name() or words.rest
-    return Reading(Role.SETTING, settings=(setting.lower(),))
+    setting = EVERY_SETTING if words.next == "all" else _setting(words)
+    return Reading(Role.SETTING, settings=(setting,))
+
+
+def _setting(words: Words) -> str:
+    """The setting that comes next; one name for SESSION AUTHORIZATION however it is written."""
+    words.skip("session")
+    setting = (words.name() or words.rest).lower()
+    return '"authorization"' if setting == '"session_authorization"' else setting
 
 
 def _select(words: Words) -> Reading:
