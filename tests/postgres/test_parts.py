@@ -75,6 +75,43 @@ async def test_a_script_whose_temporary_table_went_with_its_session_is_not_gone_
     assert await columns(database, "keep") == []
 
 
+@pytest.mark.parametrize(
+    ("file", "fails", "cure"),
+    [
+        (
+            "1_a.sql",
+            "SELECT 1 / 0",
+            "finish it by hand, cut what is left off the file, as part 4 needs keep, which part 1 made for "
+            "this session alone; then: pgready up",
+        ),
+        (
+            "1_a.sql",
+            "CALL half()",
+            "look, then say so: pgready repair 1 --done | --not-done; then finish it by hand, cut what is "
+            "left off the file, as part 4 needs keep, which part 1 made for this session alone; then: "
+            "pgready up",
+        ),
+        ("repeatable/a.sql", "SELECT 1 / 0", "mend it, then: pgready up"),
+    ],
+)
+async def test_what_fails_where_nothing_goes_on_behind_it_is_told_with_that(
+    file: str, fails: str, cure: str, database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(
+        "CREATE TABLE t AS SELECT 1 AS a;"
+        "CREATE PROCEDURE half() LANGUAGE plpgsql AS $$ BEGIN COMMIT; PERFORM 1 / 0; END $$;"
+    )
+    text = (
+        "-- pgready: no-transaction\nCREATE TEMP TABLE keep AS TABLE t;\nTRUNCATE t;\n"
+        f"{fails};\nINSERT INTO t TABLE keep;"
+    )
+
+    with pytest.raises(MigrationFailed) as failed:
+        await pgready.migrate(database.url, dir=sql_folder({file: text}))
+
+    assert failed.value.hint == cure
+
+
 @AT_ITS_END
 async def test_that_a_temporary_table_is_needed_by_a_later_part_is_warned_of(
     end: str, database: Database, sql_folder: Folder

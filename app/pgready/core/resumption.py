@@ -36,7 +36,7 @@ def outdated(entry: Entry, history: History, segments: tuple[Segment, ...]) -> O
     if entry.kind is Kind.VERSIONED or entry.segment_started or entry.migration is None:
         return None
     given_back = entry.applied is not None and entry.applied.checksum == entry.migration.checksum
-    lost = _gone(entry, segments)
+    lost = went_with_session(segments, entry.segments_done)
     for row in _marks(entry, history):
         if given_back or lost or _problem(entry, row, segments):
             return Outdated(row, entry.applied)
@@ -63,15 +63,15 @@ def verify_resumption(entry: Entry, history: History, segments: tuple[Segment, .
 def session_bound(entry: Entry, segments: tuple[Segment, ...]) -> Finding | None:
     """What is wrong where a part of *entry* needs a temporary table that another makes: cut off between the
     two it cannot go on, which is warned of before it happens."""
-    gone = _gone(entry, segments)
-    for number, needs in gone or _bound(entry, segments):
+    gone = went_with_session(segments, entry.segments_done)
+    for number, needs in gone or _bound(segments, entry.segments_done):
         label = entry.migration.script.path if entry.migration else entry.version
         need = f"{label}: part {number + 1} needs {needs.name}, which part {needs.segment + 1}"
         if not gone:
             message = f"{need} makes for its session alone: a run that is cut off between them cannot go on"
             hint = "to be safe, let it be an ordinary table, and drop that at the end"
             return Finding(Severity.WARNING, entry.version, None, message, hint)
-        hint = "finish it by hand, cut what is left off the file, and start again"
+        hint = f"{BY_HAND}, and start again"
         if entry.segment_started:
             hint = f"say what became of what was started: {_answer(entry)}; then {hint}"
         message = f"{need} made for a session that has ended: it cannot go on"
@@ -79,14 +79,20 @@ def session_bound(entry: Entry, segments: tuple[Segment, ...]) -> Finding | None
     return None
 
 
-def _bound(entry: Entry, segments: tuple[Segment, ...]) -> list[tuple[int, Temporary]]:
+BY_HAND = "finish it by hand, cut what is left off the file"
+"""What to do where a script cannot go on."""
+
+
+def went_with_session(segments: tuple[Segment, ...], done: int) -> list[tuple[int, Temporary]]:
+    """Those of *segments* behind the first *done* that need what one of these made for its session alone, and
+    that: once it has ended they cannot run."""
+    return [each for each in _bound(segments, done) if each[1].segment < done]
+
+
+def _bound(segments: tuple[Segment, ...], done: int) -> list[tuple[int, Temporary]]:
     """The segments that are left and need what another makes for its session alone, and that."""
     found = ((number, segment.temporary) for number, segment in enumerate(segments))
-    return [(number, needs) for number, needs in found if needs and number >= entry.segments_done]
-
-
-def _gone(entry: Entry, segments: tuple[Segment, ...]) -> list[tuple[int, Temporary]]:
-    return [each for each in _bound(entry, segments) if each[1].segment < entry.segments_done]
+    return [(number, needs) for number, needs in found if needs and number >= done]
 
 
 def _marks(entry: Entry, history: History) -> list[JournalRow]:

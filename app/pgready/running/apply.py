@@ -380,7 +380,6 @@ class Applier:
         # What is refused of a RecordDone is the record: its statement is done.
         parts = action.segment + isinstance(action, steps.RecordDone)
         before = self._applied_before + self.applied
-        _, _, segment = await self._at(action)
         return await explained(
             self._session,
             refused,
@@ -389,7 +388,7 @@ class Applier:
             records=self._tables.table(migration),
             done=reasons.done_so_far(migration, script, parts, before, undone=undone),
             then="pgready up",
-            cure=reasons.cure(migration, segment, refused, undone=undone),
+            cure=reasons.cure(migration, script, parts, refused, undone=undone),
             part_end=part_end(script, action.segment),
         )
 

@@ -21,10 +21,11 @@ from pgready.core.errors import (
     typed,
 )
 from pgready.core.events import MigrationRetried
-from pgready.core.model import LockHolder, Migration
+from pgready.core.model import Kind, LockHolder, Migration
 from pgready.core.patience import Patience
 from pgready.core.planning import Plan
-from pgready.core.segments import CompiledScript, Segment, place
+from pgready.core.resumption import BY_HAND, went_with_session
+from pgready.core.segments import CompiledScript, place
 from pgready.core.steps import GiveUp, GiveUpReason
 from pgready.database.refusals import StatementRefused
 
@@ -211,13 +212,30 @@ def say_so(version: str) -> str:
     return f"look, then say so: pgready repair {typed(version)} --done | --not-done"
 
 
-def cure(migration: Migration, segment: Segment, refused: StatementRefused, *, undone: bool) -> str | None:
-    """What to do about what was *refused* for *segment*, where that is not to mend it, and start again."""
-    if refused.committed:
-        return say_so(migration.version)
-    if refused.statement in segment.settings:
+def cure(
+    migration: Migration, script: CompiledScript, parts: int, refused: StatementRefused, *, undone: bool
+) -> str | None:
+    """What to do about what was *refused* for *script*, of which *parts* are done, where that is not to mend
+    it, and start again."""
+    stuck = _stuck(script, parts) if migration.kind is Kind.VERSIONED else None  # all else begins anew
+    if refused.committed or (stuck and not undone):
+        answer = say_so(migration.version)
+        return f"{answer}; then {stuck}" if stuck else answer
+    if stuck:
+        return stuck
+    if refused.statement in script.segments[min(parts, len(script.segments) - 1)].settings:
         return "it is set again for each later part of the script: have what it names again, then: pgready up"
     return None if undone else "what it left is seen to by: pgready up"
+
+
+def _stuck(script: CompiledScript, parts: int) -> str | None:
+    """What to do where nothing goes on behind *parts*: what is left needs what went with their session."""
+    for number, needs in went_with_session(script.segments, parts):
+        return (
+            f"{BY_HAND}, as part {number + 1} needs {needs.name}, which part {needs.segment + 1} made for "
+            "this session alone; then: pgready up"
+        )
+    return None
 
 
 def uncertain(version: str, place: Place | None, applied: int) -> PgreadyError:
