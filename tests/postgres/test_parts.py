@@ -9,7 +9,7 @@ import pytest
 
 import pgready
 from harness.database import Database
-from pgready.core.errors import Diverged, MigrationFailed, ScriptError
+from pgready.core.errors import Diverged, MigrationFailed, ScriptError, Uncertain
 
 Folder = Callable[[Mapping[str, str | bytes]], Path]
 
@@ -110,6 +110,39 @@ async def test_what_fails_where_nothing_goes_on_behind_it_is_told_with_that(
         await pgready.migrate(database.url, dir=sql_folder({file: text}))
 
     assert failed.value.hint == cure
+
+
+async def test_a_run_that_lost_its_session_and_is_refused_tells_which_parts_it_did(
+    database: Database, sql_folder: Folder
+) -> None:
+    await database.execute("CREATE TABLE t AS SELECT 1 AS a; CREATE SEQUENCE tries;")
+    lost = "SELECT CASE nextval('tries') WHEN 1 THEN pg_terminate_backend(pg_backend_pid(), 5000) END;"
+    files = {"1_a.sql": "SELECT 1;", "2_b.sql": CUT_OFF.replace("INSERT", f"{lost} INSERT")}
+
+    with pytest.raises(Diverged) as refused:
+        await pgready.migrate(database.url, dir=sql_folder(files))
+
+    assert refused.value.done == (
+        "parts 1 to 2 of 3 of 2 (up to line 2) stay applied; 1 before it was applied in this run"
+    )
+
+
+async def test_a_run_that_cannot_tell_what_became_of_a_part_tells_which_it_did_before(
+    database: Database, sql_folder: Folder
+) -> None:
+    await database.execute(
+        "CREATE PROCEDURE lost() LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid(), 5000); END $$"
+    )
+    text = "-- pgready: no-transaction\nSELECT 1;\nCALL lost();"
+
+    with pytest.raises(Uncertain) as uncertain:
+        await pgready.migrate(database.url, dir=sql_folder({"1_a.sql": text}))
+
+    assert uncertain.value.done == (
+        "part 1 of 2 of 1 (up to line 2) stays applied, and the statement that failed may have happened in "
+        "part; nothing else was run"
+    )
 
 
 @AT_ITS_END

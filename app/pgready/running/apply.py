@@ -51,7 +51,7 @@ class Applier:
     *applied_before* how many the run applied before it took the lock (again).
 
     *unanswered* are those whose completing COMMIT was sent and has no answer: a lost connection leaves them.
-    *locked_out* is what the last LockTimedOut was about.
+    *begun* is the last that it ran something of. *locked_out* is what the last LockTimedOut was about.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class Applier:
         self._next = {(one.kind, one.version): following for one, following in pairwise(work)}
         self._ahead: dict[tuple[Kind, str], Sent] = {}
         self.applied = 0
+        self.begun: tuple[Kind, str] | None = None
         self.locked_out: PgreadyError | None = None
         self._completing: tuple[Kind, str] | None = None
 
@@ -314,6 +315,7 @@ class Applier:
         return migration, script, script.segments[index]
 
     def _begin(self, migration: Migration, script: CompiledScript, segment: int) -> float:
+        self.begun = _key(migration)
         statements = len(script.segments[segment].statements)
         self._emit(
             MigrationStarted(

@@ -29,6 +29,7 @@ from pgready.database.refusals import LOCK_CODES
 from pgready.database.session import Session
 from pgready.dialects.base import Dialect
 from pgready.dialects.native import HANDOVER, HISTORY, JOURNAL, Native
+from pgready.running import reasons
 from pgready.running.source import Source, all_refused
 from pgready.running.watch import Watcher
 
@@ -315,6 +316,17 @@ class Looker:
         for work in sight.work:
             if SegmentKind.SINGLE in work.compiled[work.next :]:
                 raise pooler.unproven_pooler_with_singles(session, work.version)
+
+    async def stays(self, plan: Plan, begun: tuple[Kind, str] | None, before: int) -> str | None:
+        """What stays of what this run has *begun*, where some of it is done, and it is not complete; *before*
+        it so many were applied."""
+        for entry in plan.pending:
+            done, started = entry.segments_done, entry.segment_started
+            if begun == (entry.kind, entry.version) and entry.migration and (done or started):
+                script = await self._source.compiled(*begun)
+                if done <= len(script.segments):  # or another's file has more, and it was somebody else
+                    return reasons.done_so_far(entry.migration, script, done, before, undone=not started)
+        return None
 
     async def place(self, kind: Kind, version: str, segment: int) -> Place:
         """Where in its file a segment starts."""

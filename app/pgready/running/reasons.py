@@ -141,11 +141,13 @@ def done_so_far(
     return f"{stays}; {others}" if undone else f"{stays}, and {left}; {others}"
 
 
-def lock_not_obtained(holder: LockHolder | None, patience: Patience, applied: int) -> PgreadyError:
+def lock_not_obtained(
+    holder: LockHolder | None, patience: Patience, applied: int, stays: str | None
+) -> PgreadyError:
     return LockNotObtained(
         f"the migration lock is held by another: {describe(holder)}; waited {patience.lock_seconds:g} s",
         hint="wait for it and start again; PGREADY_LOCK_TIMEOUT sets the patience",
-        done=_so_far(applied, "nothing was applied by this process"),
+        done=stays or _so_far(applied, "nothing was applied by this process"),
     )
 
 
@@ -238,24 +240,25 @@ def _stuck(script: CompiledScript, parts: int) -> str | None:
     return None
 
 
-def uncertain(version: str, place: Place | None, applied: int) -> PgreadyError:
+def uncertain(version: str, place: Place | None, applied: int, stays: str | None) -> PgreadyError:
     return Uncertain(
         f"{version}: a statement outside a transaction was started by a run that died, or failed behind a "
         "COMMIT of its own, and nothing can tell whether it happened",
         place=place,
         hint=say_so(version),
-        done=_so_far(applied, "nothing was run"),
+        done=stays or _so_far(applied, "nothing was run"),
     )
 
 
-def refused(plan: Plan, applied: int = 0) -> PgreadyError:
-    """One error for all findings that the policies refuse, after *applied* were applied."""
+def refused(plan: Plan, applied: int = 0, stays: str | None = None) -> PgreadyError:
+    """One error for all findings that the policies refuse, after *applied* were applied; *stays* tells of the
+    parts of one more."""
     errors = plan.errors
     hints = dict.fromkeys(finding.hint for finding in errors if finding.hint)
     return Diverged(
         "\n".join(first_of([finding.message for finding in errors])),
         hint="; ".join(first_of(list(hints))) or None,
-        done=_so_far(applied, "nothing was run"),
+        done=stays or _so_far(applied, "nothing was run"),
     )
 
 
@@ -278,14 +281,16 @@ def explain(
     attempts: int | None,
     elapsed_seconds: float | None,
     applied: int,
+    stays: str | None,
     patience: Patience,
     holder: LockHolder | None,
     blockers: Sequence[LockHolder],
     locked_out: PgreadyError | None,
-    plan: Plan | None,
+    plan: Plan,
     place: Place | None,
 ) -> PgreadyError:
-    """The error for *action*, which ended the run; *elapsed_seconds* went in vain into connecting."""
+    """The error for *action*, which ended the run; *elapsed_seconds* went in vain into connecting. *stays*
+    tells of the parts that it did of what is not complete."""
     version = action.version or ""
     match action.reason:
         case GiveUpReason.FAILED:
@@ -293,7 +298,7 @@ def explain(
         case GiveUpReason.UNREACHABLE:
             return unreachable(error, said, attempts, elapsed_seconds, patience)
         case GiveUpReason.LOCK_NOT_OBTAINED:
-            return lock_not_obtained(holder, patience, applied)
+            return lock_not_obtained(holder, patience, applied, stays)
         case GiveUpReason.RELATION_LOCKED:
             if locked_out is None:
                 return looked_in_vain(blockers, patience)
@@ -301,6 +306,6 @@ def explain(
         case GiveUpReason.FENCE_LOST:
             return fence_lost(action.version)
         case GiveUpReason.REFUSED:
-            return refused(plan or Plan(()), applied)
+            return refused(plan, applied, stays)
         case GiveUpReason.UNCERTAIN:
-            return uncertain(version, place, applied)
+            return uncertain(version, place, applied, stays)

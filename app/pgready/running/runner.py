@@ -29,6 +29,7 @@ from pgready.core.events import (
 )
 from pgready.core.model import LockHolder
 from pgready.core.phases import Phase, phase_of
+from pgready.core.planning import Plan
 from pgready.core.run import RunState
 from pgready.database import lock
 from pgready.database.connect import CannotConnect
@@ -348,18 +349,23 @@ class Run:
         place = None
         if action.reason is steps.GiveUpReason.UNCERTAIN and action.kind and action.version:
             place = await self._looker.place(action.kind, action.version, action.segment or 0)
+        plan, applied = self._sight.plan if self._sight is not None else Plan(()), self._tally.applied
+        begun = self._tally.begun
+        if action.version and begun != (action.kind, action.version):
+            begun = None  # it was completed, since the look
         return reasons.explain(
             action,
             error=self._error,
             said=self._said if refused else None,
             attempts=self._attempts - self._attempts_before if refused else None,
             elapsed_seconds=observation.now - since if since is not None else None,
-            applied=self._tally.applied,
+            applied=applied,
+            stays=await self._looker.stays(plan, begun, applied),
             patience=self._assignment.patience,
             holder=self._holder,
             blockers=self._watcher.blockers if action.version else self._holders,
             locked_out=locked_out,
-            plan=self._sight.plan if self._sight is not None else None,
+            plan=plan,
             place=place,
         )
 

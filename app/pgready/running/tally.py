@@ -14,17 +14,21 @@ if TYPE_CHECKING:
 
 
 class Tally:
-    """*applied* is how many there are so far; *applied_by* is what their rows say."""
+    """*applied* is how many there are so far; *applied_by* is what their rows say. *begun* is the last
+    migration that the run ran something of.
+    """
 
     def __init__(self, applied_by: str, emit: Callable[[Event], None]) -> None:
         self._applied_by = applied_by
         self._emit = emit
         self._unanswered: Set[tuple[Kind, str]] = frozenset()
         self.applied = 0
+        self.begun: tuple[Kind, str] | None = None
 
     def add(self, applier: Applier) -> None:
         """Count what *applier*, which is done, applied: each time that the lock was taken has its own."""
         self.applied += applier.applied
+        self.begun = applier.begun or self.begun
         self._unanswered = applier.unanswered
 
     def tell_unanswered(self, plan: Plan, *, under_lock: bool) -> None:
