@@ -73,6 +73,19 @@ async def test_a_schema_is_not_made_in_a_database_of_that_name_on_another_server
     assert elsewhere.psql("SELECT count(*) FROM pg_namespace WHERE nspname = 'media'", database.name) == "0\n"
 
 
+async def test_an_extension_is_not_asked_of_another_server_that_lacks_the_database(
+    database: Database, elsewhere: Server, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    result = await pgready(
+        "up", "--extensions", "pg_trgm", env=environment(database.url, elsewhere), cwd=sql_folder(NOTES)
+    )
+
+    assert result.exit_code == 2, result.stderr
+    assert ANOTHER in result.stderr
+    assert f":{elsewhere.port}/" in result.stderr
+    assert f":{database.server.port}/" in result.stderr
+
+
 async def test_a_database_that_is_missing_where_it_was_made_is_told_so(
     server: Server, database: Database, elsewhere: Server, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:

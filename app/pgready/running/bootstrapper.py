@@ -53,7 +53,7 @@ class Bootstrapper:
             return
         admin = None
         if self._assignment.admin is not None:
-            admin = await self._open(self._assignment.admin.with_database(session.database))
+            admin = await self._open_in_target(self._assignment.admin.with_database(session.database))
         try:
             if admin is not None:
                 await self._refuse_another_server(admin, session)
@@ -83,13 +83,25 @@ class Bootstrapper:
             finally:
                 await beside.close()
         if not related:
-            raise SettingsError(
-                (
-                    "the admin URL leads to another server than the target's: "
-                    f"{admin.dsn.masked}, and not that of {target.masked}",
-                ),
-                hint="mend PGREADY_ADMIN_DATABASE_URL, or the target's URL; nothing was made on either",
-            )
+            raise self._another_server(admin.dsn)
+
+    def _another_server(self, admin: Dsn) -> SettingsError:
+        return SettingsError(
+            (
+                "the admin URL leads to another server than the target's: "
+                f"{admin.masked}, and not that of {self._assignment.target.masked}",
+            ),
+            hint="mend PGREADY_ADMIN_DATABASE_URL, or the target's URL; nothing was made on either",
+        )
+
+    async def _open_in_target(self, admin: Dsn) -> Session:
+        """A session of *admin* in the target's database, in which the run has one already."""
+        try:
+            return await self._open(admin)
+        except CannotConnect as refused:
+            if refused.missing_database:  # and yet it is there, on the target's server
+                raise self._another_server(admin) from refused
+            raise
 
     async def _open_maintenance(self, dsn: Dsn) -> Session:
         problem: CannotConnect | None = None
