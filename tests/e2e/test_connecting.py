@@ -493,3 +493,20 @@ async def test_a_standby_where_a_database_is_missing_is_waited_for_as_a_server_t
         server.remove()
 
     assert result.exit_code == 0, result.stderr
+
+
+async def test_an_administrator_s_server_that_is_silent_is_asked_once_in_the_time_that_is_left(
+    server: Server, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
+        result = await pgready(
+            "up", "--dir", sql_folder(FIRST), "--connect-timeout", "3s",
+            env={
+                "PGREADY_DATABASE_URL": server.url("never_made"),
+                "PGREADY_ADMIN_DATABASE_URL": f"postgresql://root:pw@{host}:{port}/app",
+            },
+        )  # fmt: skip
+
+    assert result.exit_code == 3, result.stderr
+    assert re.search(rf"{port}/app: no answer in time \(gave up after [34] s\)", result.stderr)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import anyio
+
 from pgready.core.dsn import Dsn
 from pgready.core.errors import SettingsError
 from pgready.core.events import Event
@@ -13,6 +15,9 @@ from pgready.database.session import Session
 from pgready.running.assignment import Assignment
 
 _MAINTENANCE_DATABASES = ("postgres", "template1")
+_OF_ONE_DATABASE = frozenset({"28000", "42501", "53300", "55000"})
+"""Refusals that another database of the same server may not share: pg_hba.conf, CONNECT, its limit of
+connections, ALLOW_CONNECTIONS."""
 
 
 class Bootstrapper:
@@ -21,12 +26,15 @@ class Bootstrapper:
     def __init__(
         self,
         assignment: Assignment,
-        open_session: Callable[[Dsn], Awaitable[Session]],
+        open_session: Callable[[Dsn, float], Awaitable[Session]],
         emit: Callable[[Event], None],
+        left_seconds: float,
     ) -> None:
+        """*left_seconds* is how long, from now on, whom it connects to may stay silent."""
         self._assignment = assignment
-        self._open = open_session
+        self._open_session = open_session
         self._emit = emit
+        self._deadline = anyio.current_time() + left_seconds
 
     async def make_cluster(self, session: Session | None = None) -> None:
         """Create the database and the roles, from the maintenance database.
@@ -103,6 +111,9 @@ class Bootstrapper:
                 raise self._another_server(admin) from refused
             raise
 
+    async def _open(self, dsn: Dsn) -> Session:
+        return await self._open_session(dsn, max(0.0, self._deadline - anyio.current_time()))
+
     async def _open_maintenance(self, dsn: Dsn) -> Session:
         problem: CannotConnect | None = None
         # An admin URL names the database to work from; it is only ours to replace where it does not exist.
@@ -112,6 +123,8 @@ class Bootstrapper:
                 return await self._open(dsn.with_database(database))
             except CannotConnect as refused:
                 problem = problem or refused
+                if not (refused.missing_database or refused.error.sqlstate in _OF_ONE_DATABASE):
+                    break
         assert problem is not None
         if problem.missing_database:
             problem.error.hint = "name a database to work from: PGREADY_ADMIN_DATABASE_URL"

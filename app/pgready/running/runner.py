@@ -224,7 +224,9 @@ class Run:
     def _bootstrapper(self) -> Bootstrapper:
         from pgready.running.bootstrapper import Bootstrapper
 
-        return Bootstrapper(self._assignment, self._opener.open, self._emit)
+        waited = anyio.current_time() - self._state.unreached_since if self._state.unreached else 0.0
+        left = self._assignment.patience.connect_seconds - waited
+        return Bootstrapper(self._assignment, self._opener.open, self._emit, left)
 
     # Looking and locking
 
