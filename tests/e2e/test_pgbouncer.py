@@ -289,6 +289,51 @@ async def test_a_database_that_is_missing_behind_a_pooler_is_created_by_an_admin
     assert found == "5\n"
 
 
+@pytest.mark.parametrize("user", ["postgres", "nobody_of_that_name"])
+async def test_who_is_not_let_in_by_a_pooler_is_denied_at_once(
+    user: str, pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder, database: Database
+) -> None:
+    url = pgbouncer("session").url(database.name, user, "wrong")
+
+    (result,) = await up(pgready, sql_folder(TRANSACTIONAL), url)
+
+    assert result.exit_code == 4, result.stderr
+    assert "sqlstate: 08P01" in result.stderr
+    assert "check the user, the password and pg_hba.conf" in result.stderr
+
+
+async def test_a_role_that_a_pooler_does_not_know_is_created_by_an_administrator(
+    server: Server, pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder, database: Database
+) -> None:
+    name = f"behind_{free_port()}"
+    role = f'[[role]]\nname = "{name}"\npassword_env = "OWNER_PASSWORD"\n'
+    grant = f'[[grant]]\nprivileges = ["create"]\non = "database"\nto = "{name}"\n'
+    env = {
+        "DATABASE_URL": pgbouncer("session").url(database.name, name, "secret"),
+        "PGREADY_ADMIN_DATABASE_URL": server.url("postgres"),
+        "OWNER_PASSWORD": "secret",
+    }
+    place = sql_folder({"pgready.toml": role + grant, "sql/1_nothing.sql": "SELECT 1;"})
+    try:
+        result = await pgready("up", env=env, cwd=place)
+    finally:
+        server.psql(f"DROP OWNED BY {name}", database.name)
+        server.psql(f"DROP ROLE {name}")
+
+    assert result.exit_code == 0, result.stderr
+
+
+async def test_whom_the_hba_file_of_a_pooler_rejects_is_denied_at_once(
+    pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder, database: Database
+) -> None:
+    hba = sql_folder({"hba": "host all all 0.0.0.0/0 reject\n"}) / "hba"
+    pooler = pgbouncer("session", settings=f"auth_type = hba\nauth_hba_file = {hba}")
+
+    (result,) = await up(pgready, sql_folder(TRANSACTIONAL), pooler.url(database.name))
+
+    assert result.exit_code == 4, result.stderr
+
+
 async def test_what_a_pooler_said_is_told_where_it_was_silent_at_the_end(
     server: Server, pgbouncer: Bouncer, pgready: Pgready, sql_folder: Folder
 ) -> None:

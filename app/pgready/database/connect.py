@@ -35,6 +35,9 @@ _OF_THE_SERVER = frozenset({"", "08", "53", "57", "58", "XX"})
 _WHATEVER_IS_SAID = frozenset({"08", "28", "3D", "53", "57"})
 """Classes of refusals that have nothing to do with parameters: connection, password, database, full, down."""
 
+_LOGIN_REFUSED = re.compile("authentication failed|login rejected|no such user")
+"""What a PgBouncer says that does not let the user in, under the code that it has for everything, 08P01."""
+
 
 def attempt_seconds(dsn: Dsn, left_seconds: float) -> float:
     """How long one attempt may take at each host of *dsn* where *left_seconds* are left for all attempts."""
@@ -226,12 +229,13 @@ def _why(dsn: Dsn, problem: Exception) -> CannotConnect:
 
 def _why_server(dsn: Dsn, problem: asyncpg.PostgresError) -> CannotConnect:
     code = problem.sqlstate or ""
-    text = f"{dsn.masked}: {problem.args[0] if problem.args else code}"
+    said = str(problem.args[0] if problem.args else code)
+    text = f"{dsn.masked}: {said}"
     # PgBouncer passes on the words of the server that it asked, under a code of its own.
     if code == "3D000" or (code == "08P01" and f'database "{dsn.database}" does not exist' in text):
         hint = "pgready up creates it, where the role may, or that of PGREADY_ADMIN_DATABASE_URL"
         return CannotConnect(DatabaseMissing(text, sqlstate=code, hint=hint), missing_database=True)
-    if code.startswith("28"):
+    if code.startswith("28") or (code == "08P01" and _LOGIN_REFUSED.search(said)):
         hint = "check the user, the password and pg_hba.conf"
         if dsn.password is None:
             hint = "no password was configured: set PGPASSWORD, POSTGRES_PASSWORD or put it in the URL"

@@ -6,9 +6,11 @@ from msgspec import Struct
 
 from pgready.core.bootstrap import Declared
 from pgready.core.dsn import Dsn
-from pgready.core.errors import PgreadyError
+from pgready.core.errors import AccessDenied, PgreadyError
 from pgready.core.patience import Patience
 from pgready.core.planning import Policies
+
+_OF_A_LOGIN = frozenset({"28P01", "28000", "08P01"})  # the last is PgBouncer's
 
 
 class Assignment(Struct, frozen=True):
@@ -28,4 +30,4 @@ class Assignment(Struct, frozen=True):
         """Whether bootstrap may cure this refusal: to a role that is not there yet the server says the same
         as to a wrong password, and an admin is to create it."""
         declared = self.admin is not None and self.target.user in {role.name for role in self.declared.roles}
-        return declared and error.sqlstate in ("28P01", "28000")
+        return declared and isinstance(error, AccessDenied) and error.sqlstate in _OF_A_LOGIN
