@@ -9,6 +9,7 @@ import pytest
 from pgready.core import events, renderings, status
 from pgready.core.errors import ExitCode, Place
 from pgready.core.model import Applied, Kind, LockHolder, Migration, Operation, Script
+from pgready.core.needs import Lack, Needs, Task
 from pgready.core.planning import Entry, Finding, Flag, Plan, Severity, State, Work
 from pgready.core.progress import Progress, Retry, progressed
 from pgready.core.renderings import headline, text_table, to_json
@@ -209,29 +210,50 @@ REFUSED = planned(
     entry("2", State.PENDING),
     findings=(Finding(Severity.ERROR, "1", Flag.CHANGED, "1: changed"),),
 )
+TASKS = (
+    Task("schema", "media", "created"),
+    *(Task("extension", name, "created") for name in ("hstore", "cube", "earthdistance")),
+)
 
 
 @pytest.mark.parametrize(
-    ("found", "lacking", "line", "reason"),
+    ("found", "needs", "line", "reason"),
     [
-        (ALL_APPLIED, False, "up to date: 1 applied", None),
-        (planned(), False, "up to date: 0 applied", None),
-        (ALL_APPLIED, True, "something declared is missing: 1 applied", "something declared is missing"),
+        (ALL_APPLIED, Needs(), "up to date: 1 applied", None),
+        (planned(), Needs(), "up to date: 0 applied", None),
+        (
+            ALL_APPLIED,
+            Needs(target=True, tasks=TASKS[:1]),
+            "something declared is missing (schema media): 1 applied",
+            "something declared is missing (schema media)",
+        ),
         (
             ONE_OF_THREE,
-            True,
+            Needs(target=True, tasks=TASKS),
             "not up to date: 1 applied, 1 pending, 1 partly applied",
-            "2 pending; something declared is missing",
+            "2 pending; something declared is missing (schema media, extension hstore, extension cube, …)",
         ),
-        (REFUSED, False, "refused: 1 applied, 1 pending", "1: changed; 1 pending"),
+        (
+            planned(),
+            Needs(cluster=True, tasks=(Task("database", "app", "created"), *TASKS)),
+            "the database is missing: 0 applied",
+            "the database is missing",
+        ),
+        (
+            ALL_APPLIED,
+            Needs(target=True, lacking=(Lack("vector", "it is not there", "install it"),)),
+            "refused: 1 applied",
+            "extension vector: it is not there; install it; or make it optional with a ? after its name",
+        ),
+        (REFUSED, Needs(), "refused: 1 applied, 1 pending", "1: changed; 1 pending"),
     ],
 )
 def test_a_look_says_whether_the_target_is_as_the_folder_wants_it(
-    found: events.Event, lacking: bool, line: str, reason: str | None
+    found: events.Event, needs: Needs, line: str, reason: str | None
 ) -> None:
     planning = fold(events.PhaseEntered("planning"), found)
 
-    looked = status.looked(planning, LATER, lacking=lacking)
+    looked = status.looked(planning, LATER, needs)
 
     assert (renderings.verdict(looked), looked.reason) == (line, reason)
     assert looked.ready is (reason is None)

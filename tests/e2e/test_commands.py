@@ -212,6 +212,22 @@ async def test_a_plan_without_anything_pending_names_what_is_declared_and_missin
     assert (result.exit_code, result.stdout) == (0, "bootstrap:\n  extension hstore: would be created\n")
 
 
+async def test_a_status_refuses_what_the_plan_refuses_and_names_what_is_missing(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    arguments = ("status", "--exit-code", "--dir", sql_folder({}), "--extensions")
+    refused = await pgready(*arguments, "nosuch,hstore", env=environment(database))
+    missing = await pgready(*arguments, "hstore", env=environment(database))
+    nowhere = await pgready(*arguments, "hstore", env={"DATABASE_URL": database.server.url("never_made")})
+
+    assert (refused.exit_code, missing.exit_code, nowhere.exit_code) == (6, 7, 7)
+    first, error = refused.stdout.splitlines()
+    assert first == "refused: 0 applied"
+    assert error.startswith("error: extension nosuch: the server (PostgreSQL")
+    assert missing.stdout == "something declared is missing (extension hstore): 0 applied\n"
+    assert nowhere.stdout.startswith("the database is missing: 0 applied\n")
+
+
 async def test_status_with_exit_code_says_pending_diverged_or_done(
     database: Database, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:

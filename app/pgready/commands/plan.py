@@ -14,8 +14,7 @@ from pgready.commands.options import load_settings, output_option, settings_opti
 from pgready.commands.process import finish, show
 from pgready.core.errors import ExitCode
 from pgready.core.model import Script
-from pgready.core.needs import Lack
-from pgready.core.planning import Entry, Finding, Severity, Work
+from pgready.core.planning import Entry, Work
 from pgready.core.segments import CompiledScript, Segment, SegmentKind, shown
 from pgready.running import assemble
 from pgready.running.look import Sight
@@ -63,7 +62,7 @@ async def _document(sight: Sight, source: Source, settings: Settings) -> dict[st
                 "message": finding.message,
                 "hint": finding.hint and completed(finding.hint, settings),
             }
-            for finding in (*sight.plan.findings, *map(_lacking, sight.needs.lacking))
+            for finding in (*sight.plan.findings, *(lack.finding for lack in sight.needs.lacking))
         ],
         "bootstrap": {
             "cluster": sight.needs.cluster,
@@ -71,14 +70,6 @@ async def _document(sight: Sight, source: Source, settings: Settings) -> dict[st
             "missing": msgspec.to_builtins(sight.needs.tasks),
         },
     }
-
-
-def _lacking(lack: Lack) -> Finding:
-    """`up` finds it out under the lock, behind the database and the roles, and fails."""
-    from pgready.core.extensions import OPTIONAL
-
-    message = f"extension {lack.name}: {lack.why}"
-    return Finding(Severity.ERROR, "", None, message, f"{lack.cure}; {OPTIONAL}")
 
 
 def _migration(entry: Entry, work: Work, script: CompiledScript) -> dict[str, Any]:

@@ -29,11 +29,10 @@ def command(output: str, exit_code: bool, **flags: object) -> int:
         async with assemble.located(settings, console.emit) as located:
             run = await assemble.prepare(located, console.emit, read_only=True)
             sight = await run.look_only(unmade=True)
-        lacking = sight.needs.cluster or sight.needs.target
-        status = looked(completed_status(console.status, settings), datetime.now(UTC), lacking=lacking)
+        status = looked(completed_status(console.status, settings), datetime.now(UTC), sight.needs)
         show(to_json(status).decode() if output == "json" else text_table(status, verdict(status)))
         if status.ready or not exit_code:
             return ExitCode.DONE
-        return ExitCode.DIVERGED if sight.plan.errors else ExitCode.PENDING
+        return ExitCode.DIVERGED if status.errors else ExitCode.PENDING
 
     return finish(work, console.fail)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pgready.core.bootstrap import Declared, Extension
 from pgready.core.errors import BootstrapFailed
 from pgready.core.facts import CatalogFacts
-from pgready.core.needs import Lack
+from pgready.core.needs import OPTIONAL, Lack
 
 _CONTRIB = frozenset(
     {
@@ -121,6 +121,3 @@ def unavailable(declared: Declared, facts: CatalogFacts) -> BootstrapFailed | No
     what = "\n".join(f"extension {each.name}: {each.why}" for each in lacks)
     cures = [f"{each.name}: {each.cure}" for each in lacks]
     return BootstrapFailed(what, hint="; ".join([*cures, OPTIONAL]))
-
-
-OPTIONAL = "or make it optional with a ? after its name"

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from pgready.core.planning import Finding, Severity
+
+OPTIONAL = "or make it optional with a ? after its name"
+
 
 class Drift(Struct, frozen=True):
     """Something exists and differs from its declaration, in words."""
@@ -33,6 +37,12 @@ class Lack(Struct, frozen=True):
     name: str
     why: str
     cure: str
+
+    @property
+    def finding(self) -> Finding:
+        """As a look tells it: `up` finds it out under the lock, behind database and roles, and fails."""
+        message = f"extension {self.name}: {self.why}"
+        return Finding(Severity.ERROR, "", None, message, f"{self.cure}; {OPTIONAL}")
 
 
 class Needs(Struct, frozen=True):

@@ -39,7 +39,7 @@ def verdict(status: Status) -> str:
     elif status.errors:
         word = "refused"
     else:
-        word = "not up to date" if pending else "something declared is missing"
+        word = status.reason if status.reason and not pending else "not up to date"
     return f"{word}: {_counted(status)}"
 
 

@@ -19,11 +19,13 @@ from msgspec.structs import replace
 from pgready.core import events
 from pgready.core.errors import ExitCode, Place
 from pgready.core.model import Kind, LockHolder
+from pgready.core.needs import Needs
 from pgready.core.planning import Counts, Entry, Plan, Severity, State, Work, summary
 from pgready.core.progress import Progress, begun, progressed
 from pgready.core.roster import Roster, roster
 
 _NOTICES = 20
+_NAMED = 3
 
 
 class MigrationStatus(Struct, frozen=True):
@@ -189,16 +191,25 @@ def _lost(reason: str) -> str:
     return f"the database is lost: {reason}"
 
 
-def looked(status: Status, now: datetime, *, lacking: bool) -> Status:
+def looked(status: Status, now: datetime, needs: Needs) -> Status:
     """The *status* of who only looked: ready where `up` would change nothing and refuse nothing, and if not,
-    why. *lacking*: something declared is missing. The phase is `ready`, or stays `planning`.
+    why. The phase is `ready`, or stays `planning`.
     """
-    counts, lacks = status.counts, ("something declared is missing",) if lacking else ()
-    pending = counts.pending + counts.partly_applied
-    left = (*status.errors[:1], *((f"{pending} pending",) if pending else ()), *lacks)
+    errors = (*status.errors, *(lack.finding.with_hint for lack in needs.lacking))
+    pending = status.counts.pending + status.counts.partly_applied
+    left = (*errors[:1], *((f"{pending} pending",) if pending else ()), *_missing(needs))
     if left:
-        return replace(status, ready=False, reason="; ".join(left))
+        return replace(status, ready=False, reason="; ".join(left), errors=errors)
     return _entered(replace(status, ready=True, reason=None), "ready", now)
+
+
+def _missing(needs: Needs) -> tuple[str, ...]:
+    """What is declared and missing, of much the first; without the database nothing else is known."""
+    if any(task.what == "database" for task in needs.tasks):
+        return ("the database is missing",)
+    first = ", ".join(f"{task.what} {task.name}" for task in needs.tasks[:_NAMED])
+    more = ", …" if len(needs.tasks) > _NAMED else ""
+    return (f"something declared is missing ({first}{more})",) if first else ()
 
 
 _BETWEEN_RUNS = frozenset({"ready", "failed", "draining"})

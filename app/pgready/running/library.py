@@ -43,7 +43,7 @@ async def status(url: str | None = None, *, dir: str | Path | None = None, **set
     async with assemble.located(fold.settings, fold.emit) as located:
         run = await assemble.prepare(located, fold.emit, read_only=True)
         sight = await run.look_only(unmade=True)
-    return statuses.looked(fold.status, datetime.now(UTC), lacking=sight.needs.cluster or sight.needs.target)
+    return statuses.looked(fold.status, datetime.now(UTC), sight.needs)
 
 
 class _Fold:
