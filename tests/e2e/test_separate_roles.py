@@ -97,10 +97,67 @@ async def test_looking_creates_no_owner(
 ) -> None:
     place = home(sql_folder, DECLARED.format(owner=owner))
     result = await pgready("plan", env=environment(server, owner), cwd=place)
+    status = await pgready("status", "--exit-code", env=environment(server, owner), cwd=place)
 
-    assert result.exit_code == 4, result.stderr
+    assert (result.exit_code, status.exit_code) == (0, 7), result.stderr + status.stderr
+    assert f"role {owner}: would be created" in result.stdout
+    assert "0001" in status.stdout
     async with connected(server, "postgres") as admin:
         assert await admin.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", owner) == 0
+
+
+@pytest.mark.parametrize("command", ["plan", "status"])
+async def test_who_looks_is_told_that_only_the_owner_is_missing(
+    command: str, server: Server, database: Database, owner: str, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    url = server.url(database.name, owner, PASSWORD)
+    env = {**environment(server, owner), "PGREADY_DATABASE_URL": url}
+    result = await pgready(command, env=env, cwd=home(sql_folder, DECLARED.format(owner=owner)))
+
+    assert result.exit_code == 4, result.stderr
+    assert f"the role {owner} does not exist" in result.stderr
+    assert "pgready up creates it" in result.stderr
+
+
+async def test_who_looks_with_a_wrong_password_is_refused(
+    server: Server, owner: str, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    async with connected(server, "postgres") as admin:
+        await admin.execute(f"CREATE ROLE {owner} LOGIN PASSWORD 'another'")
+    place = home(sql_folder, DECLARED.format(owner=owner))
+    result = await pgready("wait", "--timeout", "30s", env=environment(server, owner), cwd=place)
+
+    assert result.exit_code == 4, result.stderr
+    assert "password authentication failed" in result.stderr
+    assert result.seconds < 25
+
+
+async def test_where_the_administrator_cannot_be_asked_the_role_may_be_missing(
+    server: Server, owner: str, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    env = {**environment(server, owner), "PGREADY_ADMIN_DATABASE_URL": server.url("never_made")}
+    result = await pgready("plan", env=env, cwd=home(sql_folder, DECLARED.format(owner=owner)))
+
+    assert result.exit_code == 4, result.stderr
+    assert "or is the role not there yet? pgready up creates it" in result.stderr
+
+
+@pytest.mark.parametrize("has_database", [False, True])
+async def test_an_owner_that_is_yet_to_be_created_is_waited_for(
+    has_database: bool, server: Server, owner: str, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    if has_database:
+        async with connected(server, "postgres") as admin:
+            await admin.execute(f"CREATE DATABASE {owner}")
+    grant = f'[[grant]]\nprivileges = ["create"]\non = "database"\nto = "{owner}"\n'
+    place = home(sql_folder, DECLARED.format(owner=owner) + grant)
+    place.joinpath("sql/0001_notes.sql").write_text("SELECT 1;")
+    waiting = pgready.start("wait", "--timeout", "50s", env=environment(server, owner), cwd=place)
+    await waiting.wait_for("connect.failed")
+    up = await pgready("up", env=environment(server, owner), cwd=place)
+    waited = await waiting.wait()
+
+    assert (up.exit_code, waited.exit_code) == (0, 0), up.stderr + waited.stderr
 
 
 async def test_a_missing_database_belongs_to_the_role_that_the_url_sets(

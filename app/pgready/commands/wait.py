@@ -13,7 +13,14 @@ from pgready.commands.console import Console, tell
 from pgready.commands.options import load_settings, log_format, settings_options
 from pgready.commands.process import finish, show
 from pgready.commands.reports import keep_termination_log
-from pgready.core.errors import DatabaseMissing, ExitCode, LockNotObtained, NotReady, Unreachable
+from pgready.core.errors import (
+    DatabaseMissing,
+    ExitCode,
+    LockNotObtained,
+    NotReady,
+    RoleMissing,
+    Unreachable,
+)
 from pgready.core.events import Connected, ConnectFailed, Event
 from pgready.running import assemble, reasons
 from pgready.running.look import Sight
@@ -126,7 +133,7 @@ async def _look(
     run = await assemble.prepare(settings, emit, read_only=True)
     try:
         sight = await run.look_only()
-    except DatabaseMissing as error:
+    except (DatabaseMissing, RoleMissing) as error:
         emit(ConnectFailed(1, error.what, None))
         return error.what
     except Unreachable as error:

@@ -138,6 +138,10 @@ class AccessDenied(PgreadyError):
     exit_code = ExitCode.DENIED
 
 
+class RoleMissing(AccessDenied):
+    """The database is there, and not yet the role that is to work in it, which `up` creates."""
+
+
 class LockNotObtained(PgreadyError):
     """Another replica or tool held the migration lock for longer than the patience allowed,
     or a relation stayed locked for the whole budget."""

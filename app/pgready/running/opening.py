@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pgready.core.dsn import Dsn
+from pgready.core.errors import AccessDenied, DatabaseMissing, PgreadyError, RoleMissing
 from pgready.core.events import Connected
-from pgready.database.connect import attempt_seconds, open_session
+from pgready.database.connect import CannotConnect, attempt_seconds, open_session
+from pgready.database.refusals import DRIVER_ERRORS
 from pgready.database.session import Pooling, Session
 from pgready.running.assignment import Assignment
 from pgready.running.host import application_name
+
+_THERE = """\
+SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1),
+  EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $2)"""
 
 
 class Opener:
@@ -30,6 +36,32 @@ class Opener:
     async def open_target(self) -> Session:
         """Another session at the target."""
         return await self.open(self._assignment.target)
+
+    async def unmade(self, refused: PgreadyError) -> PgreadyError:
+        """What to tell who only looks of *refused*, which a bootstrap may cure: what the target lacks.
+
+        The administrator is asked whether a role that the server does not let in is there.
+        """
+        target, admin = self._assignment.target, self._assignment.admin
+        if admin is None or not isinstance(refused, AccessDenied):
+            return refused
+        try:
+            session = await self.open(admin)
+            try:
+                row = await session.fetchrow(_THERE, target.user, target.database)
+            finally:
+                await session.close()
+        except (CannotConnect, *DRIVER_ERRORS):
+            hint = f"{refused.hint}; or is the role not there yet? pgready up creates it"
+            return AccessDenied(refused.what, sqlstate=refused.sqlstate, hint=hint)
+        has_role, has_database = row or (True, True)
+        if has_role:
+            return refused
+        if not has_database:
+            what, hint = f"neither the role {target.user} nor the database exists", "pgready up creates both"
+            return DatabaseMissing(f"{target.masked}: {what}", sqlstate=refused.sqlstate, hint=hint)
+        what = f"{target.masked}: the role {target.user} does not exist"
+        return RoleMissing(what, sqlstate=refused.sqlstate, hint="pgready up creates it")
 
 
 def connected(session: Session, attempt: int) -> Connected:

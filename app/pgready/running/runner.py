@@ -123,7 +123,7 @@ class Run:
                 before = phase_of(self._state)
                 self._state, action = run.decide(self._state, observation)
                 if isinstance(action, steps.BootstrapCluster) and self._error is not None:
-                    raise self._error  # a look makes nothing
+                    raise await self._opener.unmade(self._error)  # a look makes nothing
                 self._tell(before, observation, action)
                 if isinstance(action, steps.GiveUp):
                     raise await self._reason(action, observation)
