@@ -473,6 +473,7 @@ async def test_a_count_that_failed_half_way_goes_on_to_its_goal_and_no_further(t
 
     assert failed.exit_code == 1
     assert f"then: pgready down --to 0002 --dir {target.folder}\n" in failed.stderr
+    assert "0003 is applied as before; 1 before it was reverted" in failed.stderr
     assert again.exit_code == 0
     assert await target.recorded() == ["0001", "0002"]
 

@@ -322,7 +322,9 @@ class Reverter:
 
     @property
     def _before(self) -> str:
-        return f"{self._reverted} before it were reverted" if self._reverted else "nothing else was run"
+        if not self._reverted:
+            return "nothing else was run"
+        return f"{self._reverted} before it {'was' if self._reverted == 1 else 'were'} reverted"
 
     def _done(self, reversal: Reversal) -> str:
         kept = "is applied as before" if reversal.transactional else "is recorded as applied still"
