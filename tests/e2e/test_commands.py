@@ -260,6 +260,19 @@ async def test_what_is_refused_comes_with_the_command_that_accepts_it(
     assert f"or accept it: pgready repair 0001 --dir {folder}" in told.stdout
 
 
+async def test_what_a_run_logs_of_its_plan_has_commands_that_can_be_typed_as_well(
+    database: Database, pgready: Pgready, sql_folder: SqlFolder
+) -> None:
+    folder = sql_folder(TWO)
+    await pgready("up", "--dir", folder, env=environment(database))
+    (folder / "migrations/0001_titles.sql").write_text("CREATE TABLE titles (id bigint);")
+
+    up = await pgready("up", "--dir", folder, env=environment(database))
+
+    (found,) = [line for line in map(json.loads, up.stderr.splitlines()) if line["event"] == "plan.finding"]
+    assert f"or accept it: pgready repair 0001 --dir {folder}" in found["hint"]
+
+
 async def test_of_many_files_that_are_gone_a_run_names_ten_and_the_status_all(
     database: Database, pgready: Pgready, sql_folder: SqlFolder
 ) -> None:

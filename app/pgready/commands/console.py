@@ -79,7 +79,12 @@ class Console:
     def _write(self) -> Callable[[Event, datetime], None]:
         settings = self._settings
         level = "warning" if self._quiet and settings.log_level == "info" else settings.log_level
-        return eventlog.log_events(self._log, level)
+        return eventlog.log_events(self._log, level, self._completed)
+
+    def _completed(self, text: str) -> str:
+        from pgready.commands.hints import completed  # loaded where there is something to complete
+
+        return completed(text, self._settings)
 
     @property
     def status(self) -> Status:
@@ -153,9 +158,7 @@ class Console:
     def fail(self, error: PgreadyError, retry_seconds: float | None = None) -> None:
         """Tell how a run ended: as text for people, as one event for programs."""
         if error.hint:
-            from pgready.commands.hints import completed
-
-            error.hint = completed(error.hint, self._settings)
+            error.hint = self._completed(error.hint)
         event = eventlog.failed(error, retry_seconds)
         self._status = statuses.advance(self.status, event, datetime.now(UTC))
         for listener in self._listeners:  # first: standard error may be a pipe that is full

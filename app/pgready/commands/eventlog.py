@@ -70,8 +70,11 @@ def fields(event: events.Event) -> dict[str, Any]:
     return {name: _plain(value) for name, value in values.items() if value not in (None, "", ())}
 
 
-def log_events(log: Any, least: str) -> Callable[[events.Event, datetime], None]:
-    """What writes each event of level *least* or above, with its moment, to the structlog logger *log*."""
+def log_events(
+    log: Any, least: str, completed: Callable[[str], str] = str
+) -> Callable[[events.Event, datetime], None]:
+    """What writes each event of level *least* or above, with its moment, to the structlog logger *log*; the
+    commands in what a plan's findings say are *completed*."""
     shown = _ORDER[_ORDER.index(least) :]
     is_repeated = _repetitions()
     before: frozenset[Finding] = frozenset()
@@ -86,7 +89,8 @@ def log_events(log: Any, least: str) -> Callable[[events.Event, datetime], None]
             nonlocal before
             known = before if event.under_lock else ()  # there, only what the look before left to this one
             for said in _said_of([finding for finding in event.plan.findings if finding not in known]):
-                log.warning("plan.finding", timestamp=timestamp, **said)
+                whole = {name: completed(value) for name, value in said.items()}
+                log.warning("plan.finding", timestamp=timestamp, **whole)
             before = frozenset(event.plan.findings)
 
     return write
