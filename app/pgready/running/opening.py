@@ -5,15 +5,19 @@ from __future__ import annotations
 from pgready.core.dsn import Dsn
 from pgready.core.errors import AccessDenied, DatabaseMissing, PgreadyError, RoleMissing
 from pgready.core.events import Connected
+from pgready.core.quoting import exact
 from pgready.database.connect import CannotConnect, attempt_seconds, open_session
 from pgready.database.refusals import DRIVER_ERRORS
 from pgready.database.session import Pooling, Session
 from pgready.running.assignment import Assignment
 from pgready.running.host import application_name
 
-_THERE = """\
-SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1),
-  EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $2)"""
+_THERE = exact(
+    """
+SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1::pg_catalog.name),
+       EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $2::pg_catalog.name)
+"""
+)
 
 
 class Opener:
