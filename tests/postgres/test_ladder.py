@@ -353,7 +353,7 @@ async def test_the_mark_of_what_runs_alone_waits_for_a_locked_journal_and_gives_
                 database.url,
                 dir=sql_folder({**MADE, "1_a.sql": text}),
                 on_event=events.append,
-                relation_lock_timeout="1s",
+                relation_lock_timeout="4s",
             )
 
     assert any(isinstance(event, MigrationRetried) for event in events)
