@@ -155,6 +155,15 @@ async def drop_leftovers(session: Session, segment: Segment) -> None:
                 raise
 
 
+async def drop_remains(session: Session, segment: Segment) -> None:
+    """Drop what an interrupted run of *segment*'s single may have left of the indexes that it builds."""
+    match segment.single:
+        case Single.CREATE_INDEX:
+            await drop_invalid_index(session, segment)
+        case Single.REINDEX:
+            await drop_leftovers(session, segment)
+
+
 async def _leftovers(session: Session, segment: Segment) -> list[TableName]:
     rows = await session.fetch(_LEFTOVERS, segment.table, segment.target)
     return [TableName(row["schema"], row["name"]) for row in rows]
@@ -183,10 +192,7 @@ async def probe(session: Session, segment: Segment) -> ProbeAnswer:
 async def undo(session: Session, segment: Segment) -> bool:
     """Drop what the single of *segment*, which the server refused, left behind; whether nothing is left."""
     try:
-        if segment.single is Single.CREATE_INDEX:
-            await drop_invalid_index(session, segment)
-        if segment.single is Single.REINDEX:
-            await drop_leftovers(session, segment)
+        await drop_remains(session, segment)
         return await is_untouched(session, segment)
     except asyncpg.PostgresError as problem:
         if lost_connection(problem):

@@ -254,10 +254,7 @@ class Reverter:
         )
         async with self._prepared(reversal, segment):
             with catalog.healing(self._session, segment):
-                if segment.single is Single.CREATE_INDEX:
-                    await catalog.drop_invalid_index(self._session, segment)
-                if segment.single is Single.REINDEX:
-                    await catalog.drop_leftovers(self._session, segment)
+                await catalog.drop_remains(self._session, segment)
             # On a first attempt the server answers: what is there, or gone, was not this way back's doing.
             if version not in self._taken_back or not await self._happened(reversal, segment):
                 await execute.run_single(self._session, reversal.revert.text, segment.statements[0])

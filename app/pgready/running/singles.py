@@ -51,10 +51,7 @@ class Singles:
             )
             await self._prepare(migration, segment, script, lock_timeout_ms)
             with catalog.healing(self._session, segment):
-                if segment.single is Single.CREATE_INDEX:
-                    await catalog.drop_invalid_index(self._session, segment)
-                if segment.single is Single.REINDEX:
-                    await catalog.drop_leftovers(self._session, segment)
+                await catalog.drop_remains(self._session, segment)
             unknown = segment.single is Single.UNKNOWN
             try:
                 await execute.run_single(
