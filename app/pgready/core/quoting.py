@@ -15,7 +15,7 @@ from functools import cache
 from pgready.core.model import TableName
 
 _PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)\b")
-_OPERATORS = re.compile(r"--[^\n]*|'[^']*'|(?<=\s)(=|<>|<=|>=|<|>|<<|\||\|\||-|->|->>|\?|\^@)(?=\s)")
+_OPERATORS = re.compile(r"--[^\n]*|'[^']*'|(?<=\s)([-=<>|?^@]+)(?=\s)")
 
 
 class Name(str):
