@@ -6,7 +6,9 @@ Log lines go to standard error by themselves; this only adds what they leave sil
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import TextIO
 
 import anyio
@@ -69,11 +71,9 @@ def fitting(text: str, columns: int) -> str:
         return text if len(text) <= columns else f"{text[: columns - 1]}…"
     from unicodedata import combining, east_asian_width
 
-    widths = [0 if combining(each) else 1 + (east_asian_width(each) in "FW") for each in text]
-    if sum(widths) <= columns:
-        return text
-    ends = (end for end in range(len(text), 0, -1) if sum(widths[:end]) < columns)
-    return f"{text[: next(ends, 0)]}…"
+    widths = (0 if combining(each) else 1 + (east_asian_width(each) in "FW") for each in text)
+    ends = list(accumulate(widths))
+    return text if ends[-1] <= columns else f"{text[: bisect_left(ends, columns)]}…"
 
 
 async def keep_beating(beat: Callable[[], None], every_seconds: float) -> None:
