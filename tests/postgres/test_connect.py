@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import anyio
-import asyncpg
 import pytest
 
 from harness.database import Database
@@ -303,20 +302,6 @@ async def test_a_wrong_password_is_told_whichever_way_is_tried_last(
     for sslmode in ("allow", "prefer"):
         problem = await refused(f"{server.url(password='wrong')}?sslmode={sslmode}")
         assert problem.error.sqlstate == "28P01"
-
-
-async def test_what_the_driver_finds_wrong_with_its_arguments_is_a_matter_of_settings(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def connect(**_: object) -> None:
-        raise asyncpg.exceptions.ClientConfigurationError("no such thing")
-
-    monkeypatch.setattr(asyncpg, "connect", connect)
-    problem = await refused(database.url)
-
-    assert not problem.transient
-    assert isinstance(problem.error, SettingsError)
-    assert problem.error.what.endswith(": no such thing")
 
 
 async def test_a_server_that_is_no_postgresql_is_told() -> None:

@@ -220,8 +220,6 @@ def _why(dsn: Dsn, problem: Exception) -> CannotConnect:
         return CannotConnect(
             Unreachable(f"{where}: the server is not {dsn.target_session_attrs}"), transient=True
         )
-    if isinstance(problem, asyncpg.exceptions.ClientConfigurationError):
-        return CannotConnect(SettingsError((f"{where}: {problem}",)))
     if isinstance(problem, asyncpg.InterfaceError | asyncpg.InternalClientError):
         return CannotConnect(Unreachable(f"{where}: {type(problem).__name__}"), transient=True)
     return CannotConnect(PgreadyError(f"{where}: cannot connect ({type(problem).__name__})"))
