@@ -495,6 +495,7 @@ async def test_each_pause_between_two_tries_is_made_once(
             )
 
     paused = [event.delay_seconds for event in events if isinstance(event, MigrationRetried)]
+    assert paused
     assert [slept.count(seconds) for seconds in paused] == [1] * len(paused)
 
 
