@@ -33,12 +33,8 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """One PostgreSQL for each test process. Where there is none the test fails; it never skips."""
-    running = Server()
-    try:
-        running.start()
+    with Server.running() as running:
         yield running
-    finally:
-        running.remove()
 
 
 @pytest.fixture

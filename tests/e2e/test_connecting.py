@@ -477,20 +477,16 @@ async def test_a_standby_where_a_database_is_missing_is_waited_for_as_a_server_t
     pgready: Pgready, sql_folder: SqlFolder
 ) -> None:
     """Where the primary has died, a client may come to the standby before it is promoted, or has all."""
-    server = Server()
-    server.start()
-    server.stop()
-    (server.data / "standby.signal").touch()
-    server.start()
-    try:
+    with Server.running() as server:
+        server.stop()
+        (server.data / "standby.signal").touch()
+        server.start()
         environ = {"DATABASE_URL": server.url("not_made")}
         folder = sql_folder(FIRST)
         running = pgready.start("up", "--dir", folder, "--connect-timeout", "60s", env=environ)
         await running.wait_for("for the server is a standby")
         server.psql("SELECT pg_promote()")
         result = await running.wait()
-    finally:
-        server.remove()
 
     assert result.exit_code == 0, result.stderr
 

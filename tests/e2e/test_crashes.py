@@ -96,12 +96,8 @@ WHERE application_name LIKE 'pgready %' AND datname = current_database() AND sta
 @pytest.fixture
 async def own_server(anyio_backend: str) -> AsyncIterator[Server]:
     """A server that may be crashed, and then has what was committed; the session's own serves the others."""
-    running = Server(settings={"synchronous_commit": "on"})
-    try:
-        running.start()
+    with Server.running({"synchronous_commit": "on"}) as running:
         yield running
-    finally:
-        running.remove()
 
 
 _LONG = {

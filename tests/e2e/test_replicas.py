@@ -106,12 +106,8 @@ _RACES = re.compile(r"<(40P01|XX\w{3}|40001|57014)> (?:ERROR|FATAL|PANIC).*")
 @pytest.fixture
 async def empty_server(anyio_backend: str) -> AsyncIterator[Server]:
     """A server of its own with nothing on it: roles belong to the whole cluster."""
-    running = Server(settings=SETTINGS)
-    try:
-        running.start()
+    with Server.running(SETTINGS) as running:
         yield running
-    finally:
-        running.remove()
 
 
 @pytest.fixture

@@ -21,12 +21,8 @@ ANOTHER = "leads to another server"
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[Server]:
     """Another server, with the same superuser and password."""
-    running = Server()
-    try:
-        running.start()
+    with Server.running() as running:
         yield running
-    finally:
-        running.remove()
 
 
 def environment(target: str, admin: Server, database: str = "postgres") -> dict[str, str]:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -96,6 +96,17 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         if self.account:
             os.chown(self.home, self.account.uid, self.account.gid)
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+        """One that is started, and removed at the end."""
+        server = cls(settings=settings)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.remove()
 
     @property
     def version(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 import anyio
 import pytest
@@ -12,27 +12,18 @@ from msgspec.structs import replace
 
 from harness.database import Database
 from harness.server import Server
+from harness.sessions import session_at
 from pgready.core.bootstrap import DatabaseSpec, Declared, DefaultPrivileges, Extension, Grant, Role, Schema
-from pgready.core.dsn import parse
 from pgready.core.errors import AccessDenied, BootstrapFailed, LockNotObtained
 from pgready.core.events import Bootstrapped, DriftFound, Event, LockWaited
 from pgready.core.needs import Needs
 from pgready.core.secrets import Secret
 from pgready.database import lock
 from pgready.database.bootstrap import CLUSTER_KEYS, bootstrap_cluster, bootstrap_target, look, needs_of_none
-from pgready.database.connect import CannotConnect, open_session
+from pgready.database.connect import CannotConnect
 from pgready.database.session import Session
 
 pytestmark = pytest.mark.anyio
-
-
-@asynccontextmanager
-async def session_at(url: str) -> AsyncIterator[Session]:
-    session = await open_session(parse(url), application_name="test bootstrap")
-    try:
-        yield session
-    finally:
-        await session.close()
 
 
 @pytest.fixture
@@ -224,17 +215,13 @@ async def test_look_asks_for_the_cluster_bootstrap_where_it_cannot_compare_a_pas
 
 
 async def test_password_never_reaches_the_servers_log(name: Callable[[str], str]) -> None:
-    server = Server(settings={"log_statement": "all", "log_min_duration_statement": "0"})
     role = Role(name("app"), password=Secret("Sesame-Open-4711"))
-    try:
-        server.start()
+    with Server.running({"log_statement": "all", "log_min_duration_statement": "0"}) as server:
         async with session_at(server.url()) as admin:
             await bootstrap_cluster(admin, Declared(roles=(role,)), "postgres", lambda _: None)
             rotated = replace(role, password=Secret("Sesame-Close-0815"))
             await bootstrap_cluster(admin, Declared(roles=(rotated,)), "postgres", lambda _: None)
         log = server.log.read_text()
-    finally:
-        server.remove()
 
     assert "ALTER ROLE" in log
     assert "Sesame" not in log

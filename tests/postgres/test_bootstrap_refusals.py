@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from harness.database import Database, Role
 from harness.server import Server
+from harness.sessions import session_at
 from pgready.core import bootstrap
 from pgready.core.bootstrap import DatabaseSpec, Declared, Extension, Grant, Schema
-from pgready.core.dsn import parse
 from pgready.core.errors import AccessDenied, BootstrapFailed
 from pgready.core.events import Bootstrapped, DriftFound, Event, ServerNotice
 from pgready.core.secrets import Secret
 from pgready.database import bootstrap as making
 from pgready.database.bootstrap import bootstrap_cluster, bootstrap_target, look
-from pgready.database.connect import open_session
-from pgready.database.session import Session
 
 pytestmark = pytest.mark.anyio
-
-
-@asynccontextmanager
-async def session_at(url: str) -> AsyncIterator[Session]:
-    session = await open_session(parse(url), application_name="test bootstrap")
-    try:
-        yield session
-    finally:
-        await session.close()
 
 
 def changes(events: list[Event]) -> list[tuple[str, str]]:

@@ -42,9 +42,7 @@ async def held(
 
 
 async def test_a_prepared_transaction_that_holds_it_is_named(sql_folder: Folder) -> None:
-    server = Server(settings={"max_prepared_transactions": "2"})
-    server.start()
-    try:
+    with Server.running({"max_prepared_transactions": "2"}) as server:
         async with Database.fresh(server) as database:
             await database.execute("CREATE TABLE busy (x int)")
             await database.execute("BEGIN; LOCK TABLE busy; PREPARE TRANSACTION 'left''over'")
@@ -53,8 +51,6 @@ async def test_a_prepared_transaction_that_holds_it_is_named(sql_folder: Folder)
                 await pgready.migrate(database.url, dir=sql_folder(ADD), relation_lock_timeout="3s")
             for name in ("left''over", "innocent"):
                 await database.execute(f"ROLLBACK PREPARED '{name}'")
-    finally:
-        server.remove()
 
     assert "by prepared transaction 'left''over', until COMMIT PREPARED or" in given_up.value.what
     assert "innocent" not in given_up.value.what
