@@ -49,7 +49,7 @@ test: lint  ## Lint, and run the tests on real servers.
 	$(BIN)/pytest $(WORKERS) -m '$(MARKS)'
 
 # Properties are left out: what they happen to reach differs from run to run.
-coverage: install  ## Hold that named tests take every line and branch of core and dialects.
+coverage: install  ## Hold that named tests take every line and branch of core, dialects and settings.
 	$(BIN)/coverage run -m pytest -q --ignore-glob='*_properties.py' tests/core tests/dialects tests/settings
 	$(BIN)/coverage report
 
