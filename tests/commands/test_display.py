@@ -87,19 +87,3 @@ async def test_a_terminal_that_tells_no_width_is_taken_for_a_usual_one(screen: S
         group.cancel_scope.cancel()
 
     assert len(drawn) == 79
-
-
-@pytest.mark.parametrize(
-    ("text", "columns", "shown"),
-    [
-        ("waiting", 7, "waiting"),
-        ("waiting", 6, "waiti…"),
-        ("held by 表示", 12, "held by 表示"),
-        ("held by 表示", 11, "held by 表…"),
-        ("held by 表示", 10, "held by …"),
-        ("e\u0301te\u0301", 3, "e\u0301te\u0301"),
-        ("表", 1, "…"),
-    ],
-)
-def test_a_wide_character_takes_two_columns(text: str, columns: int, shown: str) -> None:
-    assert display.fitting(text, columns) == shown

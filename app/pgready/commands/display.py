@@ -6,13 +6,12 @@ Log lines go to standard error by themselves; this only adds what they leave sil
 from __future__ import annotations
 
 import os
-from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from itertools import accumulate
 from typing import TextIO
 
 import anyio
 
+from pgready.core.cells import fitting
 from pgready.core.renderings import headline
 from pgready.core.status import Status
 
@@ -63,17 +62,6 @@ def _columns(stream: TextIO) -> int:
         return os.get_terminal_size(stream.fileno()).columns or _USUAL_COLUMNS
     except (OSError, ValueError):
         return _USUAL_COLUMNS
-
-
-def fitting(text: str, columns: int) -> str:
-    """As much of *text* as *columns* of a terminal hold, with `…` in the last where some is left out."""
-    if text.isascii():
-        return text if len(text) <= columns else f"{text[: columns - 1]}…"
-    from unicodedata import combining, east_asian_width
-
-    widths = (0 if combining(each) else 1 + (east_asian_width(each) in "FW") for each in text)
-    ends = list(accumulate(widths))
-    return text if ends[-1] <= columns else f"{text[: bisect_left(ends, columns)]}…"
 
 
 async def keep_beating(beat: Callable[[], None], every_seconds: float) -> None:

@@ -245,15 +245,7 @@ def excerpt(place: Place) -> list[str]:
     margin = f"{place.line:>5} | "
     lines = [margin + shown]
     if caret is not None:
-        lines.append(" " * (len(margin) - 2) + "| " + " " * _cells(shown[: caret - 1 - start]) + "^")
+        from pgready.core.cells import cells  # where there is something to show
+
+        lines.append(" " * (len(margin) - 2) + "| " + " " * cells(shown[: caret - 1 - start]) + "^")
     return lines
-
-
-def _cells(text: str) -> int:
-    """How many cells *text* takes on a terminal."""
-    if text.isascii():
-        return len(text)
-    from unicodedata import category, east_asian_width
-
-    none = sum(category(each) in ("Mn", "Me", "Cf") for each in text)
-    return len(text) - none + sum(east_asian_width(each) in "WF" for each in text)
